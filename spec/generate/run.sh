@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Regenerates everything below spec/vectors from the real Keras, in a virtual environment of pinned
+# versions. A second run writes the same bytes. `run.sh layers` runs one generator only.
+set -euo pipefail
+cd "$(dirname "$0")"
+venv=${KERAS_VENV:-../../.venv}
+if [ ! -x "$venv/bin/python" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet -r requirements.txt
+fi
+export KERAS_BACKEND=jax JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
+for generator in "${@:-layers}"; do
+    "$venv/bin/python" "$generator.py"
+done
