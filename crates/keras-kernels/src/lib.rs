@@ -1,1 +1,13 @@
-//! Placeholder, replaced within the hour.
+//! CPU kernels for neural networks on plain slices: no tensors, no Keras.
+//!
+//! Every kernel takes slices in row-major order together with their shapes, works for all the dtypes that make
+//! sense for it through one generic body ([`Num`]), and reports an inconsistent shape as an [`Error`].
+//! Half precisions compute in `f32`. Instructions (AVX2, AVX-512, …) are chosen at run time
+//! ([`par::simd`]), threads come from one place ([`par`]), and no result depends on how many there are.
+
+mod error;
+mod num;
+pub mod par;
+
+pub use error::{Error, Result};
+pub use num::Num;
