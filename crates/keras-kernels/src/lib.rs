@@ -6,6 +6,7 @@
 //! ([`par::simd`]), threads come from one place ([`par`]), and no result depends on how many there are.
 
 mod error;
+pub mod gemm;
 mod num;
 pub mod par;
 

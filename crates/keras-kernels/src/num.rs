@@ -9,7 +9,9 @@ use half::{bf16, f16};
 /// generic body serves the half precisions too.
 ///
 /// A kernel for floating-point types only asks for `T: Num<Acc: num_traits::Float>`.
-pub trait Num: Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+pub trait Num:
+    crate::gemm::Kernel + Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static
+{
     /// The type to compute in: `f32` for the half precisions, otherwise `Self`.
     type Acc: Num<Acc = Self::Acc>;
     /// 0.

@@ -1,0 +1,584 @@
+//! Matrix products `C = alpha · A · B + beta · C` of strided, batched operands.
+//!
+//! `f32` and `f64` are multiplied by the `gemm` crate, half precisions in `f32` by the same, integers by a plain
+//! loop. [`Kernel`] is the only place that knows.
+
+use half::{bf16, f16};
+
+use crate::{Error, Num, Result, par};
+
+/// Where the elements of a batch of matrices lie in a slice: element `(i, j)` of the matrix at batch index
+/// `(b0, b1, …)` is at `offset + Σ b·batch + i·row + j·col`. Strides may be negative, and zero in operands that are
+/// only read (broadcasting).
+#[derive(Debug, Clone, Copy)]
+pub struct Layout<'a> {
+    /// Position of the first element.
+    pub offset: usize,
+    /// Distance between rows.
+    pub row: isize,
+    /// Distance between columns.
+    pub col: isize,
+    /// Distance between matrices, one entry for each batch axis.
+    pub batch: &'a [isize],
+}
+
+impl Layout<'_> {
+    /// One contiguous matrix with `cols` columns.
+    pub const fn row_major(cols: usize) -> Self {
+        Self { offset: 0, row: cols as isize, col: 1, batch: &[] }
+    }
+
+    /// The transposed matrices.
+    pub const fn transposed(self) -> Self {
+        Self { row: self.col, col: self.row, ..self }
+    }
+
+    /// The same strides from another first element.
+    pub const fn at(self, offset: usize) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// Fails unless all elements of the matrices lie in a slice of `len` elements, and, where `distinct`, no two
+    /// at the same place.
+    fn check(
+        self,
+        operand: &'static str,
+        batch: &[usize],
+        rows: usize,
+        cols: usize,
+        len: usize,
+        distinct: bool,
+    ) -> Result<()> {
+        if self.batch.len() != batch.len() {
+            return Err(Error::shape(format!(
+                "{operand}: {} batch strides for {} batch axes",
+                self.batch.len(),
+                batch.len()
+            )));
+        }
+        let sizes = || batch.iter().copied().chain([rows, cols]);
+        if sizes().any(|n| n == 0) {
+            return Ok(());
+        }
+        let overflow = || Error::shape(format!("{operand}: strides exceed the address space"));
+        let mut axes: Vec<(usize, usize)> = Vec::with_capacity(batch.len() + 2);
+        let (mut low, mut high) = (self.offset, self.offset);
+        for (stride, n) in self.batch.iter().copied().chain([self.row, self.col]).zip(sizes()) {
+            let reach = stride.unsigned_abs().checked_mul(n - 1).ok_or_else(overflow)?;
+            if stride < 0 {
+                low = low
+                    .checked_sub(reach)
+                    .ok_or_else(|| Error::shape(format!("{operand}: strides reach before the slice")))?;
+            } else {
+                high = high.checked_add(reach).ok_or_else(overflow)?;
+            }
+            axes.push((stride.unsigned_abs(), n));
+        }
+        if high >= len {
+            return Err(Error::Length { operand, expected: high + 1, found: len });
+        }
+        if distinct {
+            axes.retain(|&(_, n)| n > 1);
+            axes.sort_unstable();
+            let mut reach = 0;
+            for (stride, n) in axes {
+                if stride <= reach {
+                    return Err(Error::shape(format!("{operand}: elements overlap")));
+                }
+                reach += stride * (n - 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sizes and factors of a product: A is `(batch…, m, k)`, B `(batch…, k, n)`, C `(batch…, m, n)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Gemm<'a, T> {
+    /// Sizes of the batch axes; broadcast an operand along one with a batch stride of zero.
+    pub batch: &'a [usize],
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// Factor of the product.
+    pub alpha: T,
+    /// Factor of what C held before; with zero it is not read.
+    pub beta: T,
+}
+
+impl<T: Num> Gemm<'_, T> {
+    /// `C = A · B` for one matrix each.
+    pub const fn new(m: usize, n: usize, k: usize) -> Self {
+        Self { batch: &[], m, n, k, alpha: T::ONE, beta: T::ZERO }
+    }
+
+    /// Adds the product to C instead of replacing it.
+    pub const fn accumulate(self) -> Self {
+        Self { beta: T::ONE, ..self }
+    }
+
+    fn check(&self, a: (usize, Layout), b: (usize, Layout), c: (usize, Layout)) -> Result<()> {
+        a.1.check("a", self.batch, self.m, self.k, a.0, false)?;
+        b.1.check("b", self.batch, self.k, self.n, b.0, false)?;
+        c.1.check("c", self.batch, self.m, self.n, c.0, true)
+    }
+}
+
+/// Computes `C = alpha · A · B + beta · C` for every index of the batch.
+///
+/// Half precisions accumulate in `f32`; integers wrap around. The result does not depend on the number of threads.
+///
+/// # Errors
+/// If a slice is too short for its layout, the number of batch strides is wrong, or elements of C overlap.
+pub fn gemm<T: Num>(
+    dims: &Gemm<T>,
+    a: &[T],
+    la: Layout,
+    b: &[T],
+    lb: Layout,
+    c: &mut [T],
+    lc: Layout,
+) -> Result<()> {
+    dims.check((a.len(), la), (b.len(), lb), (c.len(), lc))?;
+    let (mut batch, mut m) = (dims.batch, dims.m);
+    // With one B for all, a batch whose matrices follow each other is one tall matrix.
+    while let [outer @ .., size] = batch {
+        let follows = |l: Layout| l.batch[outer.len()] == m as isize * l.row;
+        if !(lb.batch[outer.len()] == 0 && follows(la) && follows(lc)) {
+            break;
+        }
+        (batch, m) = (outer, m * size);
+    }
+    if m == 0 || dims.n == 0 || batch.contains(&0) {
+        return Ok(());
+    }
+    let product = Product {
+        m,
+        n: dims.n,
+        k: dims.k,
+        // SAFETY: `check` has found the element `offset` of each operand inside its slice; an empty A or B
+        // (`k == 0`) is never read, and `wrapping_add` allows any offset.
+        a: a.as_ptr().wrapping_add(la.offset),
+        a_strides: [la.row, la.col],
+        b: b.as_ptr().wrapping_add(lb.offset),
+        b_strides: [lb.row, lb.col],
+        c: c.as_mut_ptr().wrapping_add(lc.offset),
+        c_strides: [lc.row, lc.col],
+        alpha: dims.alpha,
+        beta: dims.beta,
+        parallel: true,
+    };
+    let work = m.saturating_mul(dims.n).saturating_mul(dims.k);
+    if batch.is_empty() {
+        if (m == 1 || dims.n == 1) && work >= par::MIN_PARALLEL_WORK {
+            // A product with a vector reads its matrix once: many threads reach more memory bandwidth.
+            let grain = (par::MIN_PARALLEL_WORK / dims.k.max(1)).max(64);
+            run(&if m == 1 { product.split_cols(grain) } else { product.split_rows(grain) }, work);
+        } else {
+            // SAFETY: `check` has found all elements in their slices and those of C distinct.
+            unsafe { T::multiply(product) };
+        }
+        return Ok(());
+    }
+    let count: usize = batch.iter().product();
+    let mut products = Vec::with_capacity(count);
+    let mut index = vec![0usize; batch.len()];
+    for _ in 0..count {
+        let at = |l: Layout| index.iter().zip(l.batch).map(|(&i, &s)| i as isize * s).sum::<isize>();
+        products.push(Product {
+            a: product.a.wrapping_offset(at(la)),
+            b: product.b.wrapping_offset(at(lb)),
+            c: product.c.wrapping_offset(at(lc)),
+            ..product
+        });
+        for (i, &size) in index.iter_mut().zip(batch).rev() {
+            *i += 1;
+            if *i < size {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    if count < MIN_BATCH {
+        for product in products {
+            // SAFETY: as above.
+            unsafe { T::multiply(product) };
+        }
+    } else {
+        products.iter_mut().for_each(|p| p.parallel = false);
+        run(&products, work.saturating_mul(count));
+    }
+    Ok(())
+}
+
+/// From this many matrices on, threads take whole matrices; below, each matrix is divided among them.
+const MIN_BATCH: usize = 8;
+
+/// [`gemm`] of one matrix each on the caller's thread, for kernels that divide their work themselves.
+pub(crate) fn gemm_serial<T: Num>(
+    dims: &Gemm<T>,
+    a: &[T],
+    la: Layout,
+    b: &[T],
+    lb: Layout,
+    c: &mut [T],
+    lc: Layout,
+) -> Result<()> {
+    debug_assert!(dims.batch.is_empty());
+    dims.check((a.len(), la), (b.len(), lb), (c.len(), lc))?;
+    if dims.m == 0 || dims.n == 0 {
+        return Ok(());
+    }
+    // SAFETY: `check` has found all elements in their slices and those of C distinct.
+    unsafe {
+        T::multiply(Product {
+            m: dims.m,
+            n: dims.n,
+            k: dims.k,
+            a: a.as_ptr().wrapping_add(la.offset),
+            a_strides: [la.row, la.col],
+            b: b.as_ptr().wrapping_add(lb.offset),
+            b_strides: [lb.row, lb.col],
+            c: c.as_mut_ptr().wrapping_add(lc.offset),
+            c_strides: [lc.row, lc.col],
+            alpha: dims.alpha,
+            beta: dims.beta,
+            parallel: false,
+        });
+    }
+    Ok(())
+}
+
+/// Runs independent products, neighbours together until they are worth a task.
+fn run<T: Num>(products: &[Product<T>], work: usize) {
+    let group = (products.len() * par::MIN_PARALLEL_WORK / work.max(1)).clamp(1, products.len());
+    par::for_each(products.chunks(group), work, |group| {
+        for &product in group {
+            // SAFETY: `gemm` has checked the operands, and the products write to distinct elements.
+            unsafe { T::multiply(Product { parallel: false, ..product }) };
+        }
+    });
+}
+
+/// One product, as pointers to the first elements and `[row, column]` strides.
+#[derive(Clone, Copy)]
+pub struct Product<T> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: *const T,
+    a_strides: [isize; 2],
+    b: *const T,
+    b_strides: [isize; 2],
+    c: *mut T,
+    c_strides: [isize; 2],
+    alpha: T,
+    beta: T,
+    parallel: bool,
+}
+
+// SAFETY: a product is handed to another thread only by `run` and the kernels below, which write to distinct
+// elements of C and borrow the slices until all are done.
+unsafe impl<T: Send> Send for Product<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Product<T> {}
+
+impl<T: Num> Product<T> {
+    fn split_rows(self, grain: usize) -> Vec<Self> {
+        (0..self.m)
+            .step_by(grain)
+            .map(|i| Self {
+                m: grain.min(self.m - i),
+                a: self.a.wrapping_offset(i as isize * self.a_strides[0]),
+                c: self.c.wrapping_offset(i as isize * self.c_strides[0]),
+                ..self
+            })
+            .collect()
+    }
+
+    fn transposed(self) -> Self {
+        let flip = |[row, col]: [isize; 2]| [col, row];
+        Self {
+            m: self.n,
+            n: self.m,
+            a: self.b,
+            a_strides: flip(self.b_strides),
+            b: self.a,
+            b_strides: flip(self.a_strides),
+            c_strides: flip(self.c_strides),
+            ..self
+        }
+    }
+
+    fn split_cols(self, grain: usize) -> Vec<Self> {
+        self.transposed().split_rows(grain).into_iter().map(Self::transposed).collect()
+    }
+}
+
+/// How a type multiplies matrices. Implemented for all [`Num`] and for nothing else.
+pub trait Kernel: Sized {
+    /// Computes the product.
+    ///
+    /// # Safety
+    /// All elements that the strides reach must be valid for reading, those of C for writing, and no two elements
+    /// of C may be the same.
+    unsafe fn multiply(product: Product<Self>);
+}
+
+macro_rules! by_gemm {
+    ($($t:ty)*) => {$(
+        impl Kernel for $t {
+            unsafe fn multiply(p: Product<Self>) {
+                let call = |parallelism| {
+                    let p = p;
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        gemm::gemm(
+                            p.m, p.n, p.k,
+                            p.c, p.c_strides[1], p.c_strides[0], p.beta != 0.0,
+                            p.a, p.a_strides[1], p.a_strides[0],
+                            p.b, p.b_strides[1], p.b_strides[0],
+                            p.beta, p.alpha, false, false, false,
+                            parallelism,
+                        );
+                    }
+                };
+                #[cfg(feature = "threads")]
+                if p.parallel && p.m * p.n * p.k >= gemm::get_threading_threshold() && par::threads() > 1 {
+                    // The crate divides rows and columns, never sums, among threads: the bits stay the same.
+                    return par::install(|| call(gemm::Parallelism::Rayon(par::threads())));
+                }
+                call(gemm::Parallelism::None);
+            }
+        }
+    )*};
+}
+
+macro_rules! in_f32 {
+    ($($t:ty)*) => {$(
+        impl Kernel for $t {
+            unsafe fn multiply(p: Product<Self>) {
+                // SAFETY: the caller's promise holds for the three matrices of `p`; the copies are contiguous.
+                unsafe {
+                    let a = gather(p.a, p.a_strides, p.m, p.k);
+                    let b = gather(p.b, p.b_strides, p.k, p.n);
+                    let mut c = vec![0f32; p.m * p.n];
+                    let strides = |cols: usize| [cols as isize, 1];
+                    f32::multiply(Product {
+                        m: p.m, n: p.n, k: p.k,
+                        a: a.as_ptr(), a_strides: strides(p.k),
+                        b: b.as_ptr(), b_strides: strides(p.n),
+                        c: c.as_mut_ptr(), c_strides: strides(p.n),
+                        alpha: p.alpha.to_f32(), beta: 0.0,
+                        parallel: p.parallel,
+                    });
+                    let beta = p.beta.to_f32();
+                    for (i, row) in c.chunks_exact(p.n).enumerate() {
+                        for (j, &sum) in row.iter().enumerate() {
+                            let at = p.c.offset(i as isize * p.c_strides[0] + j as isize * p.c_strides[1]);
+                            let before = if beta == 0.0 { 0.0 } else { beta * (*at).to_f32() };
+                            *at = <$t>::from_f32(sum + before);
+                        }
+                    }
+                }
+            }
+        }
+    )*};
+}
+
+macro_rules! by_loop {
+    ($($t:ty)*) => {$(
+        impl Kernel for $t {
+            unsafe fn multiply(p: Product<Self>) {
+                // SAFETY: the caller's promise.
+                unsafe { multiply_integers(p) }
+            }
+        }
+    )*};
+}
+
+by_gemm!(f32 f64);
+in_f32!(f16 bf16);
+by_loop!(i8 i16 i32 i64 u8 u16 u32 u64);
+
+/// A contiguous row-major copy, in the type to compute in.
+///
+/// # Safety
+/// The strided elements must be valid for reading.
+unsafe fn gather<T: Num>(from: *const T, strides: [isize; 2], rows: usize, cols: usize) -> Vec<T::Acc> {
+    let mut out = Vec::with_capacity(rows * cols);
+    for i in 0..rows as isize {
+        // SAFETY: the caller's promise.
+        out.extend(
+            (0..cols as isize).map(|j| unsafe { (*from.offset(i * strides[0] + j * strides[1])).widen() }),
+        );
+    }
+    out
+}
+
+/// Rows of A times a contiguous copy of B, summed row by row.
+///
+/// # Safety
+/// As [`Kernel::multiply`].
+unsafe fn multiply_integers<T: Num<Acc = T>>(p: Product<T>) {
+    // SAFETY: the caller's promise.
+    let b = unsafe { gather(p.b, p.b_strides, p.k, p.n) };
+    let work = p.m * p.n * p.k;
+    let grain = (par::MIN_PARALLEL_WORK / (p.n * p.k).max(1)).max(1);
+    let parts = if p.parallel { p.split_rows(grain) } else { vec![p] };
+    par::for_each(parts, if p.parallel { work } else { 0 }, |p| {
+        let mut sums = vec![T::ZERO; p.n];
+        par::simd(|| {
+            for i in 0..p.m as isize {
+                sums.fill(T::ZERO);
+                for (l, b_row) in b.chunks_exact(p.n).enumerate() {
+                    // SAFETY: row `i`, column `l` of A.
+                    let a = unsafe { *p.a.offset(i * p.a_strides[0] + l as isize * p.a_strides[1]) };
+                    sums.iter_mut().zip(b_row).for_each(|(s, &b)| *s = s.plus(a.times(b)));
+                }
+                for (j, &sum) in sums.iter().enumerate() {
+                    // SAFETY: row `i`, column `j` of C, which belongs to this part alone.
+                    unsafe {
+                        let at = p.c.offset(i * p.c_strides[0] + j as isize * p.c_strides[1]);
+                        let before = if p.beta == T::ZERO { T::ZERO } else { p.beta.times(*at) };
+                        *at = p.alpha.times(sum).plus(before);
+                    }
+                }
+            }
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Small integers, so that sums are exact in any order.
+    fn numbers<T: Num>(count: usize, seed: usize) -> Vec<T> {
+        (0..count)
+            .map(|i| T::from_usize((i * 7 + seed * 13 + i / 5) % 5).minus(T::from_usize(seed % 2)))
+            .collect()
+    }
+
+    fn check<T: Num>(batch: [usize; 2], m: usize, n: usize, k: usize, flip: [bool; 3], shared: [bool; 2]) {
+        let count = batch[0] * batch[1];
+        let layout = |rows: usize, cols: usize, flip: bool| {
+            if flip { Layout::row_major(rows).transposed() } else { Layout::row_major(cols) }
+        };
+        let strides = |len: usize, shared: bool| {
+            if shared { [0, len as isize] } else { [(batch[1] * len) as isize, len as isize] }
+        };
+        let (sa, sb, sc) = (strides(m * k, shared[0]), strides(k * n, shared[1]), strides(m * n, false));
+        let la = Layout { batch: &sa, ..layout(m, k, flip[0]) };
+        let lb = Layout { batch: &sb, ..layout(k, n, flip[1]) };
+        let lc = Layout { batch: &sc, ..layout(m, n, flip[2]) };
+        let (a, b) = (numbers::<T>(count * m * k, 1), numbers::<T>(count * k * n, 2));
+        let mut c = numbers::<T>(count * m * n, 3);
+        let before = c.clone();
+        let two = T::from_usize(2);
+        gemm(&Gemm { batch: &batch, m, n, k, alpha: two, beta: two }, &a, la, &b, lb, &mut c, lc).unwrap();
+        let at = |l: Layout, b: [usize; 2], i: usize, j: usize| {
+            (b[0] as isize * l.batch[0]
+                + b[1] as isize * l.batch[1]
+                + i as isize * l.row
+                + j as isize * l.col) as usize
+        };
+        for b0 in 0..batch[0] {
+            for b1 in 0..batch[1] {
+                for i in 0..m {
+                    for j in 0..n {
+                        let sum = (0..k).fold(T::ZERO, |s, l| {
+                            s.plus(a[at(la, [b0, b1], i, l)].times(b[at(lb, [b0, b1], l, j)]))
+                        });
+                        let place = at(lc, [b0, b1], i, j);
+                        assert_eq!(c[place], two.times(sum).plus(two.times(before[place])), "{i} {j}");
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn equals_nested_loops(
+            batch in [0..4usize, 1..4usize],
+            m in 0..20usize, n in 0..20usize, k in 0..20usize,
+            flip in any::<[bool; 3]>(), shared in any::<[bool; 2]>(),
+        ) {
+            check::<f32>(batch, m, n, k, flip, shared);
+            check::<f64>(batch, m, n, k, flip, shared);
+            check::<f16>(batch, m, n, k, flip, shared);
+            check::<i8>(batch, m, n, k, flip, shared);
+            check::<i64>(batch, m, n, k, flip, shared);
+            check::<u16>(batch, m, n, k, flip, shared);
+        }
+    }
+
+    #[test]
+    fn large_products_equal_nested_loops() {
+        check::<f32>([1, 1], 70, 65, 300, [false; 3], [false; 2]);
+        check::<i32>([1, 1], 70, 65, 300, [true, false, false], [false; 2]);
+        check::<f32>([1, 1], 1, 700, 300, [false; 3], [false; 2]);
+        check::<f32>([1, 1], 700, 1, 300, [false; 3], [false; 2]);
+        check::<f32>([5, 3], 16, 17, 200, [false; 3], [false, true]);
+    }
+
+    /// Numbers whose sums round, so that another order of summation would show.
+    fn rounding(count: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i as f32 * 0.618).fract() - 0.5) * 3.0).collect()
+    }
+
+    #[test]
+    fn thread_count_does_not_change_bits() {
+        for (m, n, k) in [(300, 200, 1000), (1, 3000, 700), (3000, 1, 700), (64, 64, 5000), (257, 33, 129)] {
+            let (a, b) = (rounding(m * k), rounding(k * n));
+            let product = |threads| {
+                par::with_threads(threads, || {
+                    let mut c = vec![0.0; m * n];
+                    let dims = Gemm::new(m, n, k);
+                    let (la, lb, lc) = (Layout::row_major(k), Layout::row_major(n), Layout::row_major(n));
+                    gemm(&dims, &a, la, &b, lb, &mut c, lc).unwrap();
+                    c.iter().map(|v: &f32| v.to_bits()).collect::<Vec<_>>()
+                })
+            };
+            let one = product(1);
+            assert!((2..=5).all(|threads| product(threads) == one), "{m}x{n}x{k}");
+        }
+    }
+
+    #[test]
+    fn zero_beta_ignores_what_c_held() {
+        let mut c = [f32::NAN; 4];
+        let l = Layout::row_major(2);
+        gemm(&Gemm::new(2, 2, 1), &[1.0, 2.0], Layout::row_major(1), &[3.0, 4.0], l, &mut c, l).unwrap();
+        assert_eq!(c, [3.0, 4.0, 6.0, 8.0]);
+        gemm(&Gemm::new(2, 2, 0), &[], Layout::row_major(0), &[], l, &mut c, l).unwrap();
+        assert_eq!(c, [0.0; 4]);
+    }
+
+    #[test]
+    fn layouts_that_do_not_fit_are_errors() {
+        let l = Layout::row_major(2);
+        let dims = Gemm::new(2, 2, 2);
+        let (a, mut c) = ([1f32; 4], [0f32; 4]);
+        assert_eq!(
+            gemm(&dims, &a[..3], l, &a, l, &mut c, l),
+            Err(Error::Length { operand: "a", expected: 4, found: 3 })
+        );
+        let overlapping = Layout { row: 1, ..l };
+        assert!(matches!(gemm(&dims, &a, l, &a, l, &mut c, overlapping), Err(Error::Shape { .. })));
+        let before = Layout { row: -2, ..l };
+        assert!(matches!(gemm(&dims, &a, before, &a, l, &mut c, l), Err(Error::Shape { .. })));
+        assert!(matches!(
+            gemm(&dims, &a, Layout { batch: &[0], ..l }, &a, l, &mut c, l),
+            Err(Error::Shape { .. })
+        ));
+        gemm(&dims, &a, before.at(2), &a, l, &mut c, l).unwrap();
+        assert_eq!(c, [2.0; 4]);
+    }
+}
