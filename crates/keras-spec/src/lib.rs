@@ -1,1 +1,35 @@
-//! Placeholder, replaced within the hour.
+//! The contracts of Keras in Rust: what a backend computes, what a layer is, and how they find each other.
+//!
+//! An application depends on the crate `keras`; a backend or a crate of layers depends on this one.
+
+pub mod backend;
+mod compose;
+pub mod device;
+pub mod dtype;
+pub mod error;
+pub mod fused;
+pub mod host;
+pub mod infer;
+pub mod op;
+pub mod promotion;
+pub mod scope;
+pub mod shape;
+mod tape;
+pub mod tensor;
+mod vjp;
+
+pub use backend::{AnyBuffer, Backend, DynBackend};
+pub use device::{BackendEntry, Device, backends, register_backend, set_backend};
+pub use dtype::DType;
+pub use error::{Error, Result, ResultExt};
+pub use fused::{Activ, Fused, RnnSpec};
+pub use half;
+pub use host::{Element, HostData, HostTensor};
+pub use inventory;
+pub use op::{
+    ArgReduceOp, BinaryOp, CompareOp, ConvSpec, Dims, Op, ReduceOp, ScatterOp, UnaryOp, WindowSpec,
+};
+pub use promotion::result_type;
+pub use shape::{PartialShape, Shape, TensorSpec};
+pub use tape::{GradientOptions, gradients, gradients_with};
+pub use tensor::Tensor;

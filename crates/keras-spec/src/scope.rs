@@ -1,0 +1,89 @@
+//! Per-thread modes: whether operations are recorded, composed, or run on shapes only.
+
+use std::cell::Cell;
+
+thread_local! {
+    static MODE: Cell<Mode> = const { Cell::new(Mode { recording: 0, suspended: false, decompose: false, shapes: false }) };
+}
+
+#[derive(Clone, Copy)]
+struct Mode {
+    recording: u32,
+    suspended: bool,
+    decompose: bool,
+    shapes: bool,
+}
+
+/// Restores the mode when dropped, also when a closure panics.
+struct Restore(Mode);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        MODE.set(self.0);
+    }
+}
+
+fn with<R>(change: impl FnOnce(&mut Mode), run: impl FnOnce() -> R) -> R {
+    let before = MODE.get();
+    let _restore = Restore(before);
+    let mut mode = before;
+    change(&mut mode);
+    MODE.set(mode);
+    run()
+}
+
+/// Runs `f` with trainable variables watched: their values begin a history, so that [`crate::gradients`] can be asked of
+/// what `f` computes.
+pub fn recorded<R>(f: impl FnOnce() -> R) -> R {
+    with(
+        |m| {
+            m.recording += 1;
+            m.suspended = false;
+        },
+        f,
+    )
+}
+
+/// Runs `f` without recording anything.
+pub fn unrecorded<R>(f: impl FnOnce() -> R) -> R {
+    with(|m| m.suspended = true, f)
+}
+
+/// Runs `f` with every fused operation replaced by its composition of required ones: the reference that overrides are
+/// tested against, and the form in which second derivatives exist.
+pub fn decomposed<R>(f: impl FnOnce() -> R) -> R {
+    with(|m| m.decompose = true, f)
+}
+
+/// Runs `f` on shapes and dtypes only: no backend is called, variables and seeds keep their state, tensors have no
+/// elements.
+pub fn abstractly<R>(f: impl FnOnce() -> R) -> R {
+    with(
+        |m| {
+            m.shapes = true;
+            m.suspended = true;
+        },
+        f,
+    )
+}
+
+/// Whether operations on watched tensors are recorded.
+pub fn records() -> bool {
+    !MODE.get().suspended
+}
+
+/// Whether trainable variables give watched values: inside [`recorded`].
+pub fn watches_variables() -> bool {
+    let m = MODE.get();
+    m.recording > 0 && !m.suspended
+}
+
+/// Whether this is inside [`decomposed`].
+pub fn decomposes() -> bool {
+    MODE.get().decompose
+}
+
+/// Whether this is inside [`abstractly`].
+pub fn is_abstract() -> bool {
+    MODE.get().shapes
+}
