@@ -16,6 +16,8 @@ import numpy as np
 from keras import tree
 from safetensors.numpy import save as to_safetensors
 
+if keras.backend.backend() != "jax":
+    raise SystemExit("set KERAS_BACKEND=jax: golden vectors are those of the JAX backend")
 SOURCE = f"keras {keras.__version__}, backend {keras.backend.backend()}"
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 

@@ -1,0 +1,33 @@
+"""Golden vectors of layers: spec/vectors/layers, one pair of files per class.
+
+`layers.py` makes all of them, `layers.py Dense LSTM` those of some classes.
+"""
+
+import importlib
+import sys
+import time
+
+from layer_case import Grid
+
+MODULES = ["core", "convolution", "pooling", "normalization", "recurrent", "merging"]
+
+
+def main(wanted):
+    total_cases = total_bytes = 0
+    for module in MODULES:
+        for cls, fill in importlib.import_module(f"grids.{module}").GRIDS.items():
+            if wanted and cls.__name__ not in wanted:
+                continue
+            start = time.monotonic()
+            grid = Grid(cls)
+            fill(grid)
+            size = grid.file.write()
+            total_cases, total_bytes = total_cases + len(grid.file.cases), total_bytes + size
+            print(f"{grid.name}: {len(grid.file.cases)} cases, {size} bytes, {time.monotonic() - start:.0f} s", flush=True)
+    print(f"{total_cases} cases, {total_bytes} bytes")
+    if Grid.failures:
+        sys.exit(f"{len(Grid.failures)} cases failed: {Grid.failures}")
+
+
+if __name__ == "__main__":
+    main(set(sys.argv[1:]))
