@@ -12,6 +12,7 @@ pub mod host;
 pub mod infer;
 pub mod op;
 pub mod promotion;
+pub mod random;
 pub mod scope;
 pub mod shape;
 mod tape;
