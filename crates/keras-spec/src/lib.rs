@@ -4,22 +4,31 @@
 
 pub mod backend;
 mod compose;
+pub mod contracts;
 pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod fused;
 pub mod host;
 pub mod infer;
+pub mod layer;
+pub mod object;
 pub mod op;
+pub mod policy;
 pub mod promotion;
 pub mod random;
 pub mod scope;
 pub mod shape;
 mod tape;
 pub mod tensor;
+pub mod variable;
 mod vjp;
 
 pub use backend::{AnyBuffer, Backend, DynBackend};
+pub use contracts::{
+    Callback, Constraint, Initializer, LearningRateSchedule, Logs, Loss, Metric, Model, Optimizer, Params,
+    Reduction, Regularizer,
+};
 pub use device::{BackendEntry, Device, backends, register_backend, set_backend};
 pub use dtype::DType;
 pub use error::{Error, Result, ResultExt};
@@ -27,10 +36,14 @@ pub use fused::{Activ, Fused, RnnSpec};
 pub use half;
 pub use host::{Element, HostData, HostTensor};
 pub use inventory;
+pub use layer::{Builder, Call, Layer, LayerExt, LayerRef, WeightSpec};
+pub use object::{Class, Config, Object, Shared};
 pub use op::{
     ArgReduceOp, BinaryOp, CompareOp, ConvSpec, Dims, Op, ReduceOp, ScatterOp, UnaryOp, WindowSpec,
 };
+pub use policy::{DTypePolicy, set_dtype_policy};
 pub use promotion::result_type;
 pub use shape::{PartialShape, Shape, TensorSpec};
 pub use tape::{GradientOptions, gradients, gradients_with};
 pub use tensor::Tensor;
+pub use variable::{Variable, Weight};

@@ -1,9 +1,12 @@
 //! Per-thread modes: whether operations are recorded, composed, or run on shapes only.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+
+use crate::dtype::DType;
 
 thread_local! {
-    static MODE: Cell<Mode> = const { Cell::new(Mode { recording: 0, suspended: false, decompose: false, shapes: false }) };
+    static MODE: Cell<Mode> = const { Cell::new(Mode::NORMAL) };
+    static PATH: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Clone, Copy)]
@@ -12,6 +15,12 @@ struct Mode {
     suspended: bool,
     decompose: bool,
     shapes: bool,
+    autocast: Option<DType>,
+}
+
+impl Mode {
+    const NORMAL: Mode =
+        Mode { recording: 0, suspended: false, decompose: false, shapes: false, autocast: None };
 }
 
 /// Restores the mode when dropped, also when a closure panics.
@@ -67,6 +76,11 @@ pub fn abstractly<R>(f: impl FnOnce() -> R) -> R {
     )
 }
 
+/// Runs `f` as if outside [`abstractly`] and [`recorded`]: weights that it creates are real.
+pub fn concretely<R>(f: impl FnOnce() -> R) -> R {
+    with(|m| *m = Mode { suspended: true, ..Mode::NORMAL }, f)
+}
+
 /// Whether operations on watched tensors are recorded.
 pub fn records() -> bool {
     !MODE.get().suspended
@@ -86,4 +100,34 @@ pub fn decomposes() -> bool {
 /// Whether this is inside [`abstractly`].
 pub fn is_abstract() -> bool {
     MODE.get().shapes
+}
+
+/// Runs `f` with float variables read as `dtype` (Keras's `AutocastScope`).
+pub fn autocasting<R>(dtype: Option<DType>, f: impl FnOnce() -> R) -> R {
+    with(|m| m.autocast = dtype, f)
+}
+
+/// The dtype that float variables are read as.
+pub fn autocast() -> Option<DType> {
+    MODE.get().autocast
+}
+
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        PATH.with_borrow_mut(|p| p.pop());
+    }
+}
+
+/// Runs `f` with `name` added to the path of variables that are created (Keras's `name_scope`).
+pub fn named<R>(name: &str, f: impl FnOnce() -> R) -> R {
+    PATH.with_borrow_mut(|p| p.push(name.to_owned()));
+    let _leave = Leave;
+    f()
+}
+
+/// The names around variables that are created now, joined by `/`.
+pub fn path() -> String {
+    PATH.with_borrow(|p| p.join("/"))
 }

@@ -1,0 +1,164 @@
+//! The contract of a layer.
+
+mod build;
+mod call;
+mod handle;
+
+use crate::error::Result;
+use crate::object::{Config, Object, family};
+use crate::shape::{PartialShape, TensorSpec};
+use crate::tensor::Tensor;
+
+pub use build::{Builder, WeightSpec};
+pub use call::{Argument, Arguments, Call, Outputs};
+pub use handle::{LayerExt, LayerRef, auto_name, reset_names, to_snake_case};
+
+/// A computation with weights: what the author of a layer implements.
+///
+/// A layer is a struct with its constructor arguments as serde fields and [`crate::Weight`] slots for its weights; methods
+/// take `&self`. What all layers have in common (name, `trainable`, dtype policy, activity regularizer) is kept by
+/// [`LayerRef`], which is also what calls these methods, in the order `draw_seeds`, `check_inputs`, `build`,
+/// `check_inputs`, `call`.
+///
+/// ```
+/// use keras_spec::object::{Class, Config, Object, from_config, to_config};
+/// use keras_spec::{Builder, Call, Layer, PartialShape, Result, Tensor, Weight, WeightSpec};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Multiplies each feature by a number that is learnt.
+/// #[derive(Debug, Default, Serialize, Deserialize)]
+/// struct Scale {
+///     #[serde(skip)]
+///     factor: Weight,
+/// }
+///
+/// const SCALE: Class = Class::of("my_layers", "Scale");
+/// keras_spec::register!(dyn Layer, SCALE, |config| Ok(Box::new(from_config::<Scale>(SCALE, config)?)));
+///
+/// impl Object for Scale {
+///     fn class(&self) -> Class {
+///         SCALE
+///     }
+///     fn config(&self) -> Result<Config> {
+///         to_config(self)
+///     }
+/// }
+///
+/// impl Layer for Scale {
+///     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
+///         let features = builder.known_dim(&inputs[0], -1)?;
+///         builder.weight(&self.factor, WeightSpec::new("factor", [features]).initializer("ones")?)
+///     }
+///
+///     fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
+///         Ok(vec![(&inputs[0] * self.factor.value()?)?])
+///     }
+/// }
+/// ```
+pub trait Layer: Object {
+    /// Draws the seeds that the layer's constructor draws in Keras, in that order.
+    fn draw_seeds(&self) {}
+
+    /// Refuses inputs that the layer cannot take (Keras's `input_spec`); called before building and before every call.
+    ///
+    /// # Errors
+    /// An error that names the argument, what is expected and what was found.
+    fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
+        let _ = inputs;
+        Ok(())
+    }
+
+    /// Creates the weights for inputs of these shapes.
+    ///
+    /// # Errors
+    /// If the shapes do not determine the weights.
+    fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
+        let _ = (builder, inputs);
+        Ok(())
+    }
+
+    /// Computes the outputs.
+    ///
+    /// # Errors
+    /// If the inputs do not fit.
+    fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>>;
+
+    /// The shapes and dtypes of the outputs. The default runs [`call`](Layer::call) on shapes only, twice with different
+    /// numbers in the place of unknown dimensions: what differs is unknown. (`None` asks for that.)
+    ///
+    /// # Errors
+    /// If the inputs do not fit.
+    fn output_spec(&self, inputs: &[TensorSpec], call: &Call) -> Result<Option<Vec<TensorSpec>>> {
+        let _ = (inputs, call);
+        Ok(None)
+    }
+
+    /// Whether masks of the inputs reach the outputs (Keras's `supports_masking`).
+    fn supports_masking(&self) -> bool {
+        false
+    }
+
+    /// The masks of the outputs, where [`supports_masking`](Layer::supports_masking). The default passes the inputs' on.
+    ///
+    /// # Errors
+    /// If a mask cannot be computed.
+    fn compute_mask(&self, inputs: &[Tensor], masks: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+        let _ = inputs;
+        Ok(masks.to_vec())
+    }
+
+    /// Layers inside this one, as the attributes in which Keras's class has them: what weights, seeds and files are
+    /// found by. In the order in which Keras's constructor creates them.
+    fn children(&self) -> Vec<Child> {
+        Vec::new()
+    }
+
+    /// Generators of random numbers that the layer itself has.
+    fn seed_generators(&self) -> Vec<crate::random::SeedGenerator> {
+        Vec::new()
+    }
+
+    /// Whether inputs and keyword tensors are cast to the compute dtype (Keras's `autocast`). `Embedding` and `InputLayer`
+    /// keep integers anyhow; only floats are cast.
+    fn autocast(&self) -> bool {
+        true
+    }
+
+    /// Changes the complete configuration of `layer` (this one's handle) before it is written, for classes that lack what
+    /// all others have, such as `trainable` in `InputLayer`.
+    fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {
+        let _ = (layer, config);
+    }
+
+    /// What files record of the shapes that the layer was built for (`get_build_config`).
+    fn build_config(&self, shapes: &[PartialShape]) -> Option<serde_json::Value> {
+        match shapes {
+            [one] => Some(serde_json::json!({ "input_shape": one })),
+            _ => Some(serde_json::json!({ "input_shape": shapes })),
+        }
+    }
+}
+family!(Layer, "layer");
+
+/// A layer, or several, held in an attribute of another layer.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The attribute's name in Keras's class.
+    pub attribute: &'static str,
+    /// The layers.
+    pub layers: Vec<LayerRef>,
+    /// Whether the attribute is a list in Keras.
+    pub list: bool,
+}
+
+impl Child {
+    /// A single layer.
+    pub fn one(attribute: &'static str, layer: &LayerRef) -> Self {
+        Child { attribute, layers: vec![layer.clone()], list: false }
+    }
+
+    /// A list of layers.
+    pub fn list(attribute: &'static str, layers: &[LayerRef]) -> Self {
+        Child { attribute, layers: layers.to_vec(), list: true }
+    }
+}
