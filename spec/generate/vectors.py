@@ -117,12 +117,14 @@ class VectorFile:
         """Adds a case. `fields` are values (arrays, lists, dicts, …) and are encoded, except that a field
         that is None is left out; `raw` holds keys that are JSON already (`tolerance`, `expect_error`, …).
 
-        Raises `Rejected` where `outputs` are constant, and `ValueError` where the id is taken.
+        Raises `Rejected` where `outputs` are constant and `raw` has no `why`, and `ValueError` where the id
+        is taken.
         """
         if id in self._ids:
             raise ValueError(f"two cases with the id {id}")
         outputs = fields.get("outputs")
-        if outputs is not None and not is_varied(a for a in tree.flatten(outputs) if is_array(a)):
+        constant = outputs is not None and not is_varied(a for a in tree.flatten(outputs) if is_array(a))
+        if constant and "why" not in (raw or {}):
             raise Rejected("constant outputs")
         case = {"id": id, "kind": kind, "class_name": class_name, "object": object}
         case = {k: v for k, v in case.items() if v is not None}
