@@ -10,8 +10,8 @@ const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
 /// The parity word of the Threefish key schedule, as Threefry-2x32 uses it.
 const PARITY: u32 = 0x1BD1_1BDA;
 
-/// Counters hashed together; independent lanes, so that the compiler can vectorise over them.
-const LANES: usize = 32;
+/// Elements drawn together; the counters are independent, so the compiler vectorises over them.
+const LANES: usize = 64;
 
 /// A Threefry-2x32 key: two 32-bit words, JAX's raw `uint32[2]` key.
 ///
@@ -38,8 +38,8 @@ impl Key {
     }
 
     fn child(self, counter: u64) -> Key {
-        let (hi, lo) = hash_lanes(self, [(counter >> 32) as u32], [counter as u32]);
-        Key([hi[0], lo[0]])
+        let (first, second) = hash(self, counter);
+        Key([first, second])
     }
 }
 
@@ -93,13 +93,11 @@ pub(super) fn map_bits<B: RandomBits, T>(key: Key, len: usize, f: impl Fn(B) -> 
     let mut out = Vec::with_capacity(len);
     let mut start = 0u64;
     while out.len() < len {
-        let counter = |lane: usize| start + lane as u64;
-        let (first, second) = hash_lanes::<LANES>(
-            key,
-            std::array::from_fn(|lane| (counter(lane) >> 32) as u32),
-            std::array::from_fn(|lane| counter(lane) as u32),
-        );
-        let bits: [B; LANES] = std::array::from_fn(|lane| B::from_words(first[lane], second[lane]));
+        let mut bits = [B::from_words(0, 0); LANES];
+        for (lane, bits) in bits.iter_mut().enumerate() {
+            let (first, second) = hash(key, start + lane as u64);
+            *bits = B::from_words(first, second);
+        }
         let wanted = LANES.min(len - out.len());
         out.extend(bits[..wanted].iter().map(|&b| f(b)));
         start += LANES as u64;
@@ -107,28 +105,23 @@ pub(super) fn map_bits<B: RandomBits, T>(key: Key, len: usize, f: impl Fn(B) -> 
     out
 }
 
-/// The Threefry-2x32-20 block function on `N` counters at once; `hi` and `lo` are the halves of each.
-fn hash_lanes<const N: usize>(key: Key, mut hi: [u32; N], mut lo: [u32; N]) -> ([u32; N], [u32; N]) {
-    let Key([k0, k1]) = key;
+/// The Threefry-2x32-20 block function on a 64-bit counter.
+///
+/// Straight-line code once unrolled, so that a loop over counters vectorises.
+#[inline(always)]
+fn hash(Key([k0, k1]): Key, counter: u64) -> (u32, u32) {
     let schedule = [k0, k1, k0 ^ k1 ^ PARITY];
-    for lane in 0..N {
-        hi[lane] = hi[lane].wrapping_add(schedule[0]);
-        lo[lane] = lo[lane].wrapping_add(schedule[1]);
-    }
+    let mut x0 = ((counter >> 32) as u32).wrapping_add(k0);
+    let mut x1 = (counter as u32).wrapping_add(k1);
     for group in 0..5 {
         for rotation in ROTATIONS[group % 2] {
-            for lane in 0..N {
-                hi[lane] = hi[lane].wrapping_add(lo[lane]);
-                lo[lane] = hi[lane] ^ lo[lane].rotate_left(rotation);
-            }
+            x0 = x0.wrapping_add(x1);
+            x1 = x0 ^ x1.rotate_left(rotation);
         }
-        let (inject_hi, inject_lo) = (schedule[(group + 1) % 3], schedule[(group + 2) % 3]);
-        for lane in 0..N {
-            hi[lane] = hi[lane].wrapping_add(inject_hi);
-            lo[lane] = lo[lane].wrapping_add(inject_lo).wrapping_add(group as u32 + 1);
-        }
+        x0 = x0.wrapping_add(schedule[(group + 1) % 3]);
+        x1 = x1.wrapping_add(schedule[(group + 2) % 3]).wrapping_add(group as u32 + 1);
     }
-    (hi, lo)
+    (x0, x1)
 }
 
 #[cfg(test)]
@@ -139,8 +132,8 @@ mod tests {
     #[test]
     fn agrees_with_the_published_vectors() {
         let hash = |key, counter: [u32; 2]| {
-            let (hi, lo) = hash_lanes(Key(key), [counter[0]], [counter[1]]);
-            [hi[0], lo[0]]
+            let (first, second) = super::hash(Key(key), u64::from(counter[0]) << 32 | u64::from(counter[1]));
+            [first, second]
         };
         assert_eq!(hash([0, 0], [0, 0]), [0x6b20_0159, 0x99ba_4efe]);
         assert_eq!(hash([u32::MAX; 2], [u32::MAX; 2]), [0x1cb9_96fc, 0xbb00_2be7]);
