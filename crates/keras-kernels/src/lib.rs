@@ -7,6 +7,7 @@
 
 mod error;
 pub mod gemm;
+pub mod math;
 mod num;
 pub mod par;
 
