@@ -1,1 +1,3 @@
 //! Placeholder, replaced within the hour.
+
+pub mod saving;
