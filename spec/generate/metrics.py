@@ -1,0 +1,262 @@
+"""Golden vectors of kind `metric`: results after one and after several weighted updates."""
+
+import keras
+import numpy as np
+import vectors
+from keras.src.backend.common.global_state import clear_session
+from precision import exact_arithmetic
+
+M = keras.metrics
+
+
+class Cases:
+    """The cases of one metric class."""
+
+    def __init__(self, cls):
+        self.cls = cls
+        self.rng = vectors.rng("metrics", cls.__name__)
+        self.file = vectors.VectorFile(f"metrics/{cls.__name__}")
+
+    def uniform(self, *shape, low=0.0, high=1.0):
+        """Uniform values on a grid of 1/64: sums are exact, and some values tie."""
+        return np.round(self.rng.uniform(low, high, shape) * 64).astype("float32") / 64
+
+    def classes(self, n, *shape):
+        return self.rng.integers(0, n, shape)
+
+    def one_hot(self, n, *shape):
+        return np.eye(n, dtype="float32")[self.classes(n, *shape)]
+
+    def probabilities(self, *shape):
+        e = np.exp(self.uniform(*shape, low=-3, high=3))
+        return (e / e.sum(-1, keepdims=True)).astype("float32")
+
+    def add(self, label, *updates, why=None, **kwargs):
+        """Each update is the tuple of the arguments of `update_state`."""
+        clear_session(free_memory=False)
+        x64 = kwargs.get("dtype") == "float64"
+        name = self.cls.__name__
+        obj = vectors.serialize(self.cls(**kwargs))
+        obj["config"].update({k: v for k, v in kwargs.items() if k not in obj["config"]})
+        with exact_arithmetic(x64):
+            metric = keras.saving.deserialize_keras_object(obj)
+            for args in updates:
+                metric.update_state(*args)
+            outputs = np.asarray(metric.result())
+        raw = ({"x64": True} if x64 else {}) | ({"why": why} if why else {})
+        raw["updates"] = [{"args": self.file.encode(args), "kwargs": {"dict": {}}} for args in updates]
+        try:
+            self.file.add(f"metrics/{name}/{label}", "metric", name, obj, outputs=outputs, raw=raw)
+        except vectors.Rejected as reason:
+            print(f"rejected metrics/{name}/{label}: {reason}")
+
+    def several(self, make, weights, label="", **kwargs):
+        """One update, three, weighted ones (`weights` gives the shapes), and dtypes; `make()` gives a pair."""
+        pairs = [make() for _ in range(3)]
+        self.add(f"{label}one", pairs[0], **kwargs)
+        self.add(f"{label}three", *pairs, **kwargs)
+        for shape in weights:
+            weighted = [(*pair, self.uniform(*shape, low=0.25, high=2.0)) for pair in pairs]
+            self.add(f"{label}weight={shape}", weighted[0], **kwargs)
+            self.add(f"{label}weight={shape},three", *weighted, **kwargs)
+        self.add(f"{label}mixed", weighted[0], pairs[1], weighted[2], **kwargs)
+        return weighted
+
+    def dtypes(self, updates, **kwargs):
+        for dtype in ["float16", "bfloat16", "float64"]:
+            self.add(f"dtype={dtype}", *updates, dtype=dtype, **kwargs)
+
+
+def reductions(cls):
+    c = Cases(cls)
+    c.add("one", (c.uniform(4, 3),))
+    c.add("scalar", (2.5,), (3,))
+    c.add("three", (c.uniform(4),), (c.uniform(2, 3),), (c.uniform(2, 3, 2),))
+    for shape in [(), (4,), (4, 1), (4, 3), (1, 3)]:
+        c.add(f"weight={shape}", (c.uniform(4, 3), c.uniform(*shape, low=0.25)), (c.uniform(4, 3),))
+    c.add("weight_rank_3", (c.uniform(2, 3), c.uniform(2, 3, 1)), (c.uniform(2, 3, 4), c.uniform(2)))
+    c.add("int", (c.classes(9, 5),), (c.classes(9, 5), c.classes(3, 5)))
+    c.add("no_updates", why="an empty metric is zero, not NaN")
+    c.dtypes([(c.uniform(4, 3), c.uniform(4)), (c.uniform(5),)])
+    return c
+
+
+def regression(cls, low, high, variants=None):
+    c = Cases(cls)
+
+    def pair(*shape):
+        return c.uniform(*shape, low=low, high=high), c.uniform(*shape, low=low, high=high)
+
+    updates = c.several(lambda: pair(4, 3), [(4,), (4, 1)])
+    c.several(lambda: pair(2, 3, 4), [(2, 1), (2, 3)], "rank_3,")
+    c.add("rank_1", pair(5), pair(5))
+    t, p = pair(5, 1)
+    c.add("y_true_rank_1", (t[:, 0], p), (t[:, 0], p, c.uniform(5)))
+    c.add("uneven_batches", pair(7, 2), pair(3, 2))
+    c.dtypes(updates)
+    for label, kwargs in (variants or {}).items():
+        c.add(label, pair(4, 3), pair(4, 3), **kwargs)
+    return c
+
+
+def accuracy():
+    c = Cases(M.Accuracy)
+    updates = c.several(lambda: (c.classes(3, 6, 2), c.classes(3, 6, 2)), [(6,), (6, 1)])
+    c.add("rank_1", (c.classes(3, 9), c.classes(3, 9)))
+    c.add("y_true_column", (c.classes(3, 9, 1), c.classes(3, 9)))
+    c.add("float", (c.classes(2, 9) * 0.5, c.classes(2, 9) * 0.5))
+    c.dtypes(updates)
+    return c
+
+
+def binary_accuracy():
+    c = Cases(M.BinaryAccuracy)
+    updates = c.several(lambda: (c.classes(2, 6, 3), c.uniform(6, 3)), [(6,), (6, 1)])
+    for threshold in [0.0, 0.25, 0.75, 1.0]:
+        c.add(f"threshold={threshold}", (c.classes(2, 9), c.uniform(9)), threshold=threshold)
+    c.add("tie", (np.array([0, 1, 1, 0]), np.array([0.5, 0.5, 0.75, 0.75], "float32")))
+    c.add("columns", (c.classes(2, 9), c.uniform(9, 1)), (c.classes(2, 9, 1), c.uniform(9)))
+    c.dtypes(updates)
+    return c
+
+
+def categorical_accuracy(cls, k=None):
+    c = Cases(cls)
+    kwargs = {"k": k} if k else {}
+    sparse = "Sparse" in cls.__name__
+    labels = c.classes if sparse else c.one_hot
+    updates = c.several(lambda: (labels(6, 7), c.probabilities(7, 6)), [(7,)], **kwargs)
+    c.several(lambda: (labels(6, 2, 4), c.probabilities(2, 4, 6)), [(2, 4)], "rank_3,", **kwargs)
+    c.add("ties", (labels(6, 5), np.repeat(c.uniform(5, 2), 3, -1)), (labels(6, 6), np.eye(6, dtype="float32")), **kwargs)
+    if sparse:
+        c.add("column", (c.classes(6, 7, 1), c.probabilities(7, 6)), **kwargs)
+        c.add("float_labels", (c.classes(6, 7).astype("float32"), c.probabilities(7, 6)), **kwargs)
+    if "TopK" in cls.__name__:
+        for k in [1, 2, 6]:
+            c.add(f"k={k}", (labels(6, 9), c.probabilities(9, 6)), k=k)
+    if cls is M.SparseTopKCategoricalAccuracy:
+        ids = np.argsort(c.uniform(9, 6), -1)
+        c.add("from_sorted_ids", (c.classes(6, 9), ids), (c.classes(6, 9), ids, c.uniform(9)), k=2, from_sorted_ids=True)
+        c.add("from_sorted_ids,all", (c.classes(6, 9), ids[:, :3]), k=3, from_sorted_ids=True)
+    c.dtypes(updates, **kwargs)
+    return c
+
+
+def crossentropy(cls, labels, shape, variants):
+    c = Cases(cls)
+    binary = cls is M.BinaryCrossentropy
+
+    def pair(logits=False):
+        t = labels(c)
+        if logits:
+            return t, c.uniform(*shape, low=-3, high=3)
+        return t, (c.uniform(*shape, low=0.05, high=0.95) if binary else c.probabilities(*shape))
+
+    updates = c.several(pair, [(shape[0],)])
+    c.several(lambda: pair(True), [(shape[0],)], "from_logits,", from_logits=True)
+    for label, kwargs in variants.items():
+        c.add(label, pair(), pair(), **kwargs)
+        c.add(f"{label},from_logits", pair(True), pair(True), from_logits=True, **kwargs)
+    c.dtypes(updates)
+    return c
+
+
+def confusion(cls):
+    """The four counts, precision and recall."""
+    c = Cases(cls)
+    updates = c.several(lambda: (c.classes(2, 9), c.uniform(9)), [(9,), ()])
+    c.several(lambda: (c.classes(2, 6, 3), c.uniform(6, 3)), [(6, 1), (6, 3)], "rank_2,")
+    c.several(lambda: (c.classes(2, 9), c.uniform(9)), [(9,)], "thresholds,", thresholds=[0.25, 0.5, 0.75])
+    for thresholds in [0.3, [0.9], [0.0, 0.5, 1.0], [0.7, 0.2]]:
+        c.add(f"thresholds={thresholds}", (c.classes(2, 12), c.uniform(12)), thresholds=thresholds)
+    even = [i / 10 for i in range(11)]
+    c.add("thresholds=even", (c.classes(2, 30), c.uniform(30)), thresholds=even)
+    c.add("thresholds=even,weight", (c.classes(2, 30), c.uniform(30), c.uniform(30)), thresholds=even)
+    c.add("tie_with_threshold", (np.array([1, 1, 0, 0, 1]), np.array([0.5, 0.75, 0.5, 0.25, 0.0], "float32")))
+    if cls in (M.Precision, M.Recall):
+        multi = lambda: ((c.uniform(8, 5) > 0.5).astype("float32"), c.probabilities(8, 5))  # noqa: E731
+        for kwargs in [{"top_k": 2}, {"class_id": 3}, {"top_k": 3, "class_id": 1}, {"top_k": 2, "thresholds": 0.3},
+                       {"class_id": 2, "thresholds": [0.1, 0.3]}]:  # fmt: skip
+            label = ",".join(f"{k}={v}" for k, v in kwargs.items())
+            c.add(label, multi(), **kwargs)
+            c.add(f"{label},weight", (*multi(), c.uniform(8, 1)), multi(), **kwargs)
+        zeros = np.zeros(3, "float32")
+        c.add("nothing_positive", (zeros, zeros), why="no positives: zero, not NaN")
+    c.dtypes(updates)
+    return c
+
+
+def auc():
+    c = Cases(M.AUC)
+    make = lambda: (c.classes(2, 25), c.uniform(25))  # noqa: E731
+    for curve in ["ROC", "PR"]:
+        for method in ["interpolation", "minoring", "majoring"]:
+            kwargs = {"curve": curve, "summation_method": method}
+            label = f"{curve},{method},"
+            c.several(make, [(25,)], label, **kwargs)
+            c.add(f"{label}num_thresholds=5", make(), make(), num_thresholds=5, **kwargs)
+            c.add(f"{label}num_thresholds=2", make(), num_thresholds=2, **kwargs)
+            c.add(f"{label}thresholds", make(), make(), thresholds=[0.9, 0.2, 0.5], **kwargs)
+            c.add(f"{label}thresholds=even", make(), thresholds=[0.25, 0.5, 0.75], **kwargs)
+            c.add(f"{label}logits", (c.classes(2, 25), c.uniform(25, low=-4, high=4)), from_logits=True, **kwargs)
+            many = lambda: (c.classes(2, 20, 3), c.uniform(20, 3))  # noqa: E731
+            c.add(f"{label}multi_label", many(), many(), multi_label=True, num_thresholds=20, **kwargs)
+            c.add(f"{label}multi_label,weight", (*many(), c.uniform(20)), multi_label=True, num_labels=3, **kwargs)
+            c.add(f"{label}label_weights", many(), multi_label=True, label_weights=[0.5, 1.0, 2.0], **kwargs)
+            c.add(f"{label}label_weights,flat", many(), label_weights=[0.5, 1.0, 2.0], **kwargs)
+    c.add("rank_2", many(), many())
+    c.add("column", (c.classes(2, 25, 1), c.uniform(25, 1)), (c.classes(2, 25), c.uniform(25, 1)))
+    c.add("perfect", (np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9], "float32")))
+    c.add("one_class", (np.ones(4), c.uniform(4)), why="without negatives the area is zero, not NaN")
+    c.dtypes([(*make(), c.uniform(25)), make()])
+    return c
+
+
+def mean_metric_wrapper():
+    """`MeanMetricWrapper` around functions by name."""
+    c = Cases(M.MeanMetricWrapper)
+    pair = lambda: (c.uniform(4, 3), c.uniform(4, 3))  # noqa: E731
+    for fn in [keras.losses.mean_squared_error, keras.losses.huber, keras.losses.cosine_similarity]:
+        c.add(fn.__name__, pair(), (*pair(), c.uniform(4)), fn=fn, name="wrapped")
+    c.add("huber,delta", pair(), pair(), fn=keras.losses.huber, name="wrapped", delta=0.25)
+    return c
+
+
+def groups():
+    """The function that makes the cases of each class, with its arguments."""
+    smoothing = {"smoothing": {"label_smoothing": 0.125}}
+    axis = smoothing | {"axis=-1": {"axis": -1}}
+    ignore = {"ignore_class=2": {"ignore_class": 2}, "axis=-1": {"axis": -1}}
+    reduced = [M.Mean, M.Sum]
+    counts = [M.TruePositives, M.TrueNegatives, M.FalsePositives, M.FalseNegatives, M.Precision, M.Recall]
+    squared = [M.MeanSquaredError, M.MeanAbsoluteError, M.RootMeanSquaredError]
+    return [
+        *((reductions, cls) for cls in reduced),
+        (accuracy,),
+        (binary_accuracy,),
+        *((categorical_accuracy, cls) for cls in [M.CategoricalAccuracy, M.SparseCategoricalAccuracy]),
+        *((categorical_accuracy, cls, 3) for cls in [M.TopKCategoricalAccuracy, M.SparseTopKCategoricalAccuracy]),
+        *((confusion, cls) for cls in counts),
+        (auc,),
+        *((regression, cls, -2.0, 2.0) for cls in squared),
+        (regression, M.MeanAbsolutePercentageError, 0.5, 3.0),
+        (regression, M.MeanSquaredLogarithmicError, 0.0, 3.0),
+        (regression, M.LogCoshError, -2.0, 2.0),
+        (regression, M.CosineSimilarity, -2.0, 2.0, {"axis=1": {"axis": 1}}),
+        *((regression, cls, -1.0, 1.0) for cls in [M.Hinge, M.SquaredHinge, M.CategoricalHinge]),
+        *((regression, cls, 0.0, 1.0) for cls in [M.KLDivergence, M.Poisson]),
+        (crossentropy, M.BinaryCrossentropy, lambda c: c.classes(2, 6, 3), (6, 3), smoothing),
+        (crossentropy, M.CategoricalCrossentropy, lambda c: c.one_hot(5, 6), (6, 5), axis),
+        (crossentropy, M.SparseCategoricalCrossentropy, lambda c: c.classes(5, 6), (6, 5), ignore),
+        (mean_metric_wrapper,),
+    ]
+
+
+def main():
+    for make, *args in groups():
+        group = make(*args)
+        print(group.file.path, len(group.file.cases), group.file.write())
+
+
+if __name__ == "__main__":
+    main()
