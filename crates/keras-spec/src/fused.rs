@@ -21,8 +21,8 @@ pub enum Activ {
 
 /// What LSTM and GRU have in common.
 ///
-/// `mask` says that a last operand `(batch, steps)` of dtype `bool` follows the others: where it is false the state
-/// stays and the output repeats the previous one (zeros at first), or is zero with `zero_output_for_mask`.
+/// `mask` says that a last operand `(batch, steps)` of dtype `bool` follows the others: where it is false the states
+/// stay and the output is the state `h` that stayed (`h0` at first), or zero with `zero_output_for_mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RnnSpec {
     /// Of the candidate and the output.

@@ -40,12 +40,17 @@ pub(crate) struct Record {
 /// Operands and results that a gradient reads.
 pub(crate) struct Saved {
     /// The shape and dtype of each operand.
-    pub(crate) specs: SmallVec<[(Shape, DType); 3]>,
+    specs: SmallVec<[(Shape, DType); 3]>,
     operands: SmallVec<[Option<Tensor>; 3]>,
     results: SmallVec<[Option<Tensor>; 1]>,
 }
 
 impl Saved {
+    /// The shape and dtype of operand `i`.
+    pub(crate) fn spec(&self, i: usize) -> Result<&(Shape, DType)> {
+        self.specs.get(i).ok_or_else(|| Error::Gradient(format!("there is no operand {i}")))
+    }
+
     /// Operand `i`, if the gradient table says that it is saved.
     pub(crate) fn operand(&self, i: usize) -> Result<&Tensor> {
         self.operands.get(i).and_then(Option::as_ref).ok_or_else(|| unsaved("operand", i))
@@ -70,14 +75,15 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(op: &Op, operands: &Operands) -> Result<Self> {
-        let saves = vjp::saves(op);
-        Ok(Draft {
+    pub(crate) fn new(op: &Op, operands: &Operands) -> Self {
+        let origins: SmallVec<[Option<Origin>; 3]> = operands.iter().map(|t| t.origin().cloned()).collect();
+        let saves = vjp::saves(op, &wanted(&origins));
+        Draft {
             specs: operands.iter().map(|t| (t.shape().clone(), t.dtype())).collect(),
             operands: operands.iter().enumerate().map(|(i, t)| saves.operand(i).then(|| t.clone())).collect(),
-            origins: operands.iter().map(|t| t.origin().cloned()).collect(),
+            origins,
             saves,
-        })
+        }
     }
 
     pub(crate) fn finish(self, op: Op, results: Results) -> Results {
@@ -93,6 +99,11 @@ impl Draft {
             |(result, t): (usize, Tensor)| t.with_origin(Some(Origin { node: node.clone(), result }));
         results.into_iter().enumerate().map(attach).collect()
     }
+}
+
+/// Gradients are wanted with respect to operands that have a history.
+fn wanted(origins: &[Option<Origin>]) -> SmallVec<[bool; 3]> {
+    origins.iter().map(Option::is_some).collect()
 }
 
 fn next_id() -> u64 {
@@ -137,7 +148,7 @@ pub struct GradientOptions {
 /// The gradients of the sum of `targets` with respect to `sources`, which must be watched ([`Tensor::watch`], or a
 /// variable's value inside [`scope::recorded`]). `None` where a target does not depend on a source.
 ///
-/// Conventions at kinks are those of JAX: `relu'(0) = abs'(0) = 0`; equal maxima share the gradient.
+/// Conventions at kinks are those of JAX: `relu'(0) = 0`, `abs'(0) = 1`; equal maxima share the gradient.
 ///
 /// # Errors
 /// [`Error::Gradient`] if a source is not watched or an operation on the way has no gradient.
@@ -219,10 +230,14 @@ impl Walk {
             }
             // What is older than every source cannot lead to one.
             let Some(record) = node.record.as_ref().filter(|_| id > oldest) else { continue };
-            let wanted: SmallVec<[bool; 3]> = record.origins.iter().map(Option::is_some).collect();
             let saved = record.saved.reattached(&node, options.create_graph);
-            let grads = vjp::vjp(&record.op, saved.as_ref().unwrap_or(&record.saved), cotangents, &wanted)
-                .map_err(|e| e.context(format!("gradient of `{}`", record.op.name())))?;
+            let grads = vjp::vjp(
+                &record.op,
+                saved.as_ref().unwrap_or(&record.saved),
+                cotangents,
+                &wanted(&record.origins),
+            )
+            .map_err(|e| e.context(format!("gradient of `{}`", record.op.name())))?;
             for (origin, grad) in record.origins.iter().zip(grads) {
                 if let (Some(origin), Some(grad)) = (origin, grad) {
                     walk.add(origin, grad)?;

@@ -384,7 +384,10 @@ impl Tensor {
         }
         let kept = keepdims.then(|| self.kept(&axes));
         let y = Tensor::apply1(Op::Reduce { op, axes }, [self.clone()])?;
-        kept.map_or(Ok(y.clone()), |shape| y.reshape(shape))
+        match kept {
+            Some(shape) => y.reshape(shape),
+            None => Ok(y),
+        }
     }
 
     reduce! {

@@ -208,7 +208,7 @@ impl Tensor {
                 return compose::compose(fused, &operands);
             }
             if !device.backend().fuses(fused, first.dtype) {
-                let draft = recorded.then(|| tape::Draft::new(&op, &operands)).transpose()?;
+                let draft = recorded.then(|| tape::Draft::new(&op, &operands));
                 let results = scope::unrecorded(|| compose::compose(fused, &operands))?;
                 return Ok(match draft {
                     Some(draft) => draft.finish(op, results),
@@ -216,7 +216,7 @@ impl Tensor {
                 });
             }
         }
-        let draft = recorded.then(|| tape::Draft::new(&op, &operands)).transpose()?;
+        let draft = recorded.then(|| tape::Draft::new(&op, &operands));
         let buffers: Buffers = operands.into_iter().map(|t| t.buffer).collect();
         let made = device.backend().execute(&op, buffers)?;
         if made.len() != specs.len() {
