@@ -332,8 +332,9 @@ impl HostTensor {
 
 /// Converts one element as Keras's `cast` does: between integers it wraps, to and from floats it rounds or truncates.
 pub fn cast_element<S: Element, T: Element>(x: S) -> T {
-    // f64 cannot hold every 64-bit integer.
-    if S::DTYPE.is_int() && T::DTYPE.is_int() { T::from_i128(x.to_i128()) } else { T::from_f64(x.to_f64()) }
+    // f64 cannot hold every 64-bit integer, and rounding twice is not rounding once.
+    let exact = S::DTYPE.is_int() && (T::DTYPE.is_int() || S::DTYPE.size() == 8);
+    if exact { T::from_i128(x.to_i128()) } else { T::from_f64(x.to_f64()) }
 }
 
 /// The number of elements of `shape`, unless that overflows.

@@ -86,6 +86,21 @@ impl Tensor {
         Tensor::from_host(HostTensor::full(Shape::scalar(), dtype, value), device)?.broadcast_to(shape)
     }
 
+    /// A tensor over a buffer of the backend of `device`, without a copy: how a backend's own arrays come in.
+    ///
+    /// # Errors
+    /// If the buffer belongs to another backend.
+    pub fn from_buffer(buffer: AnyBuffer, device: &Device) -> Result<Self> {
+        let (shape, dtype) = device.backend().describe(&buffer)?;
+        Ok(Tensor { buffer, shape, dtype, device: device.clone(), origin: None })
+    }
+
+    /// The buffer of the backend of [`device`](Tensor::device); in [`crate::scope::abstractly`] there is none, only a
+    /// placeholder that no backend knows.
+    pub fn into_buffer(self) -> AnyBuffer {
+        self.buffer
+    }
+
     /// A tensor without elements for [`crate::scope::abstractly`].
     pub(crate) fn placeholder(shape: Shape, dtype: DType, device: &Device) -> Self {
         Tensor { buffer: Arc::new(()), shape, dtype, device: device.clone(), origin: None }
