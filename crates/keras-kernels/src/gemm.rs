@@ -332,8 +332,7 @@ macro_rules! by_gemm {
     ($($t:ty)*) => {$(
         impl Kernel for $t {
             unsafe fn multiply(p: Product<Self>) {
-                let call = |parallelism| {
-                    let p = p;
+                fn call(p: Product<$t>, parallelism: gemm::Parallelism) {
                     // SAFETY: the caller's promise.
                     unsafe {
                         gemm::gemm(
@@ -345,13 +344,13 @@ macro_rules! by_gemm {
                             parallelism,
                         );
                     }
-                };
+                }
                 #[cfg(feature = "threads")]
                 if p.parallel && p.m * p.n * p.k >= gemm::get_threading_threshold() && par::threads() > 1 {
                     // The crate divides rows and columns, never sums, among threads: the bits stay the same.
-                    return par::install(|| call(gemm::Parallelism::Rayon(par::threads())));
+                    return par::install(|| call(p, gemm::Parallelism::Rayon(par::threads())));
                 }
-                call(gemm::Parallelism::None);
+                call(p, gemm::Parallelism::None);
             }
         }
     )*};

@@ -5,11 +5,14 @@
 //! Half precisions compute in `f32`. Instructions (AVX2, AVX-512, …) are chosen at run time
 //! ([`par::simd`]), threads come from one place ([`par`]), and no result depends on how many there are.
 
+pub mod conv;
+mod depthwise;
 mod error;
 pub mod gemm;
 pub mod math;
 mod num;
 pub mod par;
+mod window;
 
 pub use error::{Error, Result};
 pub use num::Num;

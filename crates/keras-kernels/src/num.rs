@@ -25,6 +25,10 @@ pub trait Num:
 
     /// The same value in the type to compute in.
     fn widen(self) -> Self::Acc;
+    /// The slice as the type to compute in, if that is `Self`.
+    fn as_acc(slice: &[Self]) -> Option<&[Self::Acc]>;
+    /// As [`as_acc`](Num::as_acc).
+    fn as_acc_mut(slice: &mut [Self]) -> Option<&mut [Self::Acc]>;
     /// The nearest value of this type; exact unless `Self` is a half precision.
     fn narrow(acc: Self::Acc) -> Self;
     /// `n` as this type, rounded or wrapped where it does not fit.
@@ -35,6 +39,8 @@ pub trait Num:
     fn minus(self, other: Self) -> Self;
     /// Product; integers wrap.
     fn times(self, other: Self) -> Self;
+    /// Quotient; integers round towards zero, and by zero they give zero.
+    fn over(self, other: Self) -> Self;
     /// The larger one; NaN if either is NaN (as XLA's and NumPy's `maximum`).
     fn maximum(self, other: Self) -> Self;
     /// The smaller one; NaN if either is NaN (as XLA's and NumPy's `minimum`).
@@ -57,6 +63,14 @@ macro_rules! integers {
                 self
             }
             #[inline(always)]
+            fn as_acc(slice: &[Self]) -> Option<&[Self]> {
+                Some(slice)
+            }
+            #[inline(always)]
+            fn as_acc_mut(slice: &mut [Self]) -> Option<&mut [Self]> {
+                Some(slice)
+            }
+            #[inline(always)]
             fn narrow(acc: Self) -> Self {
                 acc
             }
@@ -77,6 +91,10 @@ macro_rules! integers {
                 self.wrapping_mul(other)
             }
             #[inline(always)]
+            fn over(self, other: Self) -> Self {
+                if other == 0 { 0 } else { self.wrapping_div(other) }
+            }
+            #[inline(always)]
             fn maximum(self, other: Self) -> Self {
                 Ord::max(self, other)
             }
@@ -93,7 +111,7 @@ macro_rules! integers {
 }
 
 macro_rules! floats {
-    ($($t:ty, $acc:ty, $zero:expr, $one:expr, $widen:expr, $narrow:expr;)*) => {$(
+    ($($t:ty, $acc:ty, $zero:expr, $one:expr, $widen:expr, $narrow:expr, $same:expr;)*) => {$(
         impl Num for $t {
             type Acc = $acc;
             const ZERO: Self = $zero;
@@ -104,6 +122,14 @@ macro_rules! floats {
             #[inline(always)]
             fn widen(self) -> $acc {
                 $widen(self)
+            }
+            #[inline(always)]
+            fn as_acc(slice: &[Self]) -> Option<&[$acc]> {
+                $same(slice)
+            }
+            #[inline(always)]
+            fn as_acc_mut(slice: &mut [Self]) -> Option<&mut [$acc]> {
+                $same(slice)
             }
             #[inline(always)]
             fn narrow(acc: $acc) -> Self {
@@ -126,6 +152,10 @@ macro_rules! floats {
                 self * other
             }
             #[inline(always)]
+            fn over(self, other: Self) -> Self {
+                self / other
+            }
+            #[inline(always)]
             fn maximum(self, other: Self) -> Self {
                 // A NaN on the right makes the comparison false and is returned; one on the left is asked for.
                 if self > other || self.is_nan() { self } else { other }
@@ -144,10 +174,10 @@ macro_rules! floats {
 
 integers!(i8 i16 i32 i64 u8 u16 u32 u64);
 floats! {
-    f32, f32, 0.0, 1.0, std::convert::identity, std::convert::identity;
-    f64, f64, 0.0, 1.0, std::convert::identity, std::convert::identity;
-    f16, f32, f16::ZERO, f16::ONE, f16::to_f32, f16::from_f32;
-    bf16, f32, bf16::ZERO, bf16::ONE, bf16::to_f32, bf16::from_f32;
+    f32, f32, 0.0, 1.0, std::convert::identity, std::convert::identity, Some;
+    f64, f64, 0.0, 1.0, std::convert::identity, std::convert::identity, Some;
+    f16, f32, f16::ZERO, f16::ONE, f16::to_f32, f16::from_f32, |_| None;
+    bf16, f32, bf16::ZERO, bf16::ONE, bf16::to_f32, bf16::from_f32, |_| None;
 }
 
 #[cfg(test)]
@@ -158,6 +188,7 @@ mod tests {
         assert_eq!(T::ONE.plus(T::ZERO), T::from_usize(1));
         assert_eq!(T::from_usize(3).minus(T::ONE), T::from_usize(2));
         assert_eq!(T::from_usize(3).times(T::from_usize(5)), T::from_usize(15));
+        assert_eq!(T::from_usize(15).over(T::from_usize(5)), T::from_usize(3));
         assert_eq!(T::LOWEST.maximum(T::ONE), T::ONE);
         assert_eq!(T::HIGHEST.minimum(T::ONE), T::ONE);
         assert_eq!(T::narrow(T::from_usize(7).widen()), T::from_usize(7));
