@@ -139,7 +139,8 @@ impl Writer {
     /// such as `dense/kernel:0` is two levels.
     ///
     /// # Errors
-    /// There is an array of this name already, or the name is empty.
+    /// There is an array of this name already, or the name is empty. (An array and a group of one name are
+    /// reported by [`finish_to`](Self::finish_to).)
     pub fn dataset(&mut self, path: &str, array: &HostTensor) -> Result<()> {
         let unwritable =
             |why: &str| FileError::Unwritable { object: format!("array {path}"), why: why.into() };
@@ -148,8 +149,8 @@ impl Writer {
             return Err(unwritable("it has no name"));
         }
         let group = self.group(groups);
-        if group.arrays.iter().any(|a| a.name == name) || group.groups.iter().any(|(n, _)| n == name) {
-            return Err(unwritable("there is another object of this name"));
+        if group.arrays.iter().any(|a| a.name == name) {
+            return Err(unwritable("there is an array of this name already"));
         }
         let dtype = array.dtype();
         group.arrays.push(Array {
@@ -171,8 +172,9 @@ impl Writer {
     /// Writes the file to `out`; error messages call it `name`.
     ///
     /// # Errors
-    /// `out` fails, or a name cannot stand in an HDF5 file.
+    /// `out` fails, a name cannot stand in an HDF5 file, or an array and a group share one.
     pub fn finish_to(self, name: &str, out: impl Write) -> Result<()> {
+        self.check_names("")?;
         let mut builder = FileBuilder::new();
         // Readable by every HDF5 library since 1.8 of 2008, so by every h5py that Keras ever ran on.
         builder.with_libver_bounds(LibVer::Earliest, LibVer::V18);
@@ -181,6 +183,18 @@ impl Writer {
             Error::Io(e) => FileError::io(name, e),
             e => FileError::Unwritable { object: name.to_owned(), why: e.to_string() },
         })
+    }
+
+    /// A group and an array of the same name would both be written, and only one of them found.
+    fn check_names(&self, path: &str) -> Result<()> {
+        for (name, group) in &self.groups {
+            let path = format!("{path}/{name}");
+            if self.arrays.iter().any(|array| array.name == *name) {
+                return Err(FileError::Unwritable { object: path, why: "both a group and an array".into() });
+            }
+            group.check_names(&path)?;
+        }
+        Ok(())
     }
 
     fn finish(self, mut builder: hdf5_pure::GroupBuilder) -> FinishedGroup {
