@@ -196,6 +196,12 @@ impl Error {
     }
 }
 
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Adds the place to the error of a `Result`.
 pub trait ResultExt<T> {
     /// Says where an error happened; `place` is only evaluated if there is one.

@@ -6,7 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -71,9 +72,30 @@ pub fn to_config<T: Serialize + ?Sized>(object: &T) -> Result<Config> {
 /// An object from its configuration by its `Deserialize`.
 ///
 /// # Errors
-/// [`Error::Config`] with what serde finds wrong.
+/// [`Error::Config`] with the key at fault and what serde finds wrong with its value.
 pub fn from_config<T: DeserializeOwned>(class: Class, config: &Config) -> Result<T> {
-    serde_json::from_value(Value::Object(config.clone())).map_err(|e| Error::config(class.name, e))
+    let entries = Entries { rest: config.iter(), next: None };
+    T::deserialize(MapAccessDeserializer::new(entries)).map_err(|e| Error::config(class.name, e))
+}
+
+/// The entries of a configuration, as serde reads them; errors name the key, which serde's own do not.
+struct Entries<'a> {
+    rest: serde_json::map::Iter<'a>,
+    next: Option<(&'a str, &'a Value)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        self.next = self.rest.next().map(|(k, v)| (k.as_str(), v));
+        self.next.map(|(key, _)| seed.deserialize(key.into_deserializer())).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        let (key, value) = self.next.take().ok_or_else(|| Self::Error::custom("a value without a key"))?;
+        seed.deserialize(value.clone()).map_err(|e| Self::Error::custom(format_args!("`{key}`: {e}")))
+    }
 }
 
 /// Keras's file form of an object (`keras.saving.serialize_keras_object`, Keras 3.15.1).
@@ -167,6 +189,12 @@ pub trait Family: Object {
 macro_rules! family {
     ($Trait:ident, $kind:literal) => {
         inventory::collect!($crate::object::Entry<dyn $Trait>);
+
+        impl<T: $Trait> From<T> for $crate::object::Shared<dyn $Trait> {
+            fn from(object: T) -> Self {
+                $crate::object::Shared::from(std::sync::Arc::new(object) as std::sync::Arc<dyn $Trait>)
+            }
+        }
 
         impl $crate::object::Family for dyn $Trait {
             const KIND: &'static str = $kind;

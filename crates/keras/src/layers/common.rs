@@ -1,0 +1,222 @@
+//! What many layers share: arguments with a fixed set of names, checks, and weights with their three companions.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use keras_spec::random::SeedGenerator;
+use keras_spec::{
+    Constraint, Error, Initializer, PartialShape, Regularizer, Result, Shared, Tensor, WeightSpec,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Writes builder methods: `name: Type` takes what converts into the type, `some name: Type` fills an `Option`.
+macro_rules! builders {
+    () => {};
+    ($(#[$doc:meta])* some $name:ident: $Type:ty; $($rest:tt)*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: impl Into<$Type>) -> Self {
+            self.$name = Some($name.into());
+            self
+        }
+        $crate::layers::common::builders! { $($rest)* }
+    };
+    ($(#[$doc:meta])* $name:ident: $Type:ty; $($rest:tt)*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: impl Into<$Type>) -> Self {
+            self.$name = $name.into();
+            self
+        }
+        $crate::layers::common::builders! { $($rest)* }
+    };
+}
+pub(crate) use builders;
+
+/// Makes a struct that derives serde's traits the layer `keras.layers.$Name`: its class, its configuration and its
+/// registration. Arguments from files are checked by its method `validate`.
+macro_rules! keras_layer {
+    ($Layer:ident) => {
+        $crate::layers::common::keras_layer!($Layer, []);
+    };
+    ($Layer:ident, $aliases:expr) => {
+        impl $Layer {
+            const CLASS: keras_spec::Class = keras_spec::Class::keras("keras.layers", stringify!($Layer));
+        }
+
+        keras_spec::register!(
+            dyn keras_spec::Layer,
+            $Layer::CLASS,
+            |config| {
+                let layer: $Layer = keras_spec::object::from_config($Layer::CLASS, config)?;
+                layer.validate()?;
+                Ok(Box::new(layer))
+            },
+            &$aliases
+        );
+
+        impl keras_spec::Object for $Layer {
+            fn class(&self) -> keras_spec::Class {
+                Self::CLASS
+            }
+
+            fn config(&self) -> keras_spec::Result<keras_spec::Config> {
+                keras_spec::object::to_config(self)
+            }
+        }
+    };
+}
+pub(crate) use keras_layer;
+
+/// Where the channels are: `data_format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataFormat {
+    /// `(batch, spatial…, channels)`
+    #[default]
+    ChannelsLast,
+    /// `(batch, channels, spatial…)`
+    ChannelsFirst,
+}
+
+impl DataFormat {
+    /// The axis of the channels in a tensor of `rank` dimensions.
+    pub fn channel_axis(self, rank: usize) -> usize {
+        match self {
+            DataFormat::ChannelsLast => rank.saturating_sub(1),
+            DataFormat::ChannelsFirst => 1,
+        }
+    }
+
+    /// The first spatial axis.
+    pub fn first_spatial_axis(self) -> usize {
+        match self {
+            DataFormat::ChannelsLast => 1,
+            DataFormat::ChannelsFirst => 2,
+        }
+    }
+}
+
+/// `data_format` in files: Keras writes the name and reads `null` as the default.
+pub(crate) fn data_format<'de, D: Deserializer<'de>>(d: D) -> Result<DataFormat, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
+}
+
+/// The seed of a layer that draws random numbers, and the generator it becomes when the layer is made.
+///
+/// Clones share the generator. In files it is the number, or `null`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LayerSeed {
+    seed: Option<u32>,
+    generator: Arc<OnceLock<SeedGenerator>>,
+}
+
+impl LayerSeed {
+    /// The generator, which begins when this is first asked: a layer does so in [`keras_spec::Layer::draw_seeds`].
+    pub(crate) fn generator(&self) -> &SeedGenerator {
+        self.generator.get_or_init(|| SeedGenerator::new(self.seed))
+    }
+}
+
+impl From<u32> for LayerSeed {
+    fn from(seed: u32) -> Self {
+        LayerSeed { seed: Some(seed), generator: Arc::default() }
+    }
+}
+
+impl Serialize for LayerSeed {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.seed.serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for LayerSeed {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let seed = Option::<u32>::deserialize(d)?;
+        Ok(LayerSeed { seed, generator: Arc::default() })
+    }
+}
+
+/// A weight with the initializer, regularizer and constraint that layers take for it (`kernel_initializer`, …).
+pub(crate) fn weight_spec(
+    name: &str,
+    shape: impl Into<keras_spec::Shape>,
+    initializer: &Shared<dyn Initializer>,
+    regularizer: Option<&Shared<dyn Regularizer>>,
+    constraint: Option<&Shared<dyn Constraint>>,
+) -> Result<WeightSpec> {
+    Ok(WeightSpec::new(name, shape)
+        .initializer(initializer.clone())?
+        .regularizer(regularizer)
+        .constraint(constraint))
+}
+
+/// Refuses zero.
+pub(crate) fn positive(argument: &str, value: usize) -> Result<()> {
+    if value == 0 {
+        return Err(Error::argument(argument, "a positive integer", value));
+    }
+    Ok(())
+}
+
+/// Refuses sizes of which one is zero.
+pub(crate) fn all_positive(argument: &str, values: &[usize]) -> Result<()> {
+    if values.contains(&0) {
+        return Err(Error::argument(argument, "positive integers", format!("{values:?}")));
+    }
+    Ok(())
+}
+
+/// Refuses numbers outside `0..=1` and NaN.
+pub(crate) fn fraction(argument: &str, value: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&value) {
+        return Err(Error::argument(argument, "a number between 0 and 1", value));
+    }
+    Ok(())
+}
+
+/// The only input.
+pub(crate) fn one<T>(inputs: &[T]) -> Result<&T> {
+    match inputs {
+        [input] => Ok(input),
+        _ => Err(Error::argument("inputs", "one tensor", format!("a list of {}", inputs.len()))),
+    }
+}
+
+/// The shape of the only input, which must have `rank` dimensions (Keras: `expected ndim=…`).
+pub(crate) fn input_of_rank(inputs: &[PartialShape], rank: usize) -> Result<&PartialShape> {
+    let input = one(inputs)?;
+    if input.rank() != rank {
+        return Err(wrong_rank(format!("ndim={rank}"), input));
+    }
+    Ok(input)
+}
+
+/// The shape of the only input, which must have at least `rank` dimensions (Keras: `expected min_ndim=…`).
+pub(crate) fn input_of_min_rank(inputs: &[PartialShape], rank: usize) -> Result<&PartialShape> {
+    let input = one(inputs)?;
+    if input.rank() < rank {
+        return Err(wrong_rank(format!("min_ndim={rank}"), input));
+    }
+    Ok(input)
+}
+
+fn wrong_rank(expected: impl fmt::Display, found: &PartialShape) -> Error {
+    Error::argument("inputs", expected, format!("ndim={}, shape {found}", found.rank()))
+}
+
+/// Refuses an input whose length along `axis` is known and not that which the weights were made for.
+pub(crate) fn axis_length(input: &PartialShape, axis: isize, expected: usize) -> Result<()> {
+    match input[input.axis(axis)?] {
+        Some(found) if found != expected => {
+            let found = format!("shape {input}, which is incompatible with the layer");
+            Err(Error::argument("inputs", format!("length {expected} along axis {axis}"), found))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A tensor of one number on the device and of the dtype of another.
+pub(crate) fn scalar_like(x: &Tensor, value: f64) -> Result<Tensor> {
+    Tensor::full(keras_spec::Shape::scalar(), x.dtype(), value, x.device())
+}
