@@ -9,7 +9,7 @@ import time
 
 from layer_case import Grid
 
-MODULES = ["core", "convolution", "pooling", "normalization", "recurrent", "merging"]
+MODULES = ["core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "normalization", "recurrent"]
 
 
 def main(wanted):

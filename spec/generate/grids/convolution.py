@@ -27,14 +27,14 @@ def common(grid, base, make_input, names):
         for use_bias in [True, False]:
             grid.add(base | {"activation": activation, "use_bias": use_bias}, x)
     for option in weight_options(*names, "bias") + ACTIVITY_REGULARIZERS:
-        grid.add(base | option, x)
+        grid.add(base | option, x, grads=False)
     for policy in POLICIES:
         for data_format in FORMATS:
             grid.add(base | {"dtype": policy, "data_format": data_format}, make_input(data_format, input_dtype(policy)))
     grid.add(base | {"trainable": False, "name": "frozen"}, x)
     grid.add(base, x[:1], tag="batch of 1")
     grid.add(base, x[:0], tag="empty batch")
-    grid.add(base, (x * 4).astype("int32"), tag="int32")
+    grid.add(base, (x * 4).astype("int32"), tag="int32", grads=False)
     grid.error("zero strides", "strides", base, {"strides": [0] * (x.ndim - 2)}, x)
     grid.error("wrong rank", "ndim", base, {}, data("image", (3, 4)))
     grid.error("unknown padding", "padding", base, {"padding": "full"}, x)

@@ -44,7 +44,7 @@ def batch(grid):
     for call in both:
         grid.add({"trainable": False}, x, call=call)
         grid.add({}, data("norm", (1, 3)), call=call, tag="batch of 1")
-        grid.add({}, data("norm", (3, 4, 3), "int32"), call=call, tag="int32")
+        grid.add({}, data("norm", (3, 4, 3), "int32"), call=call, tag="int32", grads=False)
     before = [{"args": [data("norm/first", (3, 4, 3))], "kwargs": {"training": True}}, {"args": [x], "kwargs": {"training": True}}]
     grid.add({"momentum": 0.6}, x, calls_before=before, tag="after two steps")
     grid.add({"momentum": 0.6}, x, calls_before=before, call={"training": True}, tag="after two steps")
@@ -68,7 +68,7 @@ def layer(grid):
             grid.add({"dtype": policy, "axis": axis}, data("norm", shapes[3], input_dtype(policy)))
     grid.add({"trainable": False, "name": "frozen"}, x)
     grid.add({}, x, input_masks=[data("norm/mask", (2, 3), "bool")], tag="masked input")
-    grid.add({}, data("norm", (2, 3, 4), "int32"), tag="int32")
+    grid.add({}, data("norm", (2, 3, 4), "int32"), tag="int32", grads=False)
     grid.add({}, data("norm", (1, 5)), tag="batch of 1")
     grid.add({}, data("norm", (0, 3)), tag="empty batch")
     grid.add({}, data("norm", (2, 7)) * 1000 + 5000, tag="large values")

@@ -33,7 +33,7 @@ def windows(rank):
             if grid.name.startswith("Max"):
                 for strides in [None, 1]:
                     grid.add(size | {"padding": padding, "strides": strides}, whole, exact=True, tag="integers with ties")
-            grid.add(size | {"padding": padding}, whole.astype("int32"), tag="int32")
+            grid.add(size | {"padding": padding}, whole.astype("int32"), tag="int32", grads=False)
         for option in ACTIVITY_REGULARIZERS[1:]:
             grid.add(size | option, data("pooling", SHAPES[rank]["channels_last"]))
         grid.add(size | {"name": "pool", "trainable": False}, data("pooling", SHAPES[rank]["channels_last"]))
@@ -60,7 +60,7 @@ def everything(rank):
         for config in combinations(keepdims=[False, True], dtype=POLICIES):
             grid.add(config, data("pooling", SHAPES[rank]["channels_last"], input_dtype(config["dtype"])))
         whole = integers("pooling", SHAPES[rank]["channels_last"])
-        grid.add({}, whole.astype("int32"), tag="int32")
+        grid.add({}, whole.astype("int32"), tag="int32", grads=False)
         if "Max" in grid.name:
             grid.add({}, integers("pooling/all", (3, 8, 2) if rank == 1 else (3, 4, 2, 2), -9, 9), tag="integers", exact=True)
         for option in ACTIVITY_REGULARIZERS[1:]:

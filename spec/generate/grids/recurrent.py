@@ -38,7 +38,7 @@ def cell_layer(count, **own):
         for config in combinations(return_sequences=[False, True], return_state=[False, True]):
             given = states(count)
             grid.add({"units": 3} | config, X, given[0] if count == 1 else given, tag="initial state")
-            grid.add({"units": 3} | config, X, call={"initial_state": given, "mask": MASK}, tag="initial state")
+            grid.add({"units": 3} | config, X, call={"initial_state": given, "mask": MASK}, tag="initial state, mask")
         for activation in ["relu", "sigmoid", "linear", "softsign", "hard_tanh"]:
             grid.add({"units": 3, "activation": activation}, X)
         grid.add({"units": 3, "use_bias": False, "return_sequences": True}, X)
@@ -55,7 +55,7 @@ def cell_layer(count, **own):
         grid.add({"units": 3, "stateful": True}, X, tag="first call")
         grid.add({"units": 3, "stateful": True}, X, call={"mask": MASK}, calls_before=before * 2, tag="third call")
         for option in weight_options("kernel", "recurrent", "bias"):
-            grid.add({"units": 3} | option, X)
+            grid.add({"units": 3} | option, X, grads=False)
         for option in ACTIVITY_REGULARIZERS:
             grid.add({"units": 3, "return_sequences": True} | option, X)
         for policy in POLICIES:
@@ -67,7 +67,7 @@ def cell_layer(count, **own):
             for units in [1, 4]:
                 grid.add({"units": units, "return_sequences": True}, data("rnn", shape), tag=f"shape={shape}".replace(" ", ""))
         grid.add({"units": 3, "return_sequences": True}, X, input_masks=[MASK], tag="masked input")
-        grid.add({"units": 3}, data("rnn", (2, 4, 3), "int32"), tag="int32")
+        grid.add({"units": 3}, data("rnn", (2, 4, 3), "int32"), tag="int32", grads=False)
         grid.error("negative units", "units", {"units": 3}, {"units": -1}, X)
         grid.error("wrong rank", "ndim", {"units": 3}, {}, data("rnn", (2, 3)))
         grid.error("wrong features", "incompatible", {"units": 3}, {}, X, built=(2, 4, 5))

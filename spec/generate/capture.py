@@ -1,0 +1,172 @@
+"""Golden vectors of layers from Keras's own tests: spec/vectors/layers/keras_tests_*.json.
+
+The test files inside the wheel are run; what they call the layers with is recorded, and the real Keras
+computes the cases from it afterwards. While recording, layers answer with zeros and assertions accept
+anything, so that a test runs through without computing: it is the configurations, inputs and weights of
+the tests that count here.
+
+`capture.py` makes all files, `capture.py rnn core` those of some folders of keras/src/layers.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import pkgutil
+import sys
+import types
+import unittest
+from unittest import mock
+
+import jax
+import keras
+import numpy as np
+from keras import tree
+from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.testing import TestCase
+
+import layers as grid_layers
+from layer_case import Grid, add_layer_case
+from vectors import Rejected, VectorFile, data, is_array, serialize, to_numpy
+
+# Keras's own conftest.py is not in the wheel; the tests take one decorator from it.
+sys.modules["conftest"] = types.SimpleNamespace(skip_if_backend=lambda *_: lambda test: test)
+
+FOLDERS = ["activations", "convolutional", "core", "merging", "normalization", "pooling", "regularization", "reshaping", "rnn"]
+CLASSES = {cls for module in grid_layers.MODULES for cls in importlib.import_module(f"grids.{module}").GRIDS}
+LARGEST = 3000
+"""Calls with more numbers than this, inputs and weights together, are left out."""
+
+
+class Recorder:
+    """Stands in for `Layer.__call__` while the tests run."""
+
+    def __init__(self):
+        self.calls = []
+        self.test = None
+        self.busy = False
+        self.original = keras.Layer.__call__
+
+    def call(self, layer, *args, **kwargs):
+        leaves = tree.flatten((args, kwargs))
+        concrete = all(
+            v is None
+            or isinstance(v, (bool, int, float, str))
+            or (is_array(v) and not isinstance(v, (jax.core.Tracer, keras.KerasTensor)) and type(v).__module__ != "jax.experimental.sparse")
+            for v in leaves
+        )
+        if type(layer) not in CLASSES or self.busy or not concrete:
+            return self.original(layer, *args, **kwargs)
+        if not any(is_array(v) for v in leaves):
+            args = tree.map_structure(np.asarray, args)
+            leaves = tree.flatten((args, kwargs))
+        self.busy = True
+        try:
+            built = layer.built
+            object_ = serialize(layer)
+            object_.pop("build_config", None)
+            weights = [to_numpy(w) for w in layer.weights] if built else None
+            masks = [get_keras_mask(v) if is_array(v) else None for v in tree.flatten(args[0])]
+            symbolic = tree.map_structure(lambda v: keras.KerasTensor(v.shape, keras.backend.standardize_dtype(v.dtype)) if is_array(v) else v, args)
+            outputs = self.original(layer, *symbolic, **kwargs)
+            weights = weights or [to_numpy(w) for w in layer.weights]
+        except Rejected:
+            return self.original(layer, *args, **kwargs)
+        finally:
+            self.busy = False
+        arrays = tree.map_structure(lambda v: to_numpy(v) if is_array(v) else v, (list(args), kwargs))
+        stateful = built and any(getattr(sub, "stateful", False) for sub in layer._flatten_layers())
+        if not stateful:
+            self.calls.append({
+                "test": self.test, "class": type(layer).__name__, "object": object_, "args": arrays[0], "kwargs": arrays[1], "weights": weights,
+                "masks": [None if m is None else to_numpy(m) for m in masks] if any(m is not None for m in masks) else None,
+            })
+        return tree.map_structure(lambda s: jax.numpy.zeros(s.shape, s.dtype), outputs)
+
+    def run_layer_test(self, test, layer_cls, init_kwargs, input_shape=None, input_dtype=None, input_data=None, call_kwargs=None, input_sparse=False, **_):
+        """In place of `TestCase.run_layer_test`: one call on data of the shape that the test asks for."""
+        if layer_cls not in CLASSES or input_sparse or (input_shape is None and input_data is None):
+            return
+        if input_data is None:
+            dtypes = input_dtype or tree.map_shape_structure(lambda _: "float32", input_shape)
+            kinds = iter(tree.flatten(dtypes))
+            input_data = tree.map_shape_structure(lambda shape: data("keras tests", shape, next(kinds), 0 if "int" in str(dtypes) else -2), input_shape)
+        inputs = input_data if isinstance(input_data, (list, tuple)) else [input_data]
+        for value in tree.flatten(inputs):
+            if hasattr(value, "_keras_mask"):
+                set_keras_mask(value, value._keras_mask)
+        layer_cls(**init_kwargs)(input_data, **(call_kwargs or {}))
+
+
+def suites(folder):
+    """The test cases of a folder of keras/src/layers, in a fixed order."""
+    package = importlib.import_module(f"keras.src.layers.{folder}")
+    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.endswith("_test")):
+        loaded = unittest.defaultTestLoader.loadTestsFromName(f"keras.src.layers.{folder}.{module}")
+        for suite in loaded:
+            if isinstance(suite, unittest.TestSuite):
+                yield from ((module, test) for test in suite)
+            else:
+                print(f"{folder}/{module} cannot be imported", flush=True)
+
+
+def record(folder):
+    """The calls that the tests of a folder make."""
+    recorder = Recorder()
+
+    def skip(*_, **__):
+        raise unittest.SkipTest("trains a model")
+
+    accept = [name for name in dir(TestCase) if name.startswith("assert") and "Raises" not in name]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(keras.Layer, "__call__", lambda *a, **k: recorder.call(*a, **k)))
+        stack.enter_context(mock.patch.object(TestCase, "run_layer_test", lambda *a, **k: recorder.run_layer_test(*a, **k)))
+        for name in accept:
+            stack.enter_context(mock.patch.object(TestCase, name, lambda *_, **__: None))
+        for name in ["fit", "compile", "predict", "evaluate", "train_on_batch", "save", "quantize"]:
+            stack.enter_context(mock.patch.object(keras.Model, name, skip))
+        for module, test in suites(folder):
+            recorder.test = f"{module}.{type(test).__name__}.{test._testMethodName}"
+            keras.utils.set_random_seed(1)
+            test.run(unittest.TestResult())
+    return recorder.calls
+
+
+def own_weights(weights):
+    """The weights of the test, but None for those that are constant, which are better random."""
+    return [w if w.size == 1 and w.any() or np.any(w != w.reshape(-1)[:1]) else None for w in weights]
+
+
+def capture(folder):
+    """Records the tests of a folder and writes its vectors."""
+    file = VectorFile(f"layers/keras_tests_{folder}")
+    seen, counts, left_out = set(), {}, 0
+    for call in record(folder):
+        arrays = [v for v in tree.flatten((call["args"], call["kwargs"], call["weights"], call["masks"])) if is_array(v)]
+        plain = [v if not is_array(v) else (str(v.dtype), v.shape, v.tobytes()) for v in tree.flatten((call["args"], call["kwargs"], call["masks"]))]
+        config = {k: v for k, v in call["object"]["config"].items() if k != "name"}
+        identity = hashlib.sha256(repr((call["class"], json.dumps(config), plain)).encode()).digest()
+        if identity in seen or sum(a.size for a in arrays) > LARGEST:
+            left_out += 1
+            continue
+        seen.add(identity)
+        counts[call["test"]] = counts.get(call["test"], -1) + 1
+        id = f"{call['class']}/keras-tests/{call['test']}/{counts[call['test']]}"
+        try:
+            add_layer_case(
+                file, id, lambda: keras.saving.deserialize_keras_object(call["object"]), call["args"], call["kwargs"],
+                weights=own_weights(call["weights"]), input_masks=call["masks"],
+            )
+        except Rejected as why:
+            print(f"rejected {id}: {why}", flush=True)
+        except Exception as error:
+            Grid.failures.append(id)
+            print(f"FAILED {id}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+    print(f"{folder}: {len(file.cases)} cases, {file.write()} bytes, {left_out} repeated or too large", flush=True)
+
+
+if __name__ == "__main__":
+    for folder in sys.argv[1:] or FOLDERS:
+        capture(folder)
+    if Grid.failures:
+        print(f"{len(Grid.failures)} calls of the tests are no cases: {Grid.failures}")
