@@ -9,6 +9,13 @@ if [ ! -x "$venv/bin/python" ]; then
     "$venv/bin/pip" install --quiet -r requirements.txt
 fi
 export KERAS_BACKEND=jax JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
-for generator in "${@:-layers}"; do
+# Nearly all the time goes into compiling small programs; a second run takes them from here.
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(realpath "$venv")/jax-cache}
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
+generators=("$@")
+if [ ${#generators[@]} -eq 0 ]; then
+    generators=(layers capture check_coverage)
+fi
+for generator in "${generators[@]}"; do
     "$venv/bin/python" "$generator.py"
 done

@@ -55,7 +55,7 @@ def embedding(grid):
     for extra in [{}, {"lora_alpha": 5}]:
         grid.add({"input_dim": 6, "output_dim": 3, "lora_rank": 2} | extra, ids)
     grid.add({"input_dim": 6, "output_dim": 3, "weights": [data("embedding/weights", (6, 3))]}, ids)
-    grid.add({"input_dim": 6, "output_dim": 3, "trainable": False}, ids)
+    grid.add({"input_dim": 7, "output_dim": 3, "trainable": False, "name": "frozen"}, ids)
     repeated = np.array([[1, 1, 1], [0, 1, 5]], "int32")
     grid.add({"input_dim": 6, "output_dim": 2}, repeated, weights=[integers("embedding", (6, 2))], exact=True, tag="repeated ids")
 
@@ -70,6 +70,7 @@ def masking(grid):
         y = data("masking", shape)
         y[:, -1:] = 0.5
         grid.add({"mask_value": 0.5}, y, tag=f"shape={shape}".replace(" ", ""))
+    grid.add({"mask_value": 1.0, "name": "hidden"}, x)
     for kind in ["int32", "uint8"]:
         grid.add({"mask_value": 1}, integers("masking", (2, 4, 1), 0, 2).astype(kind), tag=kind)
     for policy in POLICIES:

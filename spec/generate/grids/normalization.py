@@ -42,7 +42,7 @@ def batch(grid):
         for call in both:
             grid.add({"dtype": policy}, data("norm", (3, 4, 3), input_dtype(policy)), call=call)
     for call in both:
-        grid.add({"trainable": False}, x, call=call)
+        grid.add({"trainable": False, "name": "frozen"}, x, call=call)
         grid.add({}, data("norm", (1, 3)), call=call, tag="batch of 1")
         grid.add({}, data("norm", (3, 4, 3), "int32"), call=call, tag="int32", grads=False)
     before = [{"args": [data("norm/first", (3, 4, 3))], "kwargs": {"training": True}}, {"args": [x], "kwargs": {"training": True}}]

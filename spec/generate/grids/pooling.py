@@ -65,6 +65,7 @@ def everything(rank):
             grid.add({}, integers("pooling/all", (3, 8, 2) if rank == 1 else (3, 4, 2, 2), -9, 9), tag="integers", exact=True)
         for option in ACTIVITY_REGULARIZERS[1:]:
             grid.add(option, data("pooling", SHAPES[rank]["channels_last"]))
+        grid.add({"name": "pool"}, data("pooling", SHAPES[rank]["channels_last"]))
         if grid.name == "GlobalAveragePooling1D":
             x = data("pooling", (3, 7, 3))
             mask = data("pooling/mask", (3, 7), "bool")

@@ -1,5 +1,7 @@
 """Recurrent layers and the wrappers around sequences."""
 
+import functools
+
 from keras import layers
 
 from layer_case import combinations
@@ -23,51 +25,52 @@ def cell_layer(count, **own):
     """The grid of SimpleRNN, LSTM or GRU: `count` states, `own` options."""
 
     def fill(grid):
+        add = functools.partial(grid.add, measure=False)
         for config in combinations(return_sequences=[False, True], return_state=[False, True], go_backwards=[False, True]):
             for call in [{}, {"mask": MASK}]:
-                grid.add({"units": 3} | config, X, call=call, tag="mask" if call else None)
+                add({"units": 3} | config, X, call=call, tag="mask" if call else None)
         for name, values in own.items():
             for value in values:
                 for extra in [{}, {"return_sequences": True, "return_state": True}]:
-                    grid.add({"units": 3, name: value} | extra, X)
+                    add({"units": 3, name: value} | extra, X)
         for config in combinations(unroll=[True], return_sequences=[False, True], go_backwards=[False, True]):
             for call in [{}, {"mask": MASK}]:
-                grid.add({"units": 3} | config, X, call=call, tag="mask" if call else None)
+                add({"units": 3} | config, X, call=call, tag="mask" if call else None)
         for config in combinations(zero_output_for_mask=[True], unroll=[False, True], go_backwards=[False, True]):
-            grid.add({"units": 3, "return_sequences": True} | config, X, call={"mask": MASK}, tag="mask")
+            add({"units": 3, "return_sequences": True} | config, X, call={"mask": MASK}, tag="mask")
         for config in combinations(return_sequences=[False, True], return_state=[False, True]):
             given = states(count)
-            grid.add({"units": 3} | config, X, given[0] if count == 1 else given, tag="initial state")
-            grid.add({"units": 3} | config, X, call={"initial_state": given, "mask": MASK}, tag="initial state, mask")
+            add({"units": 3} | config, X, given[0] if count == 1 else given, tag="initial state")
+            add({"units": 3} | config, X, call={"initial_state": given, "mask": MASK}, tag="initial state, mask")
         for activation in ["relu", "sigmoid", "linear", "softsign", "hard_tanh"]:
             grid.add({"units": 3, "activation": activation}, X)
-        grid.add({"units": 3, "use_bias": False, "return_sequences": True}, X)
+        add({"units": 3, "use_bias": False, "return_sequences": True}, X)
         for rates in combinations(dropout=[0.0, 0.4], recurrent_dropout=[0.0, 0.3], return_sequences=[False, True])[2:]:
-            grid.add({"units": 3} | rates, X, call=TRAINING)
+            add({"units": 3} | rates, X, call=TRAINING)
         both = {"units": 3, "dropout": 0.4, "recurrent_dropout": 0.3}
-        grid.add(both, X)
-        grid.add(both | {"seed": 7, "return_sequences": True}, X, call=TRAINING | {"mask": MASK}, tag="mask")
-        grid.add(both | {"seed": 1337}, X, call=TRAINING, seeds=[[1337, 0]], tag="fresh seed")
-        grid.add(both, X, call=TRAINING, calls_before=[{"args": [X], "kwargs": TRAINING}], tag="second step")
+        add(both, X)
+        add(both | {"seed": 7, "return_sequences": True}, X, call=TRAINING | {"mask": MASK}, tag="mask")
+        add(both | {"seed": 1337}, X, call=TRAINING, seeds=[[1337, 0]], tag="fresh seed")
+        add(both, X, call=TRAINING, calls_before=[{"args": [X], "kwargs": TRAINING}], tag="second step")
         before = [{"args": [data("rnn/first", (2, 4, 3))]}]
         for config in combinations(return_sequences=[False, True], return_state=[False, True], unroll=[False, True]):
-            grid.add({"units": 3, "stateful": True} | config, X, calls_before=before, tag="second call")
-        grid.add({"units": 3, "stateful": True}, X, tag="first call")
-        grid.add({"units": 3, "stateful": True}, X, call={"mask": MASK}, calls_before=before * 2, tag="third call")
+            add({"units": 3, "stateful": True} | config, X, calls_before=before, tag="second call")
+        add({"units": 3, "stateful": True}, X, tag="first call")
+        add({"units": 3, "stateful": True}, X, call={"mask": MASK}, calls_before=before * 2, tag="third call")
         for option in weight_options("kernel", "recurrent", "bias"):
-            grid.add({"units": 3} | option, X, grads=False)
+            add({"units": 3} | option, X, grads=False)
         for option in ACTIVITY_REGULARIZERS:
-            grid.add({"units": 3, "return_sequences": True} | option, X)
+            add({"units": 3, "return_sequences": True} | option, X)
         for policy in POLICIES:
             x = data("rnn", (2, 4, 3), input_dtype(policy))
             grid.add({"units": 3, "dtype": policy, "return_sequences": True}, x)
             grid.add({"units": 3, "dtype": policy, "return_state": True}, x, call={"mask": MASK}, tag="mask")
-        grid.add({"units": 3, "trainable": False, "name": "frozen"}, X)
+        add({"units": 3, "trainable": False, "name": "frozen"}, X)
         for shape in [(1, 4, 3), (2, 1, 3), (3, 5, 1), (1, 1, 1)]:
             for units in [1, 4]:
-                grid.add({"units": units, "return_sequences": True}, data("rnn", shape), tag=f"shape={shape}".replace(" ", ""))
-        grid.add({"units": 3, "return_sequences": True}, X, input_masks=[MASK], tag="masked input")
-        grid.add({"units": 3}, data("rnn", (2, 4, 3), "int32"), tag="int32", grads=False)
+                add({"units": units, "return_sequences": True}, data("rnn", shape), tag=f"shape={shape}".replace(" ", ""))
+        add({"units": 3, "return_sequences": True}, X, input_masks=[MASK], tag="masked input")
+        add({"units": 3}, data("rnn", (2, 4, 3), "int32"), tag="int32", grads=False)
         grid.error("negative units", "units", {"units": 3}, {"units": -1}, X)
         grid.error("wrong rank", "ndim", {"units": 3}, {}, data("rnn", (2, 3)))
         grid.error("wrong features", "incompatible", {"units": 3}, {}, X, built=(2, 4, 5))
@@ -87,7 +90,7 @@ def bidirectional(grid):
     def add(options, *args, tag="", **more):
         inner = {k: v for k, v in options.items() if k not in ("cls", "name")}
         parts = [options.get("cls", layers.LSTM).__name__, ",".join(f"{k}={v}" for k, v in inner.items()), tag]
-        grid.add_made(lambda: layers.Bidirectional(**wrap(**options)), *args, tag="/".join(filter(None, parts)), **more)
+        grid.add_made(lambda: layers.Bidirectional(**wrap(**options)), *args, tag="/".join(filter(None, parts)), measure=False, **more)
 
     for cls in [layers.SimpleRNN, layers.LSTM, layers.GRU]:
         for merge_mode in ["concat", "sum", "mul", "ave", None]:

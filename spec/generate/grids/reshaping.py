@@ -34,7 +34,7 @@ def reshape(grid):
         for target in targets:
             grid.add({"target_shape": target}, data("shape", shape), tag=f"from {shape}".replace(" ", ""))
     common(grid, {"target_shape": [4, 3]}, (2, 12))
-    grid.error("sizes", "reshape", {"target_shape": [5, 3]}, {}, data("shape", (2, 12)))
+    grid.error("sizes", "size", {"target_shape": [5, 3]}, {}, data("shape", (2, 12)))
 
 
 def permute(grid):

@@ -1,0 +1,47 @@
+"""Fails where a constructor argument of a layer takes the same value in every case of its class.
+
+Arguments that cannot be varied, or leave no trace in a case, are listed here with the reason.
+"""
+
+import inspect
+import json
+import sys
+
+import capture
+from vectors import VECTORS
+
+REASONS = {
+    ("BatchNormalization", "synchronized"): "the JAX backend refuses it",
+    ("Bidirectional", "weights"): "initial weights leave no trace in a config",
+    ("Embedding", "weights"): "initial weights leave no trace in a config",
+    ("GRU", "use_cudnn"): "is not in the config",
+    ("LSTM", "use_cudnn"): "is not in the config",
+    ("Dense", "quantization_config"): "quantization has vectors of its own",
+    ("Embedding", "quantization_config"): "quantization has vectors of its own",
+}
+COMMON = ["name", "dtype"]
+
+
+def main():
+    configs, counts = {}, {}
+    for path in sorted((VECTORS / "layers").glob("*.json")):
+        for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
+            counts[case["class_name"]] = counts.get(case["class_name"], 0) + 1
+            if "expect_error" not in case:
+                configs.setdefault(case["class_name"], []).append(case["object"]["config"])
+    missing = []
+    for cls in sorted(capture.CLASSES, key=lambda c: c.__name__):
+        name = cls.__name__
+        arguments = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD]
+        for argument in {*arguments[1:], *COMMON}:
+            values = {json.dumps(config.get(argument), sort_keys=True) for config in configs.get(name, [])}
+            if len(values) < 2 and (name, argument) not in REASONS:
+                missing.append(f"{name}.{argument}")
+        print(f"{name}: {counts.get(name, 0)} cases")
+    print(f"{sum(counts.values())} cases")
+    if missing:
+        sys.exit(f"never varied: {' '.join(sorted(missing))}")
+
+
+if __name__ == "__main__":
+    main()
