@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import vectors
+from keras.src.backend.common.global_state import clear_session
 from keras.src import backend
 from precision import exact_arithmetic, rounding_tolerance
 
@@ -56,7 +57,7 @@ class Cases:
         return self.rng.integers(0, n, shape)
 
     def add(self, label, y_true, y_pred, sample_weight=None, mask=None, why=None, **kwargs):
-        keras.backend.clear_session()
+        clear_session(free_memory=False)
         x64 = kwargs.get("dtype") == "float64"
         obj = described(self.cls, **kwargs)
         with exact_arithmetic(x64):
