@@ -7,6 +7,8 @@ venv=${KERAS_VENV:-../../.venv}
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet -r requirements.txt
+    # Without its dependencies: it asks for `tensorflow`, and `tensorflow-cpu` is there.
+    "$venv/bin/pip" install --quiet --no-deps tf-keras==2.21.0
 fi
 export KERAS_BACKEND=jax JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
 # Nearly all the time goes into compiling small programs; a second run takes them from here.
@@ -14,7 +16,8 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(realpath "$venv"
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 generators=("$@")
 if [ ${#generators[@]} -eq 0 ]; then
-    generators=(layers capture check_coverage)
+    generators=(layers capture check_coverage losses metrics optimizers initializers regularizers activations
+        random_ops models layer_models tf_keras_models seeded_models configs)
 fi
 for generator in "${generators[@]}"; do
     "$venv/bin/python" "$generator.py"
