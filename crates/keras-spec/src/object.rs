@@ -38,9 +38,12 @@ impl Class {
         Class { module: package, name, built_in: false }
     }
 
-    /// The `registered_name` in files: none for Keras's own classes.
+    /// The `registered_name` in files: none for Keras's own classes, unless they are not exported (`Functional`).
     pub fn registered_name(&self) -> Option<String> {
-        (!self.built_in).then(|| format!("{}>{}", self.module, self.name))
+        match self.built_in {
+            false => Some(format!("{}>{}", self.module, self.name)),
+            true => self.module.starts_with("keras.src").then(|| self.name.to_owned()),
+        }
     }
 }
 

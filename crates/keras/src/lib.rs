@@ -4,9 +4,13 @@ pub mod activations;
 pub mod constraints;
 pub mod initializers;
 pub mod layers;
+pub mod models;
 pub mod random;
 pub mod regularizers;
 pub mod saving;
 
 #[cfg(feature = "ndarray")]
 use backend_ndarray as _;
+
+pub use keras_spec::{Device, Error, Result, set_backend};
+pub use models::{Input, Model, Sequential};

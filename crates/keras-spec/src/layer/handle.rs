@@ -279,20 +279,15 @@ impl LayerRef {
             self.build_on(&device.map_or_else(Device::default_device, Ok)?, &shapes)?;
         }
         let autocast = (compute != self.0.policy.variable_dtype() && layer.autocast()).then_some(compute);
-        let tensors = scope::autocasting(autocast, || layer.call(&inputs, &call))?;
+        let outputs = scope::autocasting(autocast, || layer.call_masked(&inputs, &call))?;
         if let Some(regularizer) = &self.0.activity_regularizer {
-            for t in &tensors {
+            for t in &outputs.tensors {
                 let loss = regularizer.call(t)?;
                 let batch = t.shape().first().copied().unwrap_or(1).max(1);
                 call.add_loss((loss / batch as f64)?);
             }
         }
-        let mut masks = match layer.supports_masking() {
-            true => layer.compute_mask(&inputs, &call.masks)?,
-            false => Vec::new(),
-        };
-        masks.resize(tensors.len(), None);
-        Ok(Outputs { tensors, masks })
+        Ok(outputs)
     }
 
     /// The shapes and dtypes of the outputs for inputs of which only that is known. Builds the layer if that has not

@@ -83,6 +83,21 @@ pub trait Layer: Object {
     /// If the inputs do not fit.
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>>;
 
+    /// Computes the outputs and their masks. Only layers that are made of others, whose masks come from inside, override
+    /// this.
+    ///
+    /// # Errors
+    /// If the inputs do not fit.
+    fn call_masked(&self, inputs: &[Tensor], call: &Call) -> Result<Outputs> {
+        let tensors = self.call(inputs, call)?;
+        let mut masks = match self.supports_masking() {
+            true => self.compute_mask(inputs, &call.masks)?,
+            false => Vec::new(),
+        };
+        masks.resize(tensors.len(), None);
+        Ok(Outputs { tensors, masks })
+    }
+
     /// The shapes and dtypes of the outputs. The default runs [`call`](Layer::call) on shapes only, twice with different
     /// numbers in the place of unknown dimensions: what differs is unknown. (`None` asks for that.)
     ///

@@ -1,0 +1,250 @@
+//! Functional models as configurations: Keras 3's `layers`, `inbound_nodes`, `input_layers` and `output_layers`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use keras_spec::{Config, Error, Layer, LayerRef, Result, ResultExt};
+use serde_json::{Value, json};
+
+use super::functional::{CLASS, Functional, Structure};
+use super::graph::{Arg, KerasTensor, Node};
+use super::input::{InputLayer, input_tensor};
+
+keras_spec::register!(dyn Layer, CLASS, |config| Ok(Box::new(from_config(config)?)));
+
+/// The configuration of a functional model, without its name.
+///
+/// # Errors
+/// If a layer's configuration cannot be written.
+pub(crate) fn functional_config(model: &Functional) -> Result<Config> {
+    let places = Places::new(model);
+    let layers = model.layers().iter().map(|layer| {
+        let mut value = layer.serialize()?.to_value();
+        let nodes = places.nodes_of(layer).iter().filter(|n| !n.is_input()).map(|n| places.node(n));
+        value["name"] = layer.name().into();
+        value["inbound_nodes"] = nodes.collect::<Result<Vec<_>>>()?.into();
+        Ok(value)
+    });
+    let mut config = Config::new();
+    config.insert("layers".to_owned(), layers.collect::<Result<Vec<_>>>()?.into());
+    config.insert("input_layers".to_owned(), places.structure(model.inputs(), model.input_structure())?);
+    config.insert("output_layers".to_owned(), places.structure(model.outputs(), model.output_structure())?);
+    Ok(config)
+}
+
+/// Which call of its layer each node is within a model.
+struct Places<'a> {
+    nodes: Vec<&'a Arc<Node>>,
+}
+
+impl<'a> Places<'a> {
+    fn new(model: &'a Functional) -> Self {
+        let mut nodes: Vec<_> = model.nodes().iter().collect();
+        nodes.sort_by_key(|n| n.id());
+        Places { nodes }
+    }
+
+    fn nodes_of(&self, layer: &LayerRef) -> Vec<&'a Arc<Node>> {
+        self.nodes.iter().copied().filter(|n| LayerRef::same(n.layer(), layer)).collect()
+    }
+
+    fn index(&self, t: &KerasTensor) -> Result<usize> {
+        let of_layer = self.nodes_of(t.node().layer());
+        let index = of_layer.iter().position(|n| n.id() == t.node().id());
+        index.ok_or_else(|| Error::config(CLASS.name, format!("{t:?} is not part of the model")))
+    }
+
+    fn node(&self, node: &Node) -> Result<Value> {
+        let args = node.arguments().iter().map(|a| self.argument(a)).collect::<Result<Vec<_>>>()?;
+        let kwargs = node.keywords().iter().map(|(name, a)| Ok((name.clone(), self.argument(a)?)));
+        Ok(json!({ "args": args, "kwargs": kwargs.collect::<Result<Config>>()? }))
+    }
+
+    fn argument(&self, arg: &Arg) -> Result<Value> {
+        Ok(match arg {
+            Arg::Value(v) => v.clone(),
+            Arg::List(list) => list.iter().map(|a| self.argument(a)).collect::<Result<Vec<_>>>()?.into(),
+            Arg::Tensor(t) => json!({
+                "class_name": "__keras_tensor__",
+                "config": {
+                    "shape": t.shape(),
+                    "dtype": t.dtype(),
+                    "keras_history": [t.node().layer().name(), self.index(t)?, t.index()],
+                },
+            }),
+        })
+    }
+
+    fn structure(&self, tensors: &[KerasTensor], structure: &Structure) -> Result<Value> {
+        let triple = |t: &KerasTensor| {
+            // Keras counts a nested functional model's own graph as its call number 0, here and nowhere else.
+            let nested = usize::from(t.node().layer().downcast::<Functional>().is_some());
+            Ok(json!([t.node().layer().name(), self.index(t)? + nested, t.index()]))
+        };
+        let all = tensors.iter().map(triple).collect::<Result<Vec<_>>>()?;
+        Ok(match structure {
+            Structure::One => all.into_iter().next().unwrap_or(Value::Null),
+            Structure::List => all.into(),
+            Structure::Dict(keys) => keys.iter().cloned().zip(all).collect::<Config>().into(),
+        })
+    }
+}
+
+/// A functional model from its configuration.
+///
+/// # Errors
+/// If the configuration is not one, a layer's class is not registered, or the graph has a loop or a gap.
+pub(crate) fn from_config(config: &Config) -> Result<Functional> {
+    let field = |key: &str| {
+        config.get(key).ok_or_else(|| Error::config(CLASS.name, format!("`{key}` is missing")))
+    };
+    let Value::Array(entries) = field("layers")? else {
+        return Err(Error::config(CLASS.name, "`layers` must be a list"));
+    };
+    let mut graph = Graph::default();
+    for entry in entries {
+        graph.add_layer(entry)?;
+    }
+    graph.connect()?;
+    let (inputs, input_structure) = graph.tensors(field("input_layers")?)?;
+    let (outputs, output_structure) = graph.tensors(field("output_layers")?)?;
+    Functional::new(inputs, input_structure, outputs, output_structure)
+}
+
+/// A graph that is being read.
+#[derive(Default)]
+struct Graph {
+    layers: HashMap<String, LayerRef>,
+    nodes: HashMap<String, Vec<Arc<Node>>>,
+    pending: Vec<(String, Vec<Value>)>,
+}
+
+impl Graph {
+    fn add_layer(&mut self, entry: &Value) -> Result<()> {
+        let Some(name) = entry.get("name").or_else(|| entry.get("config")?.get("name")).and_then(Value::as_str) else {
+            return Err(Error::config(CLASS.name, format!("a layer has no name: {entry}")));
+        };
+        let layer = LayerRef::from_value(entry)?;
+        if let Some(Ok(layer)) = layer.downcast::<InputLayer>().map(|_| input_tensor(&layer)) {
+            self.nodes.insert(name.to_owned(), vec![layer.node().clone()]);
+        }
+        let calls = match entry.get("inbound_nodes") {
+            Some(Value::Array(calls)) => calls.clone(),
+            _ => Vec::new(),
+        };
+        if self.layers.insert(name.to_owned(), layer).is_some() {
+            return Err(Error::config(CLASS.name, format!("two layers are named `{name}`")));
+        }
+        self.pending.push((name.to_owned(), calls));
+        Ok(())
+    }
+
+    /// Makes the calls in rounds, since a layer may be called on what a later one in the list gives.
+    fn connect(&mut self) -> Result<()> {
+        let mut pending = std::mem::take(&mut self.pending);
+        while pending.iter().any(|(_, calls)| !calls.is_empty()) {
+            let mut progress = false;
+            for (name, calls) in &mut pending {
+                let mut made = 0;
+                for call in calls.iter() {
+                    if !self.make_call(name, call)? {
+                        break;
+                    }
+                    made += 1;
+                }
+                progress |= made > 0;
+                calls.drain(..made);
+            }
+            if !progress {
+                let left = pending.iter().filter(|(_, c)| !c.is_empty()).map(|(n, _)| n.as_str());
+                let left = left.collect::<Vec<_>>().join(", ");
+                return Err(Error::config(CLASS.name, format!("the graph has a loop or a gap at {left}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one call, if everything that it reads is there.
+    fn make_call(&mut self, name: &str, call: &Value) -> Result<bool> {
+        let wrong = || Error::config(CLASS.name, format!("layer `{name}` has a call that cannot be read: {call}"));
+        let (Some(Value::Array(args)), Some(Value::Object(kwargs))) = (call.get("args"), call.get("kwargs")) else {
+            return Err(wrong());
+        };
+        let mut arguments = Vec::with_capacity(args.len());
+        for value in args {
+            match self.argument(value)? {
+                Some(a) => arguments.push(a),
+                None => return Ok(false),
+            }
+        }
+        let mut keywords = BTreeMap::new();
+        for (key, value) in kwargs {
+            match self.argument(value)? {
+                Some(a) => keywords.insert(key.clone(), a),
+                None => return Ok(false),
+            };
+        }
+        let layer = self.layers.get(name).ok_or_else(wrong)?;
+        let node = Node::new(layer, arguments, keywords).at(|| format!("call of layer `{name}`"))?;
+        self.nodes.entry(name.to_owned()).or_default().push(node);
+        Ok(true)
+    }
+
+    /// An argument; `None` if it needs a tensor that is not there yet.
+    fn argument(&self, value: &Value) -> Result<Option<Arg>> {
+        match value {
+            Value::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
+                let history = o.get("config").and_then(|c| c.get("keras_history")).unwrap_or(&Value::Null);
+                Ok(self.tensor(history, false)?.map(Arg::Tensor))
+            }
+            Value::Array(list) => {
+                let parts = list.iter().map(|v| self.argument(v)).collect::<Result<Option<Vec<_>>>>()?;
+                Ok(parts.map(|parts| {
+                    let plain = parts.iter().all(|a| matches!(a, Arg::Value(_)));
+                    if plain && !parts.is_empty() { Arg::Value(value.clone()) } else { Arg::List(parts) }
+                }))
+            }
+            other => Ok(Some(Arg::Value(other.clone()))),
+        }
+    }
+
+    /// The tensor `[layer, call, result]`; `None` if the call has not been made yet.
+    fn tensor(&self, history: &Value, counts_nested: bool) -> Result<Option<KerasTensor>> {
+        let wrong = || Error::config(CLASS.name, format!("not a tensor of the graph: {history}"));
+        let Some([Value::String(name), call, result]) = history.as_array().map(Vec::as_slice) else {
+            return Err(wrong());
+        };
+        let number = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(wrong);
+        let layer = self.layers.get(name).ok_or_else(wrong)?;
+        let nested = usize::from(counts_nested && layer.downcast::<Functional>().is_some());
+        let call = number(call)?.checked_sub(nested).ok_or_else(wrong)?;
+        let Some(node) = self.nodes.get(name).and_then(|n| n.get(call)) else {
+            return Ok(None);
+        };
+        let result = number(result)?;
+        if result >= node.outputs().len() {
+            return Err(wrong());
+        }
+        Ok(Some(KerasTensor::new(node, result)))
+    }
+
+    fn tensors(&self, value: &Value) -> Result<(Vec<KerasTensor>, Structure)> {
+        let one = |v: &Value| {
+            let missing = || Error::config(CLASS.name, format!("not a tensor of the graph: {v}"));
+            self.tensor(v, true)?.ok_or_else(missing)
+        };
+        match value {
+            Value::Array(list) if list.first().is_some_and(Value::is_string) => {
+                Ok((vec![one(value)?], Structure::One))
+            }
+            Value::Array(list) => {
+                Ok((list.iter().map(one).collect::<Result<_>>()?, Structure::List))
+            }
+            Value::Object(map) => {
+                let keys = map.keys().cloned().collect();
+                Ok((map.values().map(one).collect::<Result<_>>()?, Structure::Dict(keys)))
+            }
+            other => Err(Error::config(CLASS.name, format!("expected tensors of the graph, found {other}"))),
+        }
+    }
+}
