@@ -20,7 +20,8 @@ pub(crate) fn functional_config(model: &Functional) -> Result<Config> {
     let places = Places::new(model);
     let layers = model.layers().iter().map(|layer| {
         let mut value = layer.serialize()?.to_value();
-        let nodes = places.nodes_of(layer).iter().filter(|n| !n.is_input()).map(|n| places.node(n));
+        let calls = places.nodes_of(layer).into_iter().filter(|n| !n.is_input());
+        let nodes = calls.map(|n| places.node(n));
         value["name"] = layer.name().into();
         value["inbound_nodes"] = nodes.collect::<Result<Vec<_>>>()?.into();
         Ok(value)

@@ -1,6 +1,7 @@
 //! Models made of symbolic calls.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use keras_spec::layer::{Argument, Arguments, Child, Outputs};
@@ -24,7 +25,6 @@ pub enum Structure {
 }
 
 /// A model that is a graph of layers (`keras.Model(inputs, outputs)`, Keras 3.15.1); as a layer, part of another model.
-#[derive(Debug)]
 pub struct Functional {
     inputs: Vec<KerasTensor>,
     outputs: Vec<KerasTensor>,
@@ -38,7 +38,6 @@ pub struct Functional {
 }
 
 /// A node with its tensors as numbers of slots, so that a run looks nothing up.
-#[derive(Debug)]
 struct Step {
     layer: LayerRef,
     inputs: Vec<Slot>,
@@ -46,13 +45,12 @@ struct Step {
     outputs: std::ops::Range<usize>,
 }
 
-#[derive(Debug)]
 enum Keyword {
     Tensors(Vec<Slot>),
     Value(serde_json::Value),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Slot {
     index: usize,
     /// Nobody reads it after this.
@@ -359,6 +357,12 @@ fn map_graph(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc
         return Err(Error::argument("name", "a name of its own for each layer", format!("`{}` twice", twice.name())));
     }
     Ok((order, layers))
+}
+
+impl fmt::Debug for Functional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Functional({:?} -> {:?})", self.inputs, self.outputs)
+    }
 }
 
 impl Object for Functional {
