@@ -96,9 +96,8 @@ impl<'a> Places<'a> {
 /// # Errors
 /// If the configuration is not one, a layer's class is not registered, or the graph has a loop or a gap.
 pub(crate) fn from_config(config: &Config) -> Result<Functional> {
-    let field = |key: &str| {
-        config.get(key).ok_or_else(|| Error::config(CLASS.name, format!("`{key}` is missing")))
-    };
+    let field =
+        |key: &str| config.get(key).ok_or_else(|| Error::config(CLASS.name, format!("`{key}` is missing")));
     let Value::Array(entries) = field("layers")? else {
         return Err(Error::config(CLASS.name, "`layers` must be a list"));
     };
@@ -122,7 +121,9 @@ struct Graph {
 
 impl Graph {
     fn add_layer(&mut self, entry: &Value) -> Result<()> {
-        let Some(name) = entry.get("name").or_else(|| entry.get("config")?.get("name")).and_then(Value::as_str) else {
+        let Some(name) =
+            entry.get("name").or_else(|| entry.get("config")?.get("name")).and_then(Value::as_str)
+        else {
             return Err(Error::config(CLASS.name, format!("a layer has no name: {entry}")));
         };
         let layer = LayerRef::from_value(entry)?;
@@ -167,8 +168,10 @@ impl Graph {
 
     /// Makes one call, if everything that it reads is there.
     fn make_call(&mut self, name: &str, call: &Value) -> Result<bool> {
-        let wrong = || Error::config(CLASS.name, format!("layer `{name}` has a call that cannot be read: {call}"));
-        let (Some(Value::Array(args)), Some(Value::Object(kwargs))) = (call.get("args"), call.get("kwargs")) else {
+        let wrong =
+            || Error::config(CLASS.name, format!("layer `{name}` has a call that cannot be read: {call}"));
+        let (Some(Value::Array(args)), Some(Value::Object(kwargs))) = (call.get("args"), call.get("kwargs"))
+        else {
             return Err(wrong());
         };
         let mut arguments = Vec::with_capacity(args.len());
@@ -238,9 +241,7 @@ impl Graph {
             Value::Array(list) if list.first().is_some_and(Value::is_string) => {
                 Ok((vec![one(value)?], Structure::One))
             }
-            Value::Array(list) => {
-                Ok((list.iter().map(one).collect::<Result<_>>()?, Structure::List))
-            }
+            Value::Array(list) => Ok((list.iter().map(one).collect::<Result<_>>()?, Structure::List)),
             Value::Object(map) => {
                 let keys = map.keys().cloned().collect();
                 Ok((map.values().map(one).collect::<Result<_>>()?, Structure::Dict(keys)))

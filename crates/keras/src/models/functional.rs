@@ -222,7 +222,11 @@ impl Functional {
             };
             if !compatible(expected, &t.shape().into()) {
                 let name = format!("inputs (`{}`)", input.node().layer().name());
-                return Err(Error::argument(name, format!("shape {expected}"), format!("shape {}", t.shape())));
+                return Err(Error::argument(
+                    name,
+                    format!("shape {expected}"),
+                    format!("shape {}", t.shape()),
+                ));
             }
             t.into_dtype(input.dtype())
         };
@@ -232,15 +236,18 @@ impl Functional {
 
 impl Step {
     fn arguments(&self, values: &mut [Option<Value>]) -> Result<Arguments> {
-        let argument = |k: &Keyword| match k {
-            Keyword::Value(v) => Ok(Argument::Value(v.clone())),
-            Keyword::Tensors(slots) => {
-                let tensors = slots.iter().map(|&s| read(values, s).map(|v| v.0));
-                Ok(Argument::Tensors(tensors.collect::<Result<_>>()?))
-            }
-        };
-        let mut argument = argument;
-        self.keywords.iter().map(|(name, k)| Ok((name.clone(), argument(k)?))).collect()
+        let mut arguments = Arguments::new();
+        for (name, keyword) in &self.keywords {
+            let argument = match keyword {
+                Keyword::Value(v) => Argument::Value(v.clone()),
+                Keyword::Tensors(slots) => {
+                    let tensors = slots.iter().map(|&s| read(values, s).map(|v| v.0));
+                    Argument::Tensors(tensors.collect::<Result<_>>()?)
+                }
+            };
+            arguments.insert(name.clone(), argument);
+        }
+        Ok(arguments)
     }
 }
 
@@ -306,7 +313,8 @@ fn in_order(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc<
                     }
                     seen.insert(node.id());
                     if node.is_input() && !given.contains(&t.key()) {
-                        let expected = format!("all inputs that the outputs depend on, `{}` too", node.layer().name());
+                        let expected =
+                            format!("all inputs that the outputs depend on, `{}` too", node.layer().name());
                         return Err(Error::argument("inputs", expected, format!("{inputs:?}")));
                     }
                     if !met.iter().any(|l| LayerRef::same(l, node.layer())) {
@@ -354,7 +362,11 @@ fn map_graph(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc
     let layers: Vec<LayerRef> = layer_depth.into_iter().map(|(l, _)| l).collect();
     let mut names = HashSet::new();
     if let Some(twice) = layers.iter().find(|l| !names.insert(l.name())) {
-        return Err(Error::argument("name", "a name of its own for each layer", format!("`{}` twice", twice.name())));
+        return Err(Error::argument(
+            "name",
+            "a name of its own for each layer",
+            format!("`{}` twice", twice.name()),
+        ));
     }
     Ok((order, layers))
 }

@@ -1,10 +1,9 @@
 //! Where data enters a model.
 
-
 use keras_spec::object::{Class, from_config, to_config};
 use keras_spec::{
-    Call, Config, DType, DTypePolicy, Error, Layer, LayerExt, LayerRef, Object, PartialShape, Result,
-    Tensor, TensorSpec,
+    Call, Config, DType, DTypePolicy, Error, Layer, LayerExt, LayerRef, Object, PartialShape, Result, Tensor,
+    TensorSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +111,12 @@ impl Input {
 
     /// An input of `shape` with the batch dimension.
     pub fn with_batch_shape(shape: impl Into<PartialShape>) -> Self {
-        Input { batch_shape: shape.into(), dtype: DTypePolicy::global().compute_dtype(), name: None, optional: false }
+        Input {
+            batch_shape: shape.into(),
+            dtype: DTypePolicy::global().compute_dtype(),
+            name: None,
+            optional: false,
+        }
     }
 
     /// The number of samples in a batch, if it is always the same.

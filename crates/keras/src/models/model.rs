@@ -4,7 +4,8 @@ use std::fmt;
 
 use keras_spec::layer::{Outputs, auto_name};
 use keras_spec::{
-    Call, Error, HostTensor, LayerExt, LayerRef, PartialShape, Result, ResultExt, Tensor, TensorSpec, Variable,
+    Call, Error, HostTensor, LayerExt, LayerRef, PartialShape, Result, ResultExt, Tensor, TensorSpec,
+    Variable,
 };
 
 use super::functional::{Functional, Structure};
@@ -41,9 +42,10 @@ impl Model {
 
     /// A model that is this layer.
     pub fn from_layer(layer: LayerRef) -> Self {
-        if let Some(shapes) = layer.downcast::<Functional>().map(|g| {
-            g.inputs().iter().map(|t| t.shape().clone()).collect::<Vec<_>>()
-        }) {
+        if let Some(shapes) = layer
+            .downcast::<Functional>()
+            .map(|g| g.inputs().iter().map(|t| t.shape().clone()).collect::<Vec<_>>())
+        {
             // A graph's layers were built as they were called: there is nothing left that could fail.
             let _ = layer.build(&shapes);
         }
@@ -112,7 +114,12 @@ impl Model {
         }
         let specs: Vec<TensorSpec> = self.inputs()?.into_iter().map(|(_, s)| s).collect();
         let name = self.layers().last().map_or_else(String::new, |l| l.name().to_owned());
-        Ok(self.layer.output_spec(&specs, &Call::inference())?.into_iter().map(|s| (name.clone(), s)).collect())
+        Ok(self
+            .layer
+            .output_spec(&specs, &Call::inference())?
+            .into_iter()
+            .map(|s| (name.clone(), s))
+            .collect())
     }
 
     /// Makes the weights of a sequential model without an input; `shape` has the batch dimension.
@@ -173,7 +180,11 @@ impl Model {
         }
         for (w, v) in weights.iter().zip(values) {
             if w.shape() != v.shape() {
-                return Err(Error::argument(w.path(), format!("shape {}", w.shape()), format!("shape {}", v.shape())));
+                return Err(Error::argument(
+                    w.path(),
+                    format!("shape {}", w.shape()),
+                    format!("shape {}", v.shape()),
+                ));
             }
         }
         for (w, v) in weights.iter().zip(values) {

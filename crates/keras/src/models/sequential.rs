@@ -95,7 +95,8 @@ keras_spec::register!(dyn Layer, CLASS, |config| {
         return Err(Error::config(CLASS.name, "`layers` must be a list"));
     };
     let chain = Chain::new(entries.iter().map(LayerRef::from_value).collect::<Result<_>>()?)?;
-    if let (None, Some(shape)) = (chain.input.get(), config.get("build_input_shape").filter(|s| !s.is_null())) {
+    if let (None, Some(shape)) = (chain.input.get(), config.get("build_input_shape").filter(|s| !s.is_null()))
+    {
         let shape: PartialShape = serde_json::from_value(shape.clone())
             .map_err(|e| Error::config(CLASS.name, format!("`build_input_shape`: {e}")))?;
         chain.begin(&shape)?;
@@ -114,11 +115,19 @@ impl Chain {
             return Err(Error::argument("layers", "at least one layer", "none"));
         }
         if let Some(second) = layers.iter().find(|l| is_input(l)) {
-            return Err(Error::argument("layers", "one input, at the beginning", format!("{second:?} behind others")));
+            return Err(Error::argument(
+                "layers",
+                "one input, at the beginning",
+                format!("{second:?} behind others"),
+            ));
         }
         for (i, l) in layers.iter().enumerate() {
             if layers[..i].iter().any(|other| other.name() == l.name()) {
-                return Err(Error::argument("name", "a name of its own for each layer", format!("`{}` twice", l.name())));
+                return Err(Error::argument(
+                    "name",
+                    "a name of its own for each layer",
+                    format!("`{}` twice", l.name()),
+                ));
             }
         }
         Ok(Chain { input, layers })
