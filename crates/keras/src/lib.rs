@@ -1,6 +1,7 @@
 //! Keras in Rust: layers, models, training and model files, on a backend of your choice.
 
 pub mod activations;
+mod class;
 pub mod constraints;
 pub mod initializers;
 pub mod layers;

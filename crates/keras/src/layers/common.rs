@@ -9,61 +9,10 @@ use keras_spec::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes builder methods: `name: Type` takes what converts into the type, `some name: Type` fills an `Option`.
-macro_rules! builders {
-    () => {};
-    ($(#[$doc:meta])* some $name:ident: $Type:ty; $($rest:tt)*) => {
-        $(#[$doc])*
-        #[must_use]
-        pub fn $name(mut self, $name: impl Into<$Type>) -> Self {
-            self.$name = Some($name.into());
-            self
-        }
-        $crate::layers::common::builders! { $($rest)* }
-    };
-    ($(#[$doc:meta])* $name:ident: $Type:ty; $($rest:tt)*) => {
-        $(#[$doc])*
-        #[must_use]
-        pub fn $name(mut self, $name: impl Into<$Type>) -> Self {
-            self.$name = $name.into();
-            self
-        }
-        $crate::layers::common::builders! { $($rest)* }
-    };
-}
-pub(crate) use builders;
-
-/// Makes a struct that derives serde's traits the layer `keras.layers.$Name`: its class, its configuration and its
-/// registration. Arguments from files are checked by its method `validate`.
+/// Makes a struct the class `keras.layers.$Layer`; see [`crate::class`].
 macro_rules! keras_layer {
-    ($Layer:ident) => {
-        $crate::layers::common::keras_layer!($Layer, []);
-    };
-    ($Layer:ident, $aliases:expr) => {
-        impl $Layer {
-            const CLASS: keras_spec::Class = keras_spec::Class::keras("keras.layers", stringify!($Layer));
-        }
-
-        keras_spec::register!(
-            dyn keras_spec::Layer,
-            $Layer::CLASS,
-            |config| {
-                let layer: $Layer = keras_spec::object::from_config($Layer::CLASS, config)?;
-                layer.validate()?;
-                Ok(Box::new(layer))
-            },
-            &$aliases
-        );
-
-        impl keras_spec::Object for $Layer {
-            fn class(&self) -> keras_spec::Class {
-                Self::CLASS
-            }
-
-            fn config(&self) -> keras_spec::Result<keras_spec::Config> {
-                keras_spec::object::to_config(self)
-            }
-        }
+    ($Layer:ident $($rest:tt)*) => {
+        $crate::class::keras_class!(dyn keras_spec::Layer, "keras.layers", $Layer $($rest)*);
     };
 }
 pub(crate) use keras_layer;
