@@ -7,12 +7,15 @@
 
 pub mod conv;
 mod depthwise;
+pub mod elementwise;
 mod error;
 pub mod gemm;
 pub mod math;
 mod num;
+pub mod optim;
 pub mod par;
 mod window;
+pub mod reduce;
 
 pub use error::{Error, Result};
 pub use num::Num;

@@ -100,8 +100,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     let a = x.abs();
     let z = x * x;
     let near =
-        horner(z, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 0.133_314_42, -0.333_332_8]) * z * x
-            + x;
+        horner(z, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 0.133_314_42, -0.333_332_8]) * z * x + x;
     let far = 1.0 - 2.0 / (exp(a + a) + 1.0);
     let y = if a < 0.625 { near } else { far };
     y.copysign(x)

@@ -1,0 +1,298 @@
+//! One step of an optimizer on one variable, in place and in one pass over memory.
+//!
+//! Formulas, and the order of rounding, are those of `keras.optimizers` 3.15.1. Each kernel takes the learning rate of
+//! this step. Weight decay is decoupled as Keras does it for every optimizer: `w -= w * weight_decay * learning_rate`
+//! before the step.
+
+use crate::math::Real;
+use crate::{Error, Num, Result, par};
+
+/// Stochastic gradient descent: `keras.optimizers.SGD`.
+#[derive(Debug, Clone, Copy)]
+pub struct Sgd<A> {
+    /// Step size.
+    pub learning_rate: A,
+    /// How much of the last step is kept; not read without a state.
+    pub momentum: A,
+    /// Whether the momentum is applied ahead.
+    pub nesterov: bool,
+    /// Decoupled weight decay; 0 for none.
+    pub weight_decay: A,
+}
+
+/// `keras.optimizers.Adam` and, with weight decay, `AdamW`.
+#[derive(Debug, Clone, Copy)]
+pub struct Adam<A> {
+    /// Step size.
+    pub learning_rate: A,
+    /// Decay of the first moment.
+    pub beta_1: A,
+    /// Decay of the second moment.
+    pub beta_2: A,
+    /// Added to the root of the second moment.
+    pub epsilon: A,
+    /// Decoupled weight decay; 0 for none.
+    pub weight_decay: A,
+    /// Number of this step: 1 for the first.
+    pub step: u64,
+}
+
+/// `keras.optimizers.RMSprop`.
+#[derive(Debug, Clone, Copy)]
+pub struct RmsProp<A> {
+    /// Step size.
+    pub learning_rate: A,
+    /// Decay of the mean square.
+    pub rho: A,
+    /// How much of the last step is kept; not read without that state.
+    pub momentum: A,
+    /// Added under the root.
+    pub epsilon: A,
+    /// Decoupled weight decay; 0 for none.
+    pub weight_decay: A,
+}
+
+/// Calls `op(variable, gradient, states)` for every element, where an absent state stands for a value that is
+/// computed and forgotten.
+fn step<T: Num, const N: usize>(
+    variable: &mut [T],
+    gradient: &[T],
+    states: [&mut [T]; N],
+    weight_decay: T::Acc,
+    learning_rate: T::Acc,
+    op: impl Fn(T::Acc, T::Acc, [T::Acc; N]) -> (T::Acc, [T::Acc; N]) + Send + Sync,
+) -> Result<()>
+where
+    T::Acc: Real,
+{
+    const COST: usize = 8;
+    Error::check_len("gradient", variable.len(), gradient.len())?;
+    for state in &states {
+        Error::check_len("state", variable.len(), state.len())?;
+    }
+    let work = variable.len().saturating_mul(COST);
+    let mut states = states.map(|state| state.chunks_mut(par::CHUNK));
+    let chunks = variable.chunks_mut(par::CHUNK).zip(gradient.chunks(par::CHUNK));
+    let items = chunks.map(|(variable, gradient)| {
+        // Checked above: every state has as many chunks.
+        let states = states.each_mut().map(|state| state.next().unwrap_or_default());
+        (variable, gradient, states)
+    });
+    par::for_each(items, work, |(variable, gradient, mut states)| {
+        par::simd(|| {
+            let n = variable.len();
+            let gradient = &gradient[..n];
+            let mut states = states.each_mut().map(|state| &mut state[..n]);
+            for i in 0..n {
+                let w = variable[i].widen();
+                // Without decay NaN and infinity in the factor must not reach the weight.
+                let w = if weight_decay == T::Acc::ZERO { w } else { w - w * weight_decay * learning_rate };
+                let old = states.each_ref().map(|state| state[i].widen());
+                let (w, new) = op(w, gradient[i].widen(), old);
+                variable[i] = T::narrow(w);
+                for (state, new) in states.iter_mut().zip(new) {
+                    state[i] = T::narrow(new);
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+impl<A: Real> Sgd<A> {
+    /// Updates `variable`, and the velocity that Keras calls `momentums` if there is one.
+    ///
+    /// # Errors
+    /// If the slices differ in length.
+    pub fn step<T: Num<Acc = A>>(
+        &self,
+        variable: &mut [T],
+        gradient: &[T],
+        velocity: Option<&mut [T]>,
+    ) -> Result<()> {
+        let Self { learning_rate: lr, momentum, nesterov, weight_decay } = *self;
+        let Some(velocity) = velocity else {
+            return step(variable, gradient, [], weight_decay, lr, |w, g, []| (w - g * lr, []));
+        };
+        step(variable, gradient, [velocity], weight_decay, lr, |w, g, [m]| {
+            let m = m * momentum - g * lr;
+            (if nesterov { w + (m * momentum - g * lr) } else { w + m }, [m])
+        })
+    }
+}
+
+impl<A: Real> Adam<A> {
+    /// Updates `variable`, its first moment (`momentum`) and second moment (`velocity`); with `velocity_hat`, the
+    /// largest second moment so far, the AMSGrad variant.
+    ///
+    /// # Errors
+    /// If the slices differ in length.
+    pub fn step<T: Num<Acc = A>>(
+        &self,
+        variable: &mut [T],
+        gradient: &[T],
+        momentum: &mut [T],
+        velocity: &mut [T],
+        velocity_hat: Option<&mut [T]>,
+    ) -> Result<()> {
+        let Self { learning_rate: lr, beta_1, beta_2, epsilon, weight_decay, step: count } = *self;
+        let count = A::from_f64(count as f64);
+        let alpha = lr * (A::ONE - beta_2.powf(count)).sqrt() / (A::ONE - beta_1.powf(count));
+        let moments =
+            move |g: A, m: A, v: A| (m + (g - m) * (A::ONE - beta_1), v + (g * g - v) * (A::ONE - beta_2));
+        match velocity_hat {
+            None => step(variable, gradient, [momentum, velocity], weight_decay, lr, |w, g, [m, v]| {
+                let (m, v) = moments(g, m, v);
+                (w - m * alpha / (v.sqrt() + epsilon), [m, v])
+            }),
+            Some(hat) => {
+                step(variable, gradient, [momentum, velocity, hat], weight_decay, lr, |w, g, [m, v, hat]| {
+                    let (m, v) = moments(g, m, v);
+                    let hat = hat.maximum(v);
+                    (w - m * alpha / (hat.sqrt() + epsilon), [m, v, hat])
+                })
+            }
+        }
+    }
+}
+
+impl<A: Real> RmsProp<A> {
+    /// Updates `variable`, its mean square (`velocity`), the last step (`momentum`) if there is one, and with
+    /// `average_gradient` the centered variant's mean gradient.
+    ///
+    /// # Errors
+    /// If the slices differ in length.
+    pub fn step<T: Num<Acc = A>>(
+        &self,
+        variable: &mut [T],
+        gradient: &[T],
+        velocity: &mut [T],
+        momentum: Option<&mut [T]>,
+        average_gradient: Option<&mut [T]>,
+    ) -> Result<()> {
+        let Self { learning_rate: lr, rho, momentum: factor, epsilon, weight_decay } = *self;
+        let mean = move |average: A, new: A| rho * average + (A::ONE - rho) * new;
+        let increment = move |g: A, denominator: A| lr * g / denominator.sqrt();
+        match (momentum, average_gradient) {
+            (None, None) => step(variable, gradient, [velocity], weight_decay, lr, |w, g, [v]| {
+                let v = mean(v, g * g);
+                (w - increment(g, v + epsilon), [v])
+            }),
+            (Some(last), None) => {
+                step(variable, gradient, [velocity, last], weight_decay, lr, |w, g, [v, last]| {
+                    let v = mean(v, g * g);
+                    let last = factor * last + increment(g, v + epsilon);
+                    (w - last, [v, last])
+                })
+            }
+            (None, Some(average)) => {
+                step(variable, gradient, [velocity, average], weight_decay, lr, |w, g, [v, average]| {
+                    let (v, average) = (mean(v, g * g), mean(average, g));
+                    (w - increment(g, v - average * average + epsilon), [v, average])
+                })
+            }
+            (Some(last), Some(average)) => step(
+                variable,
+                gradient,
+                [velocity, last, average],
+                weight_decay,
+                lr,
+                |w, g, [v, last, average]| {
+                    let (v, average) = (mean(v, g * g), mean(average, g));
+                    let last = factor * last + increment(g, v - average * average + epsilon);
+                    (w - last, [v, last, average])
+                },
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRADIENTS: [[f32; 3]; 3] = [[0.1, -2.0, 0.0], [0.3, 1.5, -0.25], [-0.7, 0.125, 4.0]];
+
+    /// Three steps from the same weights, as the real Keras was run to get the expectations.
+    fn run(mut step: impl FnMut(u64, &mut [f32], &[f32]) -> Result<()>, expected: [f32; 3]) {
+        let mut w = [0.5, -1.25, 3.0];
+        for (i, gradient) in GRADIENTS.iter().enumerate() {
+            step(i as u64 + 1, &mut w, gradient).unwrap();
+        }
+        for (w, expected) in w.iter().zip(expected) {
+            assert!((w - expected).abs() <= 2e-7 * expected.abs(), "{w} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn sgd() {
+        let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+        run(|_, w, g| sgd.step(w, g, None), [0.530_000_03, -1.2125, 2.625]);
+        let decayed = Sgd { weight_decay: 0.05, ..sgd };
+        run(|_, w, g| decayed.step(w, g, None), [0.522_787_2, -1.195_088_5, 2.580_099_6]);
+        let mut m = [0.0; 3];
+        run(|_, w, g| sgd.step(w, g, Some(&mut m)), [0.4859, -1.005_5, 2.647_5]);
+        let (nesterov, mut m) = (Sgd { nesterov: true, ..sgd }, [0.0; 3]);
+        run(|_, w, g| nesterov.step(w, g, Some(&mut m)), [0.517_31, -0.992_450_06, 2.307_749_7]);
+    }
+
+    #[test]
+    fn adam() {
+        let adam = Adam {
+            learning_rate: 0.01,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-7,
+            weight_decay: 0.0,
+            step: 1,
+        };
+        let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
+        run(
+            |step, w, g| Adam { step, ..adam }.step(w, g, &mut m, &mut v, None),
+            [0.483_725_52, -1.238_736_5, 3.001_424_3],
+        );
+        let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
+        run(
+            |step, w, g| Adam { step, weight_decay: 0.05, ..adam }.step(w, g, &mut m, &mut v, None),
+            [0.482_990_44, -1.236_872_9, 2.996_923],
+        );
+        let (mut m, mut v, mut hat) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+        run(
+            |step, w, g| Adam { step, beta_2: 0.5, ..adam }.step(w, g, &mut m, &mut v, Some(&mut hat)),
+            [0.484_167_4, -1.238_718_6, 3.001_843_7],
+        );
+        assert!(hat[1] > v[1]);
+    }
+
+    #[test]
+    fn rms_prop() {
+        let rms = RmsProp { learning_rate: 0.01, rho: 0.9, momentum: 0.9, epsilon: 1e-7, weight_decay: 0.0 };
+        let (mut v, mut m, mut a) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+        run(|_, w, g| rms.step(w, g, &mut v, None, None), [0.467_316_3, -1.239_709, 3.000_055]);
+        v = [0.0; 3];
+        run(|_, w, g| rms.step(w, g, &mut v, Some(&mut m), None), [0.386_108_2, -1.203_284_5, 3.028_515_3]);
+        v = [0.0; 3];
+        run(|_, w, g| rms.step(w, g, &mut v, None, Some(&mut a)), [0.463_294_33, -1.238_014, 3.000_264_2]);
+        (v, m, a) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+        let expected = [0.376_801_34, -1.198_678, 3.030_264];
+        run(|_, w, g| rms.step(w, g, &mut v, Some(&mut m), Some(&mut a)), expected);
+    }
+
+    #[test]
+    fn long_variables_in_chunks_and_half_precision() {
+        let n = 2 * par::CHUNK + 5;
+        let sgd = Sgd { learning_rate: 0.5f32, momentum: 0.5, nesterov: false, weight_decay: 0.0 };
+        let (mut w, g, mut m) =
+            (vec![half::bf16::ONE; n], vec![half::bf16::ONE; n], vec![half::bf16::ONE; n]);
+        par::with_threads(3, || sgd.step(&mut w, &g, Some(&mut m))).unwrap();
+        assert!(w.iter().all(|&w| w == half::bf16::ONE) && m.iter().all(|&m| m == half::bf16::ZERO));
+    }
+
+    #[test]
+    fn lengths_must_agree() {
+        let sgd = Sgd { learning_rate: 0.1f64, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        assert!(sgd.step(&mut [1.0, 2.0], &[1.0], None).is_err());
+        assert!(sgd.step(&mut [1.0, 2.0], &[1.0, 2.0], Some(&mut [0.0])).is_err());
+        assert!(sgd.step::<f64>(&mut [], &[], Some(&mut [])).is_ok());
+    }
+}
