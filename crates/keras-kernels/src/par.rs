@@ -18,9 +18,6 @@
 //! assert!(y.iter().all(|&y| y == 2.0));
 //! ```
 
-#[cfg(feature = "threads")]
-use rayon::prelude::*;
-
 /// Below this many elementary operations (one multiply-add, or one element moved) a second thread costs more
 /// than it brings: waking it takes several microseconds.
 pub const MIN_PARALLEL_WORK: usize = 1 << 16;
@@ -78,7 +75,7 @@ pub fn for_each_init<I, S>(
     #[cfg(feature = "threads")]
     if work >= MIN_PARALLEL_WORK && threads() > 1 {
         let items: Vec<_> = items.into_iter().collect();
-        return pool::install(|| items.into_par_iter().for_each_init(init, op));
+        return pool::for_each(items, &init, &op);
     }
     let _ = work;
     let mut scratch = init();
@@ -106,7 +103,7 @@ where
     #[cfg(feature = "threads")]
     if work >= MIN_PARALLEL_WORK && threads() > 1 {
         let items: Vec<_> = items.into_iter().collect();
-        return pool::install(|| items.into_par_iter().map_init(init, op).collect());
+        return pool::map(items, &init, &op);
     }
     let _ = work;
     let mut scratch = init();
@@ -157,6 +154,7 @@ mod pool {
     use std::cell::Cell;
     use std::sync::OnceLock;
 
+    use rayon::prelude::*;
     use rayon::{ThreadPool, ThreadPoolBuilder};
 
     thread_local! {
@@ -190,6 +188,24 @@ mod pool {
             0 => global().map_or(1, ThreadPool::current_num_threads),
             count => count,
         }
+    }
+
+    // The closures come as trait objects so that rayon is compiled once for a type of items, not for every kernel.
+
+    pub(super) fn for_each<T: Send, S>(
+        items: Vec<T>,
+        init: &(dyn Fn() -> S + Send + Sync),
+        op: &(dyn Fn(&mut S, T) + Send + Sync),
+    ) {
+        install(|| items.into_par_iter().for_each_init(init, op));
+    }
+
+    pub(super) fn map<T: Send, S, R: Send>(
+        items: Vec<T>,
+        init: &(dyn Fn() -> S + Send + Sync),
+        op: &(dyn Fn(&mut S, T) -> R + Send + Sync),
+    ) -> Vec<R> {
+        install(|| items.into_par_iter().map_init(init, op).collect())
     }
 
     pub(super) fn install<R: Send>(op: impl FnOnce() -> R + Send) -> R {

@@ -93,21 +93,21 @@ pub(crate) fn fold_row<T: Copy, U: Copy, A: Copy, const K: usize>(
     tree[..height].iter().copied().rev().reduce(|right, left| both(left, right)).unwrap_or([identity; K])
 }
 
-/// Folds `rows` rows of `acc.len()` columns, `stride` apart, into `acc`.
+/// Folds `rows` rows of `acc.len()` columns, `stride` apart, into `acc`; `block` is scratch space as long.
 #[inline(always)]
 fn fold_columns<T: Copy, A: Copy>(
     x: &[T],
     rows: usize,
     stride: usize,
     acc: &mut [A],
+    block: &mut [A],
     identity: A,
     map: impl Fn(T) -> A + Copy,
     combine: impl Fn(A, A) -> A + Copy,
 ) {
     let width = acc.len();
-    acc.fill(identity);
-    let mut block = [identity; WIDTH];
     let block = &mut block[..width];
+    acc.fill(identity);
     for top in (0..rows).step_by(DEPTH) {
         block.fill(identity);
         for row in top..rows.min(top + DEPTH) {
@@ -129,7 +129,7 @@ fn fold_blocks<T: Copy, A: Copy>(
 ) {
     // Few columns do not fill a vector: take several rows as one.
     let at_once = if stride == width && rows * width >= 4 * LANES { (LANES / width).max(1) } else { 1 };
-    let mut wide = [identity; WIDTH];
+    let (mut wide, mut block) = ([identity; WIDTH], [identity; WIDTH]);
     let wide = &mut wide[..at_once * width];
     let whole = rows / at_once;
     par::simd(|| {
@@ -138,7 +138,7 @@ fn fold_blocks<T: Copy, A: Copy>(
                 out.copy_from_slice(&fold_row(x, x, identity, |x, _| [map(x)], combine));
                 continue;
             }
-            fold_columns(x, whole, at_once * stride, wide, identity, map, combine);
+            fold_columns(x, whole, at_once * stride, wide, &mut block, identity, map, combine);
             if at_once > 1 {
                 for (lane, &x) in x[whole * at_once * width..].iter().enumerate() {
                     wide[lane] = combine(wide[lane], map(x));
