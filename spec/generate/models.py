@@ -46,7 +46,7 @@ def gru():
     model = keras.Sequential(
         [L.Input((6, 4)), L.GRU(6, return_sequences=True), L.Bidirectional(L.GRU(4)), L.Dense(2)], name="gru"
     )
-    return model, O.AdamW(0.01, weight_decay=0.01, global_clipnorm=1.0), keras.losses.Huber(0.5), "float", None
+    return model, O.AdamW(0.01, weight_decay=0.01, global_clipnorm=1.0), keras.losses.Huber(), "float", None
 
 
 def regularized():

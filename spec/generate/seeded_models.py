@@ -73,8 +73,7 @@ def main():
             global_state.clear_session(free_memory=False)
             keras.utils.set_random_seed(seed)
             again = keras.saving.deserialize_keras_object(copy.deepcopy(object))
-            same = all(np.array_equal(vectors.to_numpy(a), b) for a, b in zip(again.weights, weights, strict=True))
-            print(make.__name__, "the same weights from the config:", same)
+            raw["from_object"] = all(np.array_equal(vectors.to_numpy(a), b) for a, b in zip(again.weights, weights, strict=True))
             id = f"seeded_models/{make.__name__},seed={seed}"
             file.add(id, "seeded_model", type(model).__name__, object, weights=weights, seeds=states, raw=raw)
     print(file.path, len(file.cases), file.write())
