@@ -16,7 +16,7 @@ from keras.src.backend import StatelessScope, get_keras_mask, set_keras_mask
 from keras.src.backend.common import dtypes
 from keras.src.backend.common.global_state import clear_session
 
-from vectors import Rejected, VectorFile, data, dtype, is_array, rng, serialize, to_numpy
+from vectors import Record, Rejected, VectorFile, data, dtype, is_array, rng, serialize, to_numpy
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
 EXACT = {"rtol": 0, "atol": 0, "why": "integer data: exact sums"}
@@ -235,7 +235,7 @@ def add_layer_case(
         kwargs=kwargs,
         **state,
         input_masks=input_masks,
-        calls_before=[{"args": c["args"], "kwargs": c.get("kwargs", {})} for c in calls_before] or None,
+        calls_before=[Record(args=c["args"], kwargs=c.get("kwargs", {})) for c in calls_before] or None,
         outputs=outputs,
         output_masks=masks if any(m is not None for m in masks) else None,
         losses=losses or None,

@@ -77,6 +77,10 @@ def serialize(obj):
     return plain(keras.saving.serialize_keras_object(obj))
 
 
+class Record(dict):
+    """A dict of values that is written as a plain JSON object: `{"args": …, "kwargs": …}` of a call."""
+
+
 class VectorFile:
     """The cases of one pair of files."""
 
@@ -105,6 +109,8 @@ class VectorFile:
             return self.tensor(value)
         if isinstance(value, (list, tuple)):
             return [self.encode(v) for v in value]
+        if isinstance(value, Record):
+            return {k: self.encode(v) for k, v in value.items()}
         if isinstance(value, dict):
             return {"dict": {k: self.encode(v) for k, v in value.items()}}
         if value is None or isinstance(value, (bool, int, str)) or (
