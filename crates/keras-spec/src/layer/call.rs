@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::dtype::DType;
 use crate::tensor::Tensor;
 
 /// A keyword argument of a call.
@@ -29,6 +30,7 @@ pub struct Call {
     pub masks: Vec<Option<Tensor>>,
     /// Further arguments.
     pub arguments: Arguments,
+    pub(super) compute_dtype: Option<DType>,
     losses: Rc<RefCell<Vec<Tensor>>>,
 }
 
@@ -46,6 +48,11 @@ impl Call {
     /// The mask of input `i`.
     pub fn mask(&self, i: usize) -> Option<&Tensor> {
         self.masks.get(i).and_then(Option::as_ref)
+    }
+
+    /// The dtype that the layer computes in: that of its policy.
+    pub fn compute_dtype(&self) -> DType {
+        self.compute_dtype.unwrap_or(DType::F32)
     }
 
     /// The tensors of a keyword argument; none if it was not given.

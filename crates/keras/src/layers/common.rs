@@ -8,6 +8,7 @@ use keras_spec::{
     Constraint, Error, Initializer, PartialShape, Regularizer, Result, Shared, Tensor, WeightSpec,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// Makes a struct the class `keras.layers.$Layer`; see [`crate::class`].
 macro_rules! keras_layer {
@@ -49,6 +50,43 @@ impl DataFormat {
 /// `data_format` in files: Keras writes the name and reads `null` as the default.
 pub(crate) fn data_format<'de, D: Deserializer<'de>>(d: D) -> Result<DataFormat, D::Error> {
     Ok(Option::deserialize(d)?.unwrap_or_default())
+}
+
+/// A length per spatial axis; one number stands for the same along all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Lengths<const N: usize>(#[serde(serialize_with = "as_list")] pub [usize; N]);
+
+fn as_list<S: Serializer, const N: usize>(lengths: &[usize; N], s: S) -> Result<S::Ok, S::Error> {
+    lengths.as_slice().serialize(s)
+}
+
+impl<const N: usize> From<usize> for Lengths<N> {
+    fn from(length: usize) -> Self {
+        Lengths([length; N])
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Lengths<N> {
+    fn from(lengths: [usize; N]) -> Self {
+        Lengths(lengths)
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Lengths<N> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(d)?;
+        let length = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
+        let lengths = match &value {
+            Value::Array(list) => list.iter().map(length).collect::<Option<Vec<_>>>(),
+            one => length(one).map(|n| vec![n; N]),
+        };
+        lengths.and_then(|l| l.try_into().ok()).map(Lengths).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "expected an integer or {N} integers, not negative, found {value}"
+            ))
+        })
+    }
 }
 
 /// The seed of a layer that draws random numbers, and the generator it becomes when the layer is made.
@@ -124,6 +162,14 @@ pub(crate) fn fraction(argument: &str, value: f64) -> Result<()> {
     Ok(())
 }
 
+/// Refuses negative numbers and NaN.
+pub(crate) fn not_negative(argument: &str, value: f64) -> Result<()> {
+    if value >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::argument(argument, "a number that is not negative", value))
+}
+
 /// The only input.
 pub(crate) fn one<T>(inputs: &[T]) -> Result<&T> {
     match inputs {
@@ -168,4 +214,14 @@ pub(crate) fn axis_length(input: &PartialShape, axis: isize, expected: usize) ->
 /// A tensor of one number on the device and of the dtype of another.
 pub(crate) fn scalar_like(x: &Tensor, value: f64) -> Result<Tensor> {
     Tensor::full(keras_spec::Shape::scalar(), x.dtype(), value, x.device())
+}
+
+/// Refuses a configuration of quantization, which is not supported.
+pub(crate) fn no_quantization(config: Option<&Value>) -> Result<()> {
+    match config {
+        None => Ok(()),
+        Some(found) => {
+            Err(Error::argument("quantization_config", "null (layers here are not quantized)", found))
+        }
+    }
 }

@@ -7,4 +7,9 @@ mod merging;
 mod regularization;
 mod reshaping;
 
-pub use common::DataFormat;
+pub use self::activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
+pub use self::common::{DataFormat, Lengths};
+pub use self::core::{Dense, Embedding, Masking};
+pub use self::regularization::{Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D};
+pub use crate::activations::Activation;
+pub use crate::models::{Input, InputLayer};

@@ -1,1 +1,9 @@
-//! Layers of `keras.src.layers.core`.
+//! `Dense`, `Embedding`, `Masking`.
+
+mod dense;
+mod embedding;
+mod masking;
+
+pub use dense::Dense;
+pub use embedding::Embedding;
+pub use masking::Masking;
