@@ -73,7 +73,7 @@ def prelu(grid):
         grid.add(option, X, grads=False)
     grid.add({}, integers("activation", (4, 5)), weights=[integers("alpha", (5,))], exact=True, tag="integers")
     common(grid, {})
-    grid.error("wrong shape", "incompatible", {}, {}, X, built=(3, 7))
+    grid.error("wrong shape", "shape", {}, {}, X, built=(3, 7))
 
 
 def softmax(grid):
