@@ -19,7 +19,9 @@ def common(grid, base):
     """What all of them share: dtypes, regularizers, masks, shapes."""
     for policy in POLICIES:
         grid.add(base | {"dtype": policy}, data("activation", (3, 6), input_dtype(policy)))
-    for option in ACTIVITY_REGULARIZERS + [{"trainable": False, "name": "curve"}]:
+    # ELU's config cannot hold a regularizer object, only its name.
+    regularizers = ACTIVITY_REGULARIZERS[:2] if grid.name == "ELU" else ACTIVITY_REGULARIZERS
+    for option in regularizers + [{"trainable": False, "name": "curve"}]:
         grid.add(base | option, X)
     for shape in [(1, 2), (2, 3, 4), (2, 2, 3, 2), (0, 3)]:
         grid.add(base, data("activation", shape, low=-4.0, high=4.0), tag=f"shape={shape}".replace(" ", ""))
