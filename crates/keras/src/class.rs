@@ -33,9 +33,28 @@ macro_rules! keras_class {
 }
 pub(crate) use keras_class;
 
-/// Writes builder methods: `name: Type` takes what converts into the type, `some name: Type` fills an `Option`.
+/// Writes builder methods: `name: Type` takes what converts into the type, `some name: Type` fills an `Option`; with `=` the
+/// type itself is taken (integers, which literals do not convert into).
 macro_rules! builders {
     () => {};
+    ($(#[$doc:meta])* some $name:ident = $Type:ty; $($rest:tt)*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $Type) -> Self {
+            self.$name = Some($name);
+            self
+        }
+        $crate::class::builders! { $($rest)* }
+    };
+    ($(#[$doc:meta])* $name:ident = $Type:ty; $($rest:tt)*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $Type) -> Self {
+            self.$name = $name;
+            self
+        }
+        $crate::class::builders! { $($rest)* }
+    };
     ($(#[$doc:meta])* some $name:ident: $Type:ty; $($rest:tt)*) => {
         $(#[$doc])*
         #[must_use]

@@ -301,6 +301,7 @@ impl LayerRef {
         self.build(&shapes)?;
         let place = || format!("layer `{}` ({})", self.name(), self.class().name);
         self.0.layer.check_inputs(&shapes).at(place)?;
+        let inputs = &inputs.iter().map(|s| self.cast_spec(s)).collect::<Vec<_>>()[..];
         if let Some(specs) = self.0.layer.output_spec(inputs, call).at(place)? {
             return Ok(specs);
         }
@@ -324,6 +325,13 @@ impl LayerRef {
             dtype: a.1,
         };
         Ok(first.iter().zip(&second).map(merge).collect())
+    }
+
+    /// What a call makes of an input before the layer sees it.
+    fn cast_spec(&self, spec: &TensorSpec) -> TensorSpec {
+        let casts = spec.dtype.is_float() && self.0.layer.autocast();
+        let dtype = if casts { self.0.policy.compute_dtype() } else { spec.dtype };
+        TensorSpec { shape: spec.shape.clone(), dtype }
     }
 
     /// Layers inside this one, by attribute.

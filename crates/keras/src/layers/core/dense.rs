@@ -103,7 +103,7 @@ impl Dense {
         /// Applied last. Default: none.
         activation: Activation;
         /// Whether there is a bias. Default: yes.
-        use_bias: bool;
+        use_bias = bool;
         /// First values of the kernel. Default: `GlorotUniform`.
         kernel_initializer: Shared<dyn Initializer>;
         /// First values of the bias. Default: `Zeros`.
@@ -117,7 +117,7 @@ impl Dense {
         /// Where the bias is moved after each step.
         some bias_constraint: Shared<dyn Constraint>;
         /// Trains a product of two matrices of this rank instead of the kernel.
-        some lora_rank: usize;
+        some lora_rank = usize;
         /// The numerator of the product's scale `lora_alpha / lora_rank`. Keras 3.15.1 replaces it by the rank when the
         /// layer is built, and so does this.
         some lora_alpha: f64;

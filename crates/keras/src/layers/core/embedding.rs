@@ -88,11 +88,11 @@ impl Embedding {
         /// Where the table is moved after each step.
         some embeddings_constraint: Shared<dyn Constraint>;
         /// Whether index 0 is padding, which layers after this one are to skip.
-        mask_zero: bool;
+        mask_zero = bool;
         /// The table itself, of shape `(input_dim, output_dim)`.
         some weights: HostTensor;
         /// Trains a product of two matrices of this rank instead of the table.
-        some lora_rank: usize;
+        some lora_rank = usize;
         /// The numerator of the product's scale `lora_alpha / lora_rank`. Keras 3.15.1 replaces it by the rank when the
         /// layer is built, and so does this.
         some lora_alpha: f64;
