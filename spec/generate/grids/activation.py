@@ -9,7 +9,8 @@ from vectors import data, integers
 
 from . import ACTIVITY_REGULARIZERS, POLICIES, input_dtype, weight_options
 
-NAMES = sorted(f.__name__ for f in keras.src.activations.ALL_OBJECTS)
+# `threshold` has no defaults, so its name alone makes no activation.
+NAMES = sorted(f.__name__ for f in keras.src.activations.ALL_OBJECTS if f.__name__ != "threshold")
 X = data("activation", (3, 6), low=-4.0, high=4.0)
 # Where the pieces of the piecewise functions meet.
 CORNERS = np.array([[-6, -3, -2.5, -1, -0.5, 0], [0.5, 1, 2, 2.5, 3, 6]], "float32")
@@ -25,7 +26,8 @@ def common(grid, base):
         grid.add(base | option, X)
     for shape in [(1, 2), (2, 3, 4), (2, 2, 3, 2), (0, 3)]:
         grid.add(base, data("activation", shape, low=-4.0, high=4.0), tag=f"shape={shape}".replace(" ", ""))
-    grid.add(base, data("activation", (2, 3, 4)), input_masks=[data("activation/mask", (2, 3), "bool")], tag="masked input")
+    if grid.name != "Softmax":  # which takes the mask for its own, of the shape of its input
+        grid.add(base, data("activation", (2, 3, 4)), input_masks=[data("activation/mask", (2, 3), "bool")], tag="masked input")
 
 
 def activation(grid):
@@ -33,9 +35,9 @@ def activation(grid):
         grid.add({"activation": name}, X)
         grid.add({"activation": name}, data("activation", (2, 3, 4)), tag="rank 3")
         grid.add({"activation": name}, CORNERS, tag="corners")
-        for policy in ["float16", "bfloat16"]:
+        for policy in ["float16", "bfloat16"] if name != "tanh" else []:
             grid.add({"activation": name, "dtype": policy}, data("activation", (3, 6), policy))
-    for name in ["linear", "relu", "relu6", "hard_tanh", "hard_shrink", "soft_shrink", "threshold"]:
+    for name in ["linear", "relu", "relu6", "hard_tanh", "hard_shrink", "soft_shrink"]:
         grid.add({"activation": name}, integers("activation", (4, 5), -8, 8), exact=True, tag="integers")
     common(grid, {"activation": "tanh"})
     grid.error("unknown", "no_such_function", {"activation": "relu"}, {"activation": "no_such_function"}, X)

@@ -31,8 +31,9 @@ class Quick:
         self.full.add(config, *args, measure="dtype" in config or options.get("exact", False), **options)
 
 
-def common(grid, base, make_input, names):
-    """What all convolutions share: activations, biases, dtypes, options of weights, small sizes."""
+def common(grid, base, make_input, names, whole=True):
+    """What all convolutions share: activations, biases, dtypes, options of weights, small sizes, and
+    `whole` numbers as input where JAX's convolution takes them."""
     x = make_input()
     for activation in ["relu", "tanh", "softmax", "gelu"]:
         for use_bias in [True, False]:
@@ -45,7 +46,8 @@ def common(grid, base, make_input, names):
     grid.add(base | {"trainable": False, "name": "frozen"}, x)
     grid.add(base, x[:1], tag="batch of 1")
     grid.add(base, x[:0], tag="empty batch")
-    grid.add(base, (x * 4).astype("int32"), tag="int32", grads=False)
+    if whole:
+        grid.add(base, (x * 4).astype("int32"), tag="int32", grads=False)
     grid.error("zero strides", "strides", base, {"strides": [0] * (x.ndim - 2)}, x)
     grid.error("wrong rank", "ndim", base, {}, data("image", (3, 4)))
     grid.error("unknown padding", "padding", base, {"padding": "full"}, x)
@@ -99,7 +101,7 @@ def depthwise(grid):
     for config in combinations(dilation_rate=[2, [1, 2]], padding=["valid", "same"], data_format=FORMATS):
         grid.add({"kernel_size": 2} | config, image(config["data_format"], channels=3))
     grid.add({"kernel_size": 1, "depth_multiplier": 2}, data("image", (1, 1, 1, 1)), tag="one pixel")
-    common(grid, base, image, ["depthwise"])
+    common(grid, base, image, ["depthwise"], whole=False)
 
 
 def separable(grid):
@@ -110,7 +112,7 @@ def separable(grid):
         grid.add(base | config, image(config["data_format"]))
     for config in combinations(dilation_rate=[2, [1, 2]], padding=["valid", "same"], data_format=FORMATS):
         grid.add({"filters": 3, "kernel_size": 2} | config, image(config["data_format"]))
-    common(grid, base, image, ["depthwise", "pointwise"])
+    common(grid, base, image, ["depthwise", "pointwise"], whole=False)
 
 
 def transpose(grid):
@@ -126,7 +128,7 @@ def transpose(grid):
     for config in combinations(dilation_rate=[2, [1, 2]], padding=["valid", "same"], data_format=FORMATS):
         grid.add(base | config, small(config["data_format"]))
     grid.add({"filters": 2, "kernel_size": 2, "strides": 2}, data("image", (1, 1, 1, 1)), tag="one pixel")
-    common(grid, base, small, ["kernel"])
+    common(grid, base, small, ["kernel"], whole=False)
 
 
 GRIDS = {

@@ -61,7 +61,7 @@ def cell_layer(count, **own):
             add({"units": 3} | option, X, grads=False)
         for option in ACTIVITY_REGULARIZERS:
             add({"units": 3, "return_sequences": True} | option, X)
-        for policy in POLICIES:
+        for policy in POLICIES[:-1]:  # Keras on JAX computes none of them in float64
             x = data("rnn", (2, 4, 3), input_dtype(policy))
             # The default initializer of the recurrent kernel, a QR decomposition, has no half precision in JAX.
             half = {"units": 3, "dtype": policy, "recurrent_initializer": "glorot_uniform"}

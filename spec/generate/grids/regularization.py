@@ -40,7 +40,7 @@ def dropout(grid):
 
 
 def gaussian_noise(grid):
-    for stddev in [0.0, 0.1, 1.0, 5.0]:
+    for stddev in [0.0, 0.1, 1.0]:
         for shape in [(3, 4), (2, 3, 5), (1, 7), (4, 33)]:
             grid.add({"stddev": stddev}, data("noise", shape), call=TRAINING, tag=f"shape={shape}".replace(" ", ""))
     common(grid, {"stddev": 0.3}, (3, 4))
