@@ -11,11 +11,14 @@ pub mod elementwise;
 mod error;
 pub mod gemm;
 pub mod math;
+pub mod norm;
 mod num;
 pub mod optim;
 pub mod par;
-mod window;
 pub mod reduce;
+pub mod rnn;
+pub mod softmax;
+mod window;
 
 pub use error::{Error, Result};
 pub use num::Num;

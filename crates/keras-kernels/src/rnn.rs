@@ -1,0 +1,214 @@
+//! Recurrent cells over whole sequences: [`Lstm`] and [`Gru`], forward and backward, in `f32` and `f64`.
+//!
+//! Arrays are batch-major: `(batch, steps, features)`. The projections of all inputs are one matrix product; each step
+//! then is one product with the recurrent weights and one pass over the gates. Backward, the steps make gradients of
+//! gates only, and those of the weights are single large products.
+
+mod gru;
+mod lstm;
+
+pub use gru::{Gru, GruGradients, GruOutput};
+pub use lstm::{Lstm, LstmGradients, LstmOutput};
+
+use crate::gemm::{Gemm, Layout, gemm};
+use crate::math::Real;
+use crate::reduce::{ReduceOp, reduce};
+use crate::{Error, Result};
+
+/// Activation of a gate or a candidate, named as in Keras.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x`
+    Linear,
+    /// `max(x, 0)`
+    Relu,
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// `x / 6 + 1 / 2` between 0 and 1
+    HardSigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `x`, or `exp(x) - 1` for a negative one
+    Elu,
+    /// `ln(1 + exp(x))`
+    Softplus,
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// `exp(x)`
+    Exponential,
+}
+
+impl Activation {
+    /// Replaces every element by its activation.
+    #[inline(always)]
+    fn apply<T: Real>(self, x: &mut [T]) {
+        let x = x.iter_mut();
+        match self {
+            Self::Linear => {}
+            Self::Relu => x.for_each(|x| *x = x.maximum(T::ZERO)),
+            Self::Sigmoid => x.for_each(|x| *x = x.sigmoid()),
+            Self::HardSigmoid => {
+                let (three, six) = (T::from_f64(3.0), T::from_f64(6.0));
+                x.for_each(|x| *x = (*x + three).maximum(T::ZERO).minimum(six) / six);
+            }
+            Self::Tanh => x.for_each(|x| *x = x.tanh()),
+            Self::Elu => x.for_each(|x| *x = if *x > T::ZERO { *x } else { x.exp_m1() }),
+            Self::Softplus => x.for_each(|x| *x = x.softplus()),
+            Self::Softsign => x.for_each(|x| *x /= T::ONE + x.abs()),
+            Self::Exponential => x.for_each(|x| *x = x.exp()),
+        }
+    }
+
+    /// Multiplies every gradient by the derivative, told from the activation's value `y`.
+    #[inline(always)]
+    fn backward<T: Real>(self, y: &[T], gradient: &mut [T]) {
+        let pairs = gradient.iter_mut().zip(y);
+        match self {
+            Self::Linear => {}
+            Self::Relu => pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { T::ZERO }),
+            Self::Sigmoid => pairs.for_each(|(g, &y)| *g *= y * (T::ONE - y)),
+            Self::HardSigmoid => {
+                let sixth = T::from_f64(1.0 / 6.0);
+                pairs.for_each(|(g, &y)| *g = if y > T::ZERO && y < T::ONE { *g * sixth } else { T::ZERO });
+            }
+            Self::Tanh => pairs.for_each(|(g, &y)| *g *= T::ONE - y * y),
+            Self::Elu => pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { *g * (y + T::ONE) }),
+            Self::Softplus => pairs.for_each(|(g, &y)| *g *= -(-y).exp_m1()),
+            Self::Softsign => pairs.for_each(|(g, &y)| *g *= (T::ONE - y.abs()) * (T::ONE - y.abs())),
+            Self::Exponential => pairs.for_each(|(g, &y)| *g *= y),
+        }
+    }
+}
+
+/// Sizes of a sequence and how it is walked through.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequence<'a> {
+    /// Sequences.
+    pub batch: usize,
+    /// Steps of each.
+    pub steps: usize,
+    /// Inputs at each step.
+    pub features: usize,
+    /// Units of the cell.
+    pub units: usize,
+    /// `(batch, steps)`: at a step that is false the state stays, and the output is that of the step before (at
+    /// first the initial state), as in Keras on JAX without `unroll`.
+    pub mask: Option<&'a [bool]>,
+    /// Whether the output at masked steps is zero instead.
+    pub zero_output_for_mask: bool,
+    /// Whether to start at the last step. Outputs are in the order of processing.
+    pub go_backwards: bool,
+}
+
+impl Sequence<'_> {
+    fn size(&self, sizes: &[usize]) -> Result<usize> {
+        let product = sizes.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+        product.ok_or_else(|| Error::shape("the sizes exceed the address space"))
+    }
+
+    /// Checks inputs, weights for `gates` gates, and the mask.
+    fn check<T>(&self, gates: usize, x: &[T], kernel: &[T], recurrent: &[T]) -> Result<()> {
+        let Self { batch, steps, features, units, .. } = *self;
+        Error::check_len("x", self.size(&[batch, steps, features])?, x.len())?;
+        Error::check_len("kernel", self.size(&[features, gates, units])?, kernel.len())?;
+        Error::check_len("recurrent kernel", self.size(&[units, gates, units])?, recurrent.len())?;
+        self.size(&[batch, steps, gates, units])?;
+        Error::check_len("mask", batch * steps, self.mask.map_or(batch * steps, <[bool]>::len))
+    }
+
+    /// Checks an optional array of `rows` rows of units.
+    fn check_units<T>(&self, operand: &'static str, rows: usize, x: Option<&[T]>) -> Result<()> {
+        let size = self.size(&[rows, self.units])?;
+        Error::check_len(operand, size, x.map_or(size, <[T]>::len))
+    }
+
+    /// Which step of the input is processed as the `i`-th.
+    fn time(&self, i: usize) -> usize {
+        if self.go_backwards { self.steps - 1 - i } else { i }
+    }
+
+    /// Whether sequence `b` takes part in step `t`.
+    fn takes_part(&self, b: usize, t: usize) -> bool {
+        self.mask.is_none_or(|mask| mask[b * self.steps + t])
+    }
+
+    /// `c = x · kernel`, for all steps at once.
+    fn project<T: Real>(&self, x: &[T], kernel: &[T], width: usize) -> Result<Vec<T>> {
+        let rows = self.batch * self.steps;
+        let mut out = vec![T::ZERO; rows * width];
+        let (k, dims) = (self.features, Gemm::new(rows, width, self.features));
+        gemm(
+            &dims,
+            x,
+            Layout::row_major(k),
+            kernel,
+            Layout::row_major(width),
+            &mut out,
+            Layout::row_major(width),
+        )?;
+        Ok(out)
+    }
+
+    /// The state before each step, `(batch, steps, units)`, from the states after each step.
+    fn shifted<T: Real>(&self, after: &[T], initial: Option<&[T]>) -> Vec<T> {
+        let Self { batch, steps, units, .. } = *self;
+        let mut before = vec![T::ZERO; after.len()];
+        for b in 0..batch {
+            for i in 0..steps {
+                let to = &mut before[(b * steps + self.time(i)) * units..][..units];
+                if i > 0 {
+                    to.copy_from_slice(&after[(b * steps + self.time(i - 1)) * units..][..units]);
+                } else if let Some(initial) = initial {
+                    to.copy_from_slice(&initial[b * units..][..units]);
+                }
+            }
+        }
+        before
+    }
+
+    /// The outputs in the order of processing, from the states after each step.
+    fn outputs<T: Real>(&self, after: &[T]) -> Vec<T> {
+        let Self { batch, steps, units, .. } = *self;
+        let mut out = vec![T::ZERO; after.len()];
+        for b in 0..batch {
+            for i in 0..steps {
+                let t = self.time(i);
+                if self.takes_part(b, t) || !self.zero_output_for_mask {
+                    let from = &after[(b * steps + t) * units..][..units];
+                    out[(b * steps + i) * units..][..units].copy_from_slice(from);
+                }
+            }
+        }
+        out
+    }
+
+    /// Gradients of `x` and the kernel from that of the projections `dz`, `(batch, steps, width)`.
+    fn project_backward<T: Real>(
+        &self,
+        x: &[T],
+        kernel: &[T],
+        dz: &[T],
+        width: usize,
+    ) -> Result<(Vec<T>, Vec<T>)> {
+        let (rows, k) = (self.batch * self.steps, self.features);
+        let mut dx = vec![T::ZERO; rows * k];
+        let (wide, narrow) = (Layout::row_major(width), Layout::row_major(k));
+        gemm(&Gemm::new(rows, k, width), dz, wide, kernel, wide.transposed(), &mut dx, narrow)?;
+        let mut dkernel = vec![T::ZERO; k * width];
+        gemm(&Gemm::new(k, width, rows), x, narrow.transposed(), dz, wide, &mut dkernel, wide)?;
+        Ok((dx, dkernel))
+    }
+}
+
+/// Sums of the columns of a matrix.
+fn column_sums<T: Real>(x: &[T], width: usize) -> Result<Vec<T>> {
+    let mut sums = vec![T::ZERO; width];
+    let rows = x.len().checked_div(width).unwrap_or(0);
+    reduce(ReduceOp::Sum, x, &[rows, width], &[0], &mut sums, |sum| sum)?;
+    Ok(sums)
+}
+
+/// A copy, or zeros.
+fn copy_or_zeros<T: Real>(x: Option<&[T]>, len: usize) -> Vec<T> {
+    x.map_or_else(|| vec![T::ZERO; len], <[T]>::to_vec)
+}

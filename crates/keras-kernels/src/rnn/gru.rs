@@ -1,0 +1,309 @@
+//! Gated recurrent unit.
+
+use super::{Activation, Sequence, column_sums, copy_or_zeros};
+use crate::gemm::{Gemm, Layout, gemm};
+use crate::math::Real;
+use crate::{Error, Result, par};
+
+/// What a gate of one unit costs in units of a multiplication.
+const COST: usize = 60;
+
+/// A GRU as `keras.layers.GRU` 3.15.1 computes it; the gates are in the order update, reset, candidate.
+#[derive(Debug, Clone, Copy)]
+pub struct Gru<'a, T> {
+    /// Sizes, mask and direction.
+    pub sequence: Sequence<'a>,
+    /// `(features, 3 · units)`
+    pub kernel: &'a [T],
+    /// `(units, 3 · units)`
+    pub recurrent_kernel: &'a [T],
+    /// `(3 · units)`, or with `reset_after` `(2, 3 · units)`: of the inputs and of the state.
+    pub bias: Option<&'a [T]>,
+    /// Of the candidate.
+    pub activation: Activation,
+    /// Of the gates.
+    pub recurrent_activation: Activation,
+    /// Whether the reset gate acts after the product with the recurrent weights, or on the state before it.
+    pub reset_after: bool,
+    /// Initial state, `(batch, units)`; zeros if absent.
+    pub h0: Option<&'a [T]>,
+}
+
+/// What [`Gru::forward`] gives. The last three are kept for [`Gru::backward`]; their steps are in the order of the
+/// input.
+#[derive(Debug, Clone)]
+pub struct GruOutput<T> {
+    /// Outputs in the order of processing, `(batch, steps, units)`.
+    pub outputs: Vec<T>,
+    /// Final state, `(batch, units)`.
+    pub h: Vec<T>,
+    /// Activated gates and candidate, `(batch, steps, 3 · units)`.
+    pub gates: Vec<T>,
+    /// State after each step, `(batch, steps, units)`.
+    pub hidden: Vec<T>,
+    /// With `reset_after` what the reset gate multiplies, `(batch, steps, units)`; else empty.
+    pub reset: Vec<T>,
+}
+
+/// What [`Gru::backward`] gives: one for each array of the same name.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the gradient of what it is named after")]
+pub struct GruGradients<T> {
+    pub x: Vec<T>,
+    pub kernel: Vec<T>,
+    pub recurrent_kernel: Vec<T>,
+    pub bias: Vec<T>,
+    pub h0: Vec<T>,
+}
+
+impl<T: Real> Gru<'_, T> {
+    fn check(&self, x: &[T]) -> Result<()> {
+        self.sequence.check(3, x, self.kernel, self.recurrent_kernel)?;
+        self.sequence.check_units("bias", if self.reset_after { 6 } else { 3 }, self.bias)?;
+        self.sequence.check_units("h0", self.sequence.batch, self.h0)
+    }
+
+    /// Biases of the inputs and of the state.
+    fn biases(&self) -> (Option<&[T]>, Option<&[T]>) {
+        match self.bias {
+            Some(bias) if self.reset_after => {
+                let (input, state) = bias.split_at(bias.len() / 2);
+                (Some(input), Some(state))
+            }
+            bias => (bias, None),
+        }
+    }
+
+    /// Runs the cell over `x`, `(batch, steps, features)`.
+    ///
+    /// # Errors
+    /// If a length contradicts the sizes.
+    pub fn forward(&self, x: &[T]) -> Result<GruOutput<T>> {
+        self.check(x)?;
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 3 * units;
+        let mut gates = sequence.project(x, self.kernel, width)?;
+        let mut h = copy_or_zeros(self.h0, batch * units);
+        let mut hidden = vec![T::ZERO; batch * steps * units];
+        let mut reset = if self.reset_after { hidden.clone() } else { Vec::new() };
+        if batch * steps * units == 0 {
+            return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden, reset });
+        }
+        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+        let (input_bias, state_bias) = self.biases();
+        let mut inner = vec![T::ZERO; batch * if self.reset_after { width } else { units }];
+        for i in 0..steps {
+            let t = sequence.time(i);
+            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
+            let work = batch * width * COST;
+            if self.reset_after {
+                let dims = Gemm::new(batch, width, units);
+                gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut inner, wide)?;
+                let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(width));
+                let states = h.chunks_mut(units).zip(reset.chunks_mut(steps * units));
+                par::for_each(rows.zip(states).enumerate(), work, |(b, ((gates, inner), (h, reset)))| {
+                    let gates = &mut gates[t * width..][..width];
+                    let reset = &mut reset[t * units..][..units];
+                    if !sequence.takes_part(b, t) {
+                        return;
+                    }
+                    par::simd(|| {
+                        add(gates, input_bias);
+                        add(inner, state_bias);
+                        let (both, candidate) = gates.split_at_mut(2 * units);
+                        both.iter_mut().zip(&*inner).for_each(|(gate, &inner)| *gate += inner);
+                        self.recurrent_activation.apply(both);
+                        reset.copy_from_slice(&inner[2 * units..]);
+                        for ((g, &r), &inner) in candidate.iter_mut().zip(&both[units..]).zip(&*reset) {
+                            *g += r * inner;
+                        }
+                        self.activation.apply(candidate);
+                        mix(&both[..units], candidate, h);
+                    });
+                });
+            } else {
+                let dims = Gemm::new(batch, 2 * units, units).accumulate();
+                gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut gates, step)?;
+                let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(units).zip(h.chunks(units)));
+                par::for_each(rows, work, |(gates, (inner, h))| {
+                    par::simd(|| {
+                        let gates = &mut gates[t * width..][..width];
+                        add(gates, input_bias);
+                        self.recurrent_activation.apply(&mut gates[..2 * units]);
+                        for ((inner, &r), &h) in inner.iter_mut().zip(&gates[units..]).zip(h) {
+                            *inner = r * h;
+                        }
+                    });
+                });
+                let dims = Gemm::new(batch, units, units).accumulate();
+                let at = step.at(step.offset + 2 * units);
+                gemm(&dims, &inner, narrow, self.recurrent_kernel, wide.at(2 * units), &mut gates, at)?;
+                let rows = gates.chunks_mut(steps * width).zip(h.chunks_mut(units));
+                par::for_each(rows.enumerate(), work, |(b, (gates, h))| {
+                    if !sequence.takes_part(b, t) {
+                        return;
+                    }
+                    par::simd(|| {
+                        let (both, candidate) = gates[t * width..][..width].split_at_mut(2 * units);
+                        self.activation.apply(candidate);
+                        mix(&both[..units], candidate, h);
+                    });
+                });
+            }
+            for (hidden, h) in hidden.chunks_mut(steps * units).zip(h.chunks(units)) {
+                hidden[t * units..][..units].copy_from_slice(h);
+            }
+        }
+        Ok(GruOutput { outputs: sequence.outputs(&hidden), h, gates, hidden, reset })
+    }
+
+    /// Gradients from those of the outputs (in the order of processing) and of the final state; absent ones are zero.
+    ///
+    /// # Errors
+    /// If a length contradicts the sizes.
+    pub fn backward(
+        &self,
+        x: &[T],
+        saved: &GruOutput<T>,
+        doutputs: Option<&[T]>,
+        dh: Option<&[T]>,
+    ) -> Result<GruGradients<T>> {
+        self.check(x)?;
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 3 * units;
+        Error::check_len("gates", batch * steps * width, saved.gates.len())?;
+        sequence.check_units("hidden", batch * steps, Some(&saved.hidden))?;
+        sequence.check_units(
+            "reset",
+            if self.reset_after { batch * steps } else { 0 },
+            Some(&saved.reset),
+        )?;
+        sequence.check_units("gradient of outputs", batch * steps, doutputs)?;
+        sequence.check_units("gradient of h", batch, dh)?;
+        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+        let mut dh = copy_or_zeros(dh, batch * units);
+        let before = sequence.shifted(&saved.hidden, self.h0);
+        // Of the projected inputs, and of the projected state; they differ in the candidate's part.
+        let mut dz = vec![T::ZERO; batch * steps * width];
+        let mut dstate = if self.reset_after { dz.clone() } else { Vec::new() };
+        let mut scratch = vec![T::ZERO; if self.reset_after { 0 } else { batch * units }];
+        for i in (0..if batch * units == 0 { 0 } else { steps }).rev() {
+            let t = sequence.time(i);
+            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
+            let work = batch * width * COST;
+            let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units)).enumerate();
+            par::for_each(rows, work, |(b, (dz, dh))| {
+                let takes_part = sequence.takes_part(b, t);
+                if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask) {
+                    let doutput = &doutputs[(b * steps + i) * units..][..units];
+                    dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
+                }
+                if !takes_part {
+                    return;
+                }
+                let at = b * steps + t;
+                let gates = &saved.gates[at * width..][..width];
+                let before = &before[at * units..][..units];
+                par::simd(|| {
+                    let (update, candidate) = (&gates[..units], &gates[2 * units..]);
+                    let (dupdate, rest) = dz[t * width..][..width].split_at_mut(units);
+                    let dcandidate = &mut rest[units..];
+                    for u in 0..units {
+                        dupdate[u] = dh[u] * (before[u] - candidate[u]);
+                        dcandidate[u] = dh[u] * (T::ONE - update[u]);
+                        dh[u] *= update[u];
+                    }
+                    self.recurrent_activation.backward(update, dupdate);
+                    self.activation.backward(candidate, dcandidate);
+                });
+            });
+            if self.reset_after {
+                let rows = dz.chunks_mut(steps * width).zip(dstate.chunks_mut(steps * width)).enumerate();
+                par::for_each(rows, work, |(b, (dz, dstate))| {
+                    if !sequence.takes_part(b, t) {
+                        return;
+                    }
+                    let at = b * steps + t;
+                    let reset = &saved.gates[at * width + units..][..units];
+                    let inner = &saved.reset[at * units..][..units];
+                    par::simd(|| {
+                        let (both, dcandidate) = dz[t * width..][..width].split_at_mut(2 * units);
+                        let dreset = &mut both[units..];
+                        for ((d, &dcandidate), &inner) in dreset.iter_mut().zip(&*dcandidate).zip(inner) {
+                            *d = dcandidate * inner;
+                        }
+                        self.recurrent_activation.backward(reset, dreset);
+                        let (dboth, dinner) = dstate[t * width..][..width].split_at_mut(2 * units);
+                        dboth.copy_from_slice(both);
+                        for ((d, &dcandidate), &r) in dinner.iter_mut().zip(&*dcandidate).zip(reset) {
+                            *d = dcandidate * r;
+                        }
+                    });
+                });
+                let dims = Gemm::new(batch, units, width).accumulate();
+                gemm(&dims, &dstate, step, self.recurrent_kernel, wide.transposed(), &mut dh, narrow)?;
+            } else {
+                let dims = Gemm::new(batch, units, units);
+                let weights = wide.transposed().at(2 * units);
+                let from = step.at(step.offset + 2 * units);
+                gemm(&dims, &dz, from, self.recurrent_kernel, weights, &mut scratch, narrow)?;
+                let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(scratch.chunks(units)));
+                par::for_each(rows.enumerate(), work, |(b, (dz, (dh, dproduct)))| {
+                    if !sequence.takes_part(b, t) {
+                        return;
+                    }
+                    let at = b * steps + t;
+                    let reset = &saved.gates[at * width + units..][..units];
+                    let before = &before[at * units..][..units];
+                    par::simd(|| {
+                        let dreset = &mut dz[t * width + units..][..units];
+                        for u in 0..units {
+                            dreset[u] = dproduct[u] * before[u];
+                            dh[u] += dproduct[u] * reset[u];
+                        }
+                        self.recurrent_activation.backward(reset, dreset);
+                    });
+                });
+                let dims = Gemm::new(batch, units, 2 * units).accumulate();
+                gemm(&dims, &dz, step, self.recurrent_kernel, wide.transposed(), &mut dh, narrow)?;
+            }
+        }
+        let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
+        let mut drecurrent = vec![T::ZERO; units * width];
+        let rows = batch * steps;
+        let mut bias = column_sums(&dz, width)?;
+        if self.reset_after {
+            let dims = Gemm::new(units, width, rows);
+            gemm(&dims, &before, narrow.transposed(), &dstate, wide, &mut drecurrent, wide)?;
+            bias.extend(column_sums(&dstate, width)?);
+        } else {
+            let dims = Gemm::new(units, 2 * units, rows);
+            gemm(&dims, &before, narrow.transposed(), &dz, wide, &mut drecurrent, wide)?;
+            let mut product = before;
+            for (at, product) in product.chunks_mut(units.max(1)).enumerate() {
+                let reset = &saved.gates[at * width + units..][..units];
+                product.iter_mut().zip(reset).for_each(|(h, &r)| *h *= r);
+            }
+            let (dims, at) = (Gemm::new(units, units, rows), wide.at(2 * units));
+            gemm(&dims, &product, narrow.transposed(), &dz, at, &mut drecurrent, at)?;
+        }
+        Ok(GruGradients { x: dx, kernel: dkernel, recurrent_kernel: drecurrent, bias, h0: dh })
+    }
+}
+
+#[inline(always)]
+fn add<T: Real>(x: &mut [T], bias: Option<&[T]>) {
+    if let Some(bias) = bias {
+        x.iter_mut().zip(bias).for_each(|(x, &bias)| *x += bias);
+    }
+}
+
+/// `h = update · h + (1 - update) · candidate`
+#[inline(always)]
+fn mix<T: Real>(update: &[T], candidate: &[T], h: &mut [T]) {
+    for ((h, &z), &candidate) in h.iter_mut().zip(update).zip(candidate) {
+        *h = z * *h + (T::ONE - z) * candidate;
+    }
+}

@@ -1,0 +1,230 @@
+//! Long short-term memory.
+
+use super::{Activation, Sequence, column_sums, copy_or_zeros};
+use crate::gemm::{Gemm, Layout, gemm};
+use crate::math::Real;
+use crate::{Error, Result, par};
+
+/// What a gate of one unit costs in units of a multiplication.
+const COST: usize = 60;
+
+/// An LSTM as `keras.layers.LSTM` 3.15.1 computes it; the gates are in the order input, forget, candidate, output.
+#[derive(Debug, Clone, Copy)]
+pub struct Lstm<'a, T> {
+    /// Sizes, mask and direction.
+    pub sequence: Sequence<'a>,
+    /// `(features, 4 · units)`
+    pub kernel: &'a [T],
+    /// `(units, 4 · units)`
+    pub recurrent_kernel: &'a [T],
+    /// `(4 · units)`
+    pub bias: Option<&'a [T]>,
+    /// Of the candidate and of the cell state.
+    pub activation: Activation,
+    /// Of the gates.
+    pub recurrent_activation: Activation,
+    /// Initial output, `(batch, units)`; zeros if absent.
+    pub h0: Option<&'a [T]>,
+    /// Initial cell state, `(batch, units)`; zeros if absent.
+    pub c0: Option<&'a [T]>,
+}
+
+/// What [`Lstm::forward`] gives. The last three are kept for [`Lstm::backward`]; their steps are in the order of the
+/// input.
+#[derive(Debug, Clone)]
+pub struct LstmOutput<T> {
+    /// Outputs in the order of processing, `(batch, steps, units)`.
+    pub outputs: Vec<T>,
+    /// Final output, `(batch, units)`.
+    pub h: Vec<T>,
+    /// Final cell state, `(batch, units)`.
+    pub c: Vec<T>,
+    /// Activated gates, `(batch, steps, 4 · units)`.
+    pub gates: Vec<T>,
+    /// Output state after each step, `(batch, steps, units)`.
+    pub hidden: Vec<T>,
+    /// Cell state after each step, `(batch, steps, units)`.
+    pub cells: Vec<T>,
+}
+
+/// What [`Lstm::backward`] gives: one for each array of the same name.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the gradient of what it is named after")]
+pub struct LstmGradients<T> {
+    pub x: Vec<T>,
+    pub kernel: Vec<T>,
+    pub recurrent_kernel: Vec<T>,
+    pub bias: Vec<T>,
+    pub h0: Vec<T>,
+    pub c0: Vec<T>,
+}
+
+impl<T: Real> Lstm<'_, T> {
+    fn check(&self, x: &[T]) -> Result<()> {
+        self.sequence.check(4, x, self.kernel, self.recurrent_kernel)?;
+        self.sequence.check_units("bias", 4, self.bias)?;
+        self.sequence.check_units("h0", self.sequence.batch, self.h0)?;
+        self.sequence.check_units("c0", self.sequence.batch, self.c0)
+    }
+
+    /// Runs the cell over `x`, `(batch, steps, features)`.
+    ///
+    /// # Errors
+    /// If a length contradicts the sizes.
+    pub fn forward(&self, x: &[T]) -> Result<LstmOutput<T>> {
+        self.check(x)?;
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 4 * units;
+        let mut gates = sequence.project(x, self.kernel, width)?;
+        let (mut h, mut c) = (copy_or_zeros(self.h0, batch * units), copy_or_zeros(self.c0, batch * units));
+        let mut hidden = vec![T::ZERO; batch * steps * units];
+        let mut cells = hidden.clone();
+        if batch * steps * units == 0 {
+            return Ok(LstmOutput { outputs: Vec::new(), h, c, gates, hidden, cells });
+        }
+        let dims = Gemm::new(batch, width, units).accumulate();
+        for i in 0..steps {
+            let t = sequence.time(i);
+            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
+            let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+            gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut gates, step)?;
+            let states = h.chunks_mut(units).zip(c.chunks_mut(units));
+            let kept = hidden.chunks_mut(steps * units).zip(cells.chunks_mut(steps * units));
+            let rows = gates.chunks_mut(steps * width).zip(states).zip(kept).enumerate();
+            par::for_each(rows, batch * width * COST, |(b, ((gates, (h, c)), (hidden, cells)))| {
+                par::simd(|| {
+                    if sequence.takes_part(b, t) {
+                        self.step(&mut gates[t * width..][..width], h, c);
+                    }
+                    hidden[t * units..][..units].copy_from_slice(h);
+                    cells[t * units..][..units].copy_from_slice(c);
+                });
+            });
+        }
+        Ok(LstmOutput { outputs: sequence.outputs(&hidden), h, c, gates, hidden, cells })
+    }
+
+    /// Activates the gates of one sequence and moves its state.
+    #[inline(always)]
+    fn step(&self, gates: &mut [T], h: &mut [T], c: &mut [T]) {
+        let units = h.len();
+        if let Some(bias) = self.bias {
+            gates.iter_mut().zip(bias).for_each(|(gate, &bias)| *gate += bias);
+        }
+        let (input_forget, rest) = gates.split_at_mut(2 * units);
+        let (candidate, output) = rest.split_at_mut(units);
+        self.recurrent_activation.apply(input_forget);
+        self.activation.apply(candidate);
+        self.recurrent_activation.apply(output);
+        let (input, forget) = input_forget.split_at(units);
+        for ((c, h), ((&i, &f), &g)) in
+            c.iter_mut().zip(&mut *h).zip(input.iter().zip(forget).zip(&*candidate))
+        {
+            *c = f * *c + i * g;
+            *h = *c;
+        }
+        self.activation.apply(h);
+        h.iter_mut().zip(&*output).for_each(|(h, &o)| *h *= o);
+    }
+
+    /// Gradients from those of the outputs (in the order of processing) and of the final states; absent ones are zero.
+    ///
+    /// # Errors
+    /// If a length contradicts the sizes.
+    pub fn backward(
+        &self,
+        x: &[T],
+        saved: &LstmOutput<T>,
+        doutputs: Option<&[T]>,
+        dh: Option<&[T]>,
+        dc: Option<&[T]>,
+    ) -> Result<LstmGradients<T>> {
+        self.check(x)?;
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 4 * units;
+        Error::check_len("gates", batch * steps * width, saved.gates.len())?;
+        sequence.check_units("hidden", batch * steps, Some(&saved.hidden))?;
+        sequence.check_units("cells", batch * steps, Some(&saved.cells))?;
+        sequence.check_units("gradient of outputs", batch * steps, doutputs)?;
+        sequence.check_units("gradient of h", batch, dh)?;
+        sequence.check_units("gradient of c", batch, dc)?;
+        let (mut dh, mut dc) = (copy_or_zeros(dh, batch * units), copy_or_zeros(dc, batch * units));
+        let mut dz = vec![T::ZERO; batch * steps * width];
+        let before = sequence.shifted(&saved.cells, self.c0);
+        let back = Gemm::new(batch, units, width).accumulate();
+        for i in (0..if batch * units == 0 { 0 } else { steps }).rev() {
+            let t = sequence.time(i);
+            let rows =
+                dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(dc.chunks_mut(units))).enumerate();
+            par::for_each(rows, batch * width * COST, |(b, (dz, (dh, dc)))| {
+                let takes_part = sequence.takes_part(b, t);
+                if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask) {
+                    let doutput = &doutputs[(b * steps + i) * units..][..units];
+                    dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
+                }
+                if takes_part {
+                    let at = b * steps + t;
+                    let gates = &saved.gates[at * width..][..width];
+                    let cells = &saved.cells[at * units..][..units];
+                    let dz = &mut dz[t * width..][..width];
+                    par::simd(|| {
+                        self.step_backward(gates, cells, &before[at * units..][..units], dz, dh, dc)
+                    });
+                }
+            });
+            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
+            let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+            gemm(&back, &dz, step, self.recurrent_kernel, wide.transposed(), &mut dh, narrow)?;
+        }
+        let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
+        let before = sequence.shifted(&saved.hidden, self.h0);
+        let mut drecurrent = vec![T::ZERO; units * width];
+        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+        let dims = Gemm::new(units, width, batch * steps);
+        gemm(&dims, &before, narrow.transposed(), &dz, wide, &mut drecurrent, wide)?;
+        let bias = column_sums(&dz, width)?;
+        Ok(LstmGradients { x: dx, kernel: dkernel, recurrent_kernel: drecurrent, bias, h0: dh, c0: dc })
+    }
+
+    /// Gradients of the gates before activation, of one sequence; takes `dh` away and moves `dc` to the step before.
+    #[inline(always)]
+    fn step_backward(
+        &self,
+        gates: &[T],
+        cells: &[T],
+        before: &[T],
+        dz: &mut [T],
+        dh: &mut [T],
+        dc: &mut [T],
+    ) {
+        let units = dh.len();
+        let (input_forget, rest) = gates.split_at(2 * units);
+        let (candidate, output) = rest.split_at(units);
+        let (input, forget) = input_forget.split_at(units);
+        // The slots serve as scratch first: the activated cell, and the gradient that reaches it.
+        let (dinput_forget, drest) = dz.split_at_mut(2 * units);
+        let (dinput, dforget) = dinput_forget.split_at_mut(units);
+        let (dcandidate, doutput) = drest.split_at_mut(units);
+        doutput.copy_from_slice(cells);
+        self.activation.apply(doutput);
+        for ((d, dh), &o) in dinput.iter_mut().zip(&*dh).zip(output) {
+            *d = *dh * o;
+        }
+        self.activation.backward(doutput, dinput);
+        for u in 0..units {
+            doutput[u] *= dh[u];
+            let d = dc[u] + dinput[u];
+            dinput[u] = d * candidate[u];
+            dforget[u] = d * before[u];
+            dcandidate[u] = d * input[u];
+            dc[u] = d * forget[u];
+        }
+        self.recurrent_activation.backward(input, dinput);
+        self.recurrent_activation.backward(forget, dforget);
+        self.activation.backward(candidate, dcandidate);
+        self.recurrent_activation.backward(output, doutput);
+        dh.fill(T::ZERO);
+    }
+}
