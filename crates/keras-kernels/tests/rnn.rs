@@ -32,7 +32,7 @@ const ACTIVATIONS: [(Activation, Activation); 6] = [
     (Activation::Linear, Activation::Sigmoid),
     (Activation::Elu, Activation::Softsign),
     (Activation::Softplus, Activation::Sigmoid),
-    (Activation::Exponential, Activation::HardSigmoid),
+    (Activation::Softsign, Activation::Exponential),
 ];
 
 /// Sizes, then all combinations of mask, zeros for it, and direction.
