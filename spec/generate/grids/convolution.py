@@ -112,6 +112,7 @@ def separable(grid):
         grid.add(base | config, image(config["data_format"]))
     for config in combinations(dilation_rate=[2, [1, 2]], padding=["valid", "same"], data_format=FORMATS):
         grid.add({"filters": 3, "kernel_size": 2} | config, image(config["data_format"]))
+    grid.add(base | {"filters": 5}, image())
     common(grid, base, image, ["depthwise", "pointwise"], whole=False)
 
 
