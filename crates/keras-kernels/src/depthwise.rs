@@ -92,10 +92,8 @@ pub(crate) fn backward_filter<T: Num>(geometry: &Geometry, plan: &Plan, x: &[T],
         });
         sum
     });
-    match par::tree_reduce(sums, add_all) {
-        Some(sum) => dw.iter_mut().zip(sum).for_each(|(d, s)| *d = T::narrow(s)),
-        None => dw.fill(T::ZERO),
-    }
+    let sum = par::tree_reduce(sums, add_all).unwrap_or_default();
+    dw.iter_mut().zip(sum).for_each(|(d, s)| *d = T::narrow(s));
 }
 
 /// Whether taps are counted from the first or from the last window position.

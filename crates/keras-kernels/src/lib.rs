@@ -15,6 +15,7 @@ pub mod norm;
 mod num;
 pub mod optim;
 pub mod par;
+pub mod pool;
 pub mod reduce;
 pub mod rnn;
 pub mod softmax;

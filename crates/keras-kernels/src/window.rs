@@ -89,14 +89,23 @@ impl Axis {
         self.lhs_dilation / a
     }
 
-    /// The taps of a phase: window position and distance of the source from the base.
+    /// The taps of a phase: window position and distance of the source from the base. Taps that only ever see padding
+    /// are left out.
     fn taps(self, phase: usize) -> Vec<(usize, isize)> {
         let dilation = self.lhs_dilation as i64;
+        let last_base = (self.output.saturating_sub(phase + 1) / self.period() * self.step()) as i64;
         (0..self.window)
             .map(|k| (k, (phase * self.stride + k * self.rhs_dilation) as i64 - self.low as i64))
             .filter(|(_, at)| at.rem_euclid(dilation) == 0)
-            .map(|(k, at)| (k, at.div_euclid(dilation) as isize))
+            .map(|(k, at)| (k, at.div_euclid(dilation)))
+            .filter(|(_, at)| *at < self.source as i64 && *at + last_base >= 0)
+            .map(|(k, at)| (k, at as isize))
             .collect()
+    }
+
+    /// How far the base advances from one output of a phase to the next.
+    fn step(self) -> usize {
+        self.period() * self.stride / self.lhs_dilation
     }
 }
 
@@ -148,7 +157,7 @@ impl Plan {
         let mut phase_stride = [periods[1] * periods[2], periods[2], 1].into_iter();
         let positions = axes.map(|axis| {
             let (period, stride) = (axis.period(), phase_stride.next().unwrap_or(1));
-            let step = period * axis.stride / axis.lhs_dilation;
+            let step = axis.step();
             (0..axis.output).map(|o| (o % period * stride, (o / period * step) as isize)).collect()
         });
         let window = axes.map(|axis| axis.window);

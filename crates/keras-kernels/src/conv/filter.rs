@@ -48,7 +48,7 @@ pub(super) fn backward<T: Num>(
     } else {
         par::map(starts, pixels.saturating_mul(dw.len()), sum_block).into_iter().collect()
     };
-    let sum = par::tree_reduce(sums?, add_all).unwrap_or_else(|| vec![T::Acc::ZERO; taps.len() * row]);
+    let sum = par::tree_reduce(sums?, add_all).unwrap_or_default();
     if taps.len() < plan.window_len() {
         dw.fill(T::ZERO);
     }

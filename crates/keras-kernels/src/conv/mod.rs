@@ -247,7 +247,8 @@ pub fn backward_filter<T: Num>(
 ) -> Result<()> {
     let geometry = Geometry::new(x_shape, w_shape, params)?;
     geometry.check_operands(x.len(), dw.len(), dy.len())?;
-    if dw.is_empty() {
+    if dw.is_empty() || dy.is_empty() {
+        dw.fill(T::ZERO);
         return Ok(());
     }
     let plan = Plan::new(geometry.axes);
