@@ -25,10 +25,10 @@ pub struct Sgd<A> {
 pub struct Adam<A> {
     /// Step size.
     pub learning_rate: A,
-    /// Decay of the first moment.
-    pub beta_1: A,
-    /// Decay of the second moment.
-    pub beta_2: A,
+    /// Decay of the first moment; Keras takes `1 - beta_1` before it rounds to the variable's type.
+    pub beta_1: f64,
+    /// Decay of the second moment, likewise.
+    pub beta_2: f64,
     /// Added to the root of the second moment.
     pub epsilon: A,
     /// Decoupled weight decay; 0 for none.
@@ -42,8 +42,8 @@ pub struct Adam<A> {
 pub struct RmsProp<A> {
     /// Step size.
     pub learning_rate: A,
-    /// Decay of the mean square.
-    pub rho: A,
+    /// Decay of the mean square; Keras takes `1 - rho` before it rounds to the variable's type.
+    pub rho: f64,
     /// How much of the last step is kept; not read without that state.
     pub momentum: A,
     /// Added under the root.
@@ -137,9 +137,10 @@ impl<A: Real> Adam<A> {
     ) -> Result<()> {
         let Self { learning_rate: lr, beta_1, beta_2, epsilon, weight_decay, step: count } = *self;
         let count = A::from_f64(count as f64);
-        let alpha = lr * (A::ONE - beta_2.powf(count)).sqrt() / (A::ONE - beta_1.powf(count));
-        let moments =
-            move |g: A, m: A, v: A| (m + (g - m) * (A::ONE - beta_1), v + (g * g - v) * (A::ONE - beta_2));
+        let power = |beta: f64| A::from_f64(beta).powf(count);
+        let alpha = lr * (A::ONE - power(beta_2)).sqrt() / (A::ONE - power(beta_1));
+        let (new_1, new_2) = (A::from_f64(1.0 - beta_1), A::from_f64(1.0 - beta_2));
+        let moments = move |g: A, m: A, v: A| (m + (g - m) * new_1, v + (g * g - v) * new_2);
         match velocity_hat {
             None => step(variable, gradient, [momentum, velocity], weight_decay, lr, |w, g, [m, v]| {
                 let (m, v) = moments(g, m, v);
@@ -171,7 +172,8 @@ impl<A: Real> RmsProp<A> {
         average_gradient: Option<&mut [T]>,
     ) -> Result<()> {
         let Self { learning_rate: lr, rho, momentum: factor, epsilon, weight_decay } = *self;
-        let mean = move |average: A, new: A| rho * average + (A::ONE - rho) * new;
+        let (old_part, new_part) = (A::from_f64(rho), A::from_f64(1.0 - rho));
+        let mean = move |average: A, new: A| old_part * average + new_part * new;
         let increment = move |g: A, denominator: A| lr * g / denominator.sqrt();
         match (momentum, average_gradient) {
             (None, None) => step(variable, gradient, [velocity], weight_decay, lr, |w, g, [v]| {
