@@ -97,8 +97,7 @@ pub(crate) fn fold_row<T: Copy, U: Copy, A: Copy, const K: usize>(
 #[inline(always)]
 fn fold_columns<T: Copy, A: Copy>(
     x: &[T],
-    rows: usize,
-    stride: usize,
+    [rows, stride]: [usize; 2],
     acc: &mut [A],
     block: &mut [A],
     identity: A,
@@ -138,7 +137,7 @@ fn fold_blocks<T: Copy, A: Copy>(
                 out.copy_from_slice(&fold_row(x, x, identity, |x, _| [map(x)], combine));
                 continue;
             }
-            fold_columns(x, whole, at_once * stride, wide, &mut block, identity, map, combine);
+            fold_columns(x, [whole, at_once * stride], wide, &mut block, identity, map, combine);
             if at_once > 1 {
                 for (lane, &x) in x[whole * at_once * width..].iter().enumerate() {
                     wide[lane] = combine(wide[lane], map(x));
