@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import importlib
 import json
+import math
 import pkgutil
 import sys
 import types
@@ -35,7 +36,7 @@ sys.modules["conftest"] = types.SimpleNamespace(skip_if_backend=lambda *_: lambd
 FOLDERS = ["activations", "convolutional", "core", "merging", "normalization", "pooling", "regularization", "reshaping", "rnn"]
 CLASSES = {cls for module in grid_layers.MODULES for cls in importlib.import_module(f"grids.{module}").GRIDS}
 LARGEST = 3000
-"""Calls with more numbers than this, inputs and weights together, are left out."""
+"""Calls with more numbers than this, in inputs, weights and outputs together, are left out."""
 
 
 class Recorder:
@@ -55,7 +56,8 @@ class Recorder:
             or (is_array(v) and not isinstance(v, (jax.core.Tracer, keras.KerasTensor)) and type(v).__module__ != "jax.experimental.sparse")
             for v in leaves
         )
-        if type(layer) not in CLASSES or self.busy or not concrete:
+        quantized = layer.dtype_policy.quantization_mode or getattr(layer, "quantization_config", None)
+        if type(layer) not in CLASSES or self.busy or not concrete or quantized:
             return self.original(layer, *args, **kwargs)
         if not any(is_array(v) for v in leaves):
             args = tree.map_structure(np.asarray, args)
@@ -78,6 +80,7 @@ class Recorder:
         stateful = built and any(getattr(sub, "stateful", False) for sub in layer._flatten_layers())
         if not stateful:
             self.calls.append({
+                "size": sum(math.prod(v.shape) for v in tree.flatten((symbolic, outputs, layer.weights)) if hasattr(v, "shape")),
                 "test": self.test, "class": type(layer).__name__, "object": object_, "args": arrays[0], "kwargs": arrays[1], "weights": weights,
                 "masks": [None if m is None else to_numpy(m) for m in masks] if any(m is not None for m in masks) else None,
             })
@@ -144,11 +147,10 @@ def capture(folder):
     file = VectorFile(f"layers/keras_tests_{folder}")
     seen, counts, left_out = set(), {}, 0
     for call in record(folder):
-        arrays = [v for v in tree.flatten((call["args"], call["kwargs"], call["weights"], call["masks"])) if is_array(v)]
         plain = [v if not is_array(v) else (str(v.dtype), v.shape, v.tobytes()) for v in tree.flatten((call["args"], call["kwargs"], call["masks"]))]
         config = {k: v for k, v in call["object"]["config"].items() if k != "name"}
         identity = hashlib.sha256(repr((call["class"], json.dumps(config), plain)).encode()).digest()
-        if identity in seen or sum(a.size for a in arrays) > LARGEST:
+        if identity in seen or call["size"] > LARGEST:
             left_out += 1
             continue
         seen.add(identity)

@@ -16,7 +16,7 @@ REASONS = {
     ("Embedding", "weights"): "initial weights leave no trace in a config",
     ("GRU", "use_cudnn"): "is not in the config",
     ("LSTM", "use_cudnn"): "is not in the config",
-    ("SimpleRNN", "activity_regularizer"): "is not in the config",
+    ("SimpleRNN", "activity_regularizer"): "Keras ignores it there",
     ("SimpleRNN", "seed"): "is not in the config",
     ("Dense", "quantization_config"): "quantization has vectors of its own",
     ("Embedding", "quantization_config"): "quantization has vectors of its own",
