@@ -81,11 +81,9 @@ fn operands<'a, const N: usize>(
 
 /// The parts of the last axis, each `units` long.
 fn parts<const N: usize>(x: &Tensor, units: usize) -> Result<[Tensor; N]> {
-    let mut parts = [const { None }; N];
-    for (i, part) in parts.iter_mut().enumerate() {
-        *part = Some(x.narrow(-1, i * units, (i + 1) * units)?);
-    }
-    Ok(parts.map(|p| p.expect("every part was just made")))
+    let parts: Vec<Tensor> =
+        (0..N).map(|i| x.narrow(-1, i * units, (i + 1) * units)).collect::<Result<_>>()?;
+    parts.try_into().map_err(|_| Error::other("an axis was divided into another number of parts"))
 }
 
 /// `aᵀ · b`, summed over batch and steps.
