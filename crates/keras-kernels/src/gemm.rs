@@ -175,7 +175,7 @@ pub fn gemm<T: Num>(
     if batch.is_empty() {
         if (m == 1 || dims.n == 1) && work >= par::MIN_PARALLEL_WORK {
             // A product with a vector reads its matrix once: many threads reach more memory bandwidth.
-            let grain = (par::MIN_PARALLEL_WORK / dims.k.max(1)).max(64);
+            let grain = (par::MIN_PARALLEL_WORK / dims.k.max(1)).max(256);
             run(&if m == 1 { product.split_cols(grain) } else { product.split_rows(grain) }, work);
         } else {
             // SAFETY: `check` has found all elements in their slices and those of C distinct.

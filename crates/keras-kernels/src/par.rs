@@ -142,11 +142,9 @@ pub fn tree_reduce<T>(mut parts: Vec<T>, combine: impl Fn(T, T) -> T) -> Option<
 }
 
 /// Runs `op` on a thread of the pool, for libraries that use rayon themselves.
+#[cfg(feature = "threads")]
 pub(crate) fn install<R: Send>(op: impl FnOnce() -> R + Send) -> R {
-    #[cfg(feature = "threads")]
-    return pool::install(op);
-    #[cfg(not(feature = "threads"))]
-    op()
+    pool::install(op)
 }
 
 #[cfg(feature = "threads")]
