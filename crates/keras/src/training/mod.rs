@@ -1,0 +1,14 @@
+//! Training: `compile`, `fit`, `evaluate`, `predict`, and what is called on the way.
+
+pub mod callbacks;
+mod compile;
+mod data;
+mod fit;
+mod interrupt;
+mod nested;
+mod step;
+
+pub use compile::Compile;
+pub use data::{Batch, Data, host};
+pub use fit::{Evaluate, Fit};
+pub use nested::{Identifier, Nested};
