@@ -77,6 +77,14 @@ pub trait Loss: Object {
     /// If the shapes do not fit.
     fn call(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor>;
 
+    /// [`call`](Loss::call) with the mask of the samples that count, for a loss that leaves some out (`ignore_class`).
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    fn call_masked(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        self.call(y_true, y_pred).map(|loss| (loss, None))
+    }
+
     /// How the elements of [`call`](Loss::call) become one number.
     fn reduction(&self) -> Reduction {
         Reduction::default()

@@ -1,0 +1,320 @@
+//! The optimizers: how each changes a variable.
+
+use keras_spec::{Fused, Op, Result, Tensor, UnaryOp};
+use serde::{Deserialize, Serialize};
+
+use super::base::{self, Base, LearningRate, Rule, Step, in_precision, optimizer};
+use crate::class::builders;
+
+/// Gradient descent, with momentum if given (`keras.optimizers.SGD`, Keras 3.15.1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SGD {
+    #[serde(flatten)]
+    base: Base,
+    momentum: f64,
+    nesterov: bool,
+}
+
+optimizer!(SGD, ["sgd"]);
+
+impl Default for SGD {
+    fn default() -> Self {
+        let base = Base { learning_rate: LearningRate::Constant(0.01), ..Base::default() };
+        SGD { base, momentum: 0.0, nesterov: false }
+    }
+}
+
+impl SGD {
+    /// With a learning rate; Keras's default is 0.01.
+    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
+        let mut sgd = SGD::default();
+        sgd.base.learning_rate = learning_rate.into();
+        sgd
+    }
+
+    builders! {
+        /// How much of the last step is kept.
+        momentum: f64;
+        /// Whether the gradient is taken where the momentum leads.
+        nesterov: bool;
+    }
+}
+
+impl Rule for SGD {
+    const CLASS_NAME: &'static str = "SGD";
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn slots(&self) -> Vec<Vec<&'static str>> {
+        if self.momentum != 0.0 { vec![vec!["momentum"]] } else { Vec::new() }
+    }
+
+    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+        let learning_rate = f64::from(step.learning_rate);
+        let op = match self.momentum != 0.0 {
+            true => Fused::SgdMomentum { learning_rate, momentum: self.momentum, nesterov: self.nesterov },
+            false => Fused::Sgd { learning_rate },
+        };
+        run(op, variable, gradient, slots)
+    }
+}
+
+/// Runs a fused step: the variable first, then its slots.
+fn run(op: Fused, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    let mut results = Tensor::apply(Op::Fused(op), [variable, gradient].into_iter().chain(slots))?.into_iter();
+    match results.next() {
+        Some(variable) => Ok((variable, results.collect())),
+        None => Err(keras_spec::Error::other("an optimizer step without a result")),
+    }
+}
+
+/// Adaptive moments (`keras.optimizers.Adam`, Keras 3.15.1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Adam {
+    #[serde(flatten)]
+    base: Base,
+    #[serde(flatten)]
+    moments: Moments,
+}
+
+optimizer!(Adam, ["adam"]);
+
+/// The arguments of Adam and AdamW.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+struct Moments {
+    beta_1: f64,
+    beta_2: f64,
+    epsilon: f64,
+    amsgrad: bool,
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Moments { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false }
+    }
+}
+
+impl Moments {
+    fn slots(&self) -> Vec<Vec<&'static str>> {
+        let mut groups = vec![vec!["momentum", "velocity"]];
+        if self.amsgrad {
+            groups.push(vec!["velocity_hat"]);
+        }
+        groups
+    }
+
+    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+        let f = |x: f64| in_precision(variable.dtype(), x);
+        let t = step.number as f64;
+        let power = |beta: f64| match variable.dtype() {
+            keras_spec::DType::F64 => beta.powf(t),
+            _ => f64::from((beta as f32).powf(t as f32)),
+        };
+        let root = f((f(1.0 - power(self.beta_2))).sqrt());
+        let alpha = f(f(f64::from(step.learning_rate) * root) / f(1.0 - power(self.beta_1)));
+        if !self.amsgrad {
+            let (beta_1, beta_2, epsilon) = (self.beta_1, self.beta_2, self.epsilon);
+            return run(Fused::Adam { alpha, beta_1, beta_2, epsilon }, variable, gradient, slots);
+        }
+        let [m, v, greatest] = &slots[..] else {
+            return Err(keras_spec::Error::other("Adam's state is incomplete"));
+        };
+        let m = (m + ((&gradient - m)? * (1.0 - self.beta_1))?)?;
+        let v = (v + ((gradient.square()? - v)? * (1.0 - self.beta_2))?)?;
+        let greatest = greatest.maximum(&v)?;
+        let change = ((&m * alpha)? / (greatest.sqrt()? + self.epsilon)?)?;
+        Ok(((variable - change)?, vec![m, v, greatest]))
+    }
+}
+
+macro_rules! moments_builders {
+    () => {
+        /// The decay of the running mean of gradients.
+        #[must_use]
+        pub fn beta_1(mut self, beta_1: f64) -> Self {
+            self.moments.beta_1 = beta_1;
+            self
+        }
+
+        /// The decay of the running mean of squared gradients.
+        #[must_use]
+        pub fn beta_2(mut self, beta_2: f64) -> Self {
+            self.moments.beta_2 = beta_2;
+            self
+        }
+
+        /// Added to the root of the second moment.
+        #[must_use]
+        pub fn epsilon(mut self, epsilon: f64) -> Self {
+            self.moments.epsilon = epsilon;
+            self
+        }
+
+        /// Whether the second moment never shrinks.
+        #[must_use]
+        pub fn amsgrad(mut self, amsgrad: bool) -> Self {
+            self.moments.amsgrad = amsgrad;
+            self
+        }
+    };
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Adam { base: Base::default(), moments: Moments::default() }
+    }
+}
+
+impl Adam {
+    /// With a learning rate; Keras's default is 0.001.
+    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
+        let mut adam = Adam::default();
+        adam.base.learning_rate = learning_rate.into();
+        adam
+    }
+
+    moments_builders!();
+}
+
+impl Rule for Adam {
+    const CLASS_NAME: &'static str = "Adam";
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn slots(&self) -> Vec<Vec<&'static str>> {
+        self.moments.slots()
+    }
+
+    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+        self.moments.update(step, variable, gradient, slots)
+    }
+}
+
+/// Adam with weight decay, 0.004 unless given (`keras.optimizers.AdamW`, Keras 3.15.1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdamW {
+    #[serde(flatten)]
+    base: Base,
+    #[serde(flatten)]
+    moments: Moments,
+}
+
+optimizer!(AdamW, ["adamw"]);
+
+impl Default for AdamW {
+    fn default() -> Self {
+        AdamW { base: Base { weight_decay: Some(0.004), ..Base::default() }, moments: Moments::default() }
+    }
+}
+
+impl AdamW {
+    /// With a learning rate; Keras's default is 0.001.
+    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
+        let mut adam = AdamW::default();
+        adam.base.learning_rate = learning_rate.into();
+        adam
+    }
+
+    moments_builders!();
+}
+
+impl Rule for AdamW {
+    const CLASS_NAME: &'static str = "AdamW";
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn slots(&self) -> Vec<Vec<&'static str>> {
+        self.moments.slots()
+    }
+
+    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+        self.moments.update(step, variable, gradient, slots)
+    }
+}
+
+/// Gradients over the root of their running mean square (`keras.optimizers.RMSprop`, Keras 3.15.1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RMSprop {
+    #[serde(flatten)]
+    base: Base,
+    rho: f64,
+    momentum: f64,
+    epsilon: f64,
+    centered: bool,
+}
+
+optimizer!(RMSprop, ["rmsprop"]);
+
+impl Default for RMSprop {
+    fn default() -> Self {
+        RMSprop { base: Base::default(), rho: 0.9, momentum: 0.0, epsilon: 1e-7, centered: false }
+    }
+}
+
+impl RMSprop {
+    /// With a learning rate; Keras's default is 0.001.
+    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
+        let mut rmsprop = RMSprop::default();
+        rmsprop.base.learning_rate = learning_rate.into();
+        rmsprop
+    }
+
+    builders! {
+        /// The decay of the running mean of squared gradients.
+        rho: f64;
+        /// How much of the last step is kept.
+        momentum: f64;
+        /// Added to the mean square before the root is taken.
+        epsilon: f64;
+        /// Whether the variance of gradients is used instead of their mean square.
+        centered: bool;
+    }
+}
+
+impl Rule for RMSprop {
+    const CLASS_NAME: &'static str = "RMSprop";
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn slots(&self) -> Vec<Vec<&'static str>> {
+        let given = [(true, "velocity"), (self.momentum > 0.0, "momentum"), (self.centered, "average_gradient")];
+        given.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| vec![name]).collect()
+    }
+
+    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut slots = slots.into_iter();
+        let mut next = || slots.next().ok_or_else(|| keras_spec::Error::other("RMSprop's state is incomplete"));
+        let mix = |old: Tensor, new: Tensor| (old * self.rho)? + (new * (1.0 - self.rho))?;
+        let velocity = mix(next()?, gradient.square()?)?;
+        let momentum = if self.momentum > 0.0 { Some(next()?) } else { None };
+        let average = if self.centered { Some(mix(next()?, gradient.clone())?) } else { None };
+        let spread = match &average {
+            Some(a) => (&velocity - a.square()?)?,
+            None => velocity.clone(),
+        };
+        let root = Tensor::apply1(Op::Unary(UnaryOp::Sqrt), [(spread + self.epsilon)?])?;
+        let mut change = ((gradient * f64::from(step.learning_rate))? / root)?;
+        let momentum = match momentum {
+            Some(m) => {
+                change = ((m * self.momentum)? + change)?;
+                Some(change.clone())
+            }
+            None => None,
+        };
+        let new = std::iter::once(velocity).chain(momentum).chain(average).collect();
+        Ok(((variable - change)?, new))
+    }
+}
