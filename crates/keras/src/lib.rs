@@ -5,10 +5,14 @@ mod class;
 pub mod constraints;
 pub mod initializers;
 pub mod layers;
+pub mod losses;
+pub mod metrics;
 pub mod models;
+pub mod optimizers;
 pub mod random;
 pub mod regularizers;
 pub mod saving;
+pub mod training;
 
 #[cfg(feature = "ndarray")]
 use backend_ndarray as _;

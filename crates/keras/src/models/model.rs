@@ -11,11 +11,15 @@ use keras_spec::{
 use super::functional::{Functional, Structure};
 use super::graph::KerasTensor;
 use super::sequential::Chain;
+use crate::training::Compiled;
 
 /// A model (`keras.Model`, Keras 3.15.1): layers from inputs to outputs, to be compiled, trained, saved, or used as a layer
 /// of another model.
 pub struct Model {
     layer: LayerRef,
+    pub(crate) compiled: Option<Compiled>,
+    /// Asks training to end.
+    pub(crate) stop: bool,
 }
 
 impl Model {
@@ -49,7 +53,7 @@ impl Model {
             // A graph's layers were built as they were called: there is nothing left that could fail.
             let _ = layer.build(&shapes);
         }
-        Model { layer }
+        Model { layer, compiled: None, stop: false }
     }
 
     /// The model as a layer.

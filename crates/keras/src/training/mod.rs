@@ -9,6 +9,7 @@ mod nested;
 mod step;
 
 pub use compile::Compile;
+pub(crate) use compile::Compiled;
 pub use data::{Batch, Data, host};
 pub use fit::{Evaluate, Fit};
 pub use nested::{Identifier, Nested};

@@ -1,0 +1,80 @@
+//! Callbacks: what is called while a model trains (`keras.callbacks`, Keras 3.15.1).
+
+mod history;
+
+use keras_spec::{Callback, Logs, Model, Params, Result};
+
+pub use history::History;
+
+/// The callbacks of a run: the caller's, then the history.
+pub(crate) struct CallbackList<'a> {
+    callbacks: Vec<Box<dyn Callback + 'a>>,
+    history: History,
+}
+
+impl<'a> CallbackList<'a> {
+    pub(crate) fn new(mut callbacks: Vec<Box<dyn Callback + 'a>>, params: &Params) -> Self {
+        for c in &mut callbacks {
+            c.set_params(params);
+        }
+        CallbackList { callbacks, history: History::default() }
+    }
+
+    pub(crate) fn into_history(self) -> History {
+        self.history
+    }
+
+    fn each(&mut self, mut call: impl FnMut(&mut dyn Callback) -> Result<()>) -> Result<()> {
+        self.callbacks.iter_mut().try_for_each(|c| call(&mut **c))
+    }
+
+    pub(crate) fn on_train_begin(&mut self, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_train_begin(model))
+    }
+
+    pub(crate) fn on_train_end(&mut self, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+        self.each(|c| c.on_train_end(model, logs))
+    }
+
+    pub(crate) fn on_epoch_begin(&mut self, epoch: usize, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_epoch_begin(epoch, model))
+    }
+
+    pub(crate) fn on_epoch_end(&mut self, epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
+        self.each(|c| c.on_epoch_end(epoch, model, logs))?;
+        self.history.add(epoch, logs);
+        Ok(())
+    }
+
+    pub(crate) fn on_train_batch_begin(&mut self, batch: usize, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_train_batch_begin(batch, model))
+    }
+
+    pub(crate) fn on_train_batch_end(&mut self, batch: usize, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+        self.each(|c| c.on_train_batch_end(batch, model, logs))
+    }
+
+    pub(crate) fn on_test_begin(&mut self, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_test_begin(model))
+    }
+
+    pub(crate) fn on_test_end(&mut self, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+        self.each(|c| c.on_test_end(model, logs))
+    }
+
+    pub(crate) fn on_test_batch_end(&mut self, batch: usize, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+        self.each(|c| c.on_test_batch_end(batch, model, logs))
+    }
+
+    pub(crate) fn on_predict_begin(&mut self, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_predict_begin(model))
+    }
+
+    pub(crate) fn on_predict_end(&mut self, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_predict_end(model))
+    }
+
+    pub(crate) fn on_predict_batch_end(&mut self, batch: usize, model: &mut dyn Model) -> Result<()> {
+        self.each(|c| c.on_predict_batch_end(batch, model))
+    }
+}
