@@ -18,7 +18,7 @@ macro_rules! loss {
     (
         $(#[$doc:meta])*
         $Loss:ident, $name:literal, [$($alias:literal),*],
-        { $($(#[$field_doc:meta])* $field:ident: $Type:ty = $default:expr,)* },
+        { $($(#[$field_doc:meta])* $(@serde($($serde:tt)*))? $field:ident: $Type:ty = $default:expr,)* },
         |$this:ident, $t:ident, $p:ident| $call:expr
     ) => {
         $(#[$doc])*
@@ -28,7 +28,7 @@ macro_rules! loss {
             name: String,
             #[serde(deserialize_with = "reduction")]
             reduction: Reduction,
-            $($field: $Type,)*
+            $($(#[serde($($serde)*)])? $field: $Type,)*
             #[serde(skip_serializing)]
             dtype: Option<DType>,
         }
@@ -133,8 +133,7 @@ loss! {
     CosineSimilarity, "cosine_similarity", ["cosine_similarity"],
     {
         /// The axis of the vectors.
-        #[serde(skip_serializing)]
-        axis: isize = -1,
+        @serde(skip_serializing) axis: isize = -1,
     },
     |this, t, p| plain(functions::cosine_similarity(t, p, this.axis))
 }
@@ -146,8 +145,7 @@ loss! {
     Huber, "huber_loss", ["huber"],
     {
         /// Where the loss becomes linear.
-        #[serde(skip_serializing)]
-        delta: f64 = 1.0,
+        @serde(skip_serializing) delta: f64 = 1.0,
     },
     |this, t, p| plain(functions::huber(t, p, this.delta))
 }
@@ -275,8 +273,7 @@ loss! {
         /// A class that does not count.
         ignore_class: Option<i64> = None,
         /// The axis of the classes.
-        #[serde(skip_serializing)]
-        axis: isize = -1,
+        @serde(skip_serializing) axis: isize = -1,
     },
     |this, t, p| {
         functions::sparse_categorical_crossentropy(t, p, this.from_logits, this.ignore_class, this.axis)

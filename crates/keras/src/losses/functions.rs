@@ -77,7 +77,8 @@ pub fn cosine_similarity(y_true: &Tensor, y_pred: &Tensor, axis: isize) -> Resul
     let (t, p) = prepared(y_true, y_pred)?;
     // Keras clamps the square of the norm to the square of epsilon.
     let unit = |x: &Tensor| x * x.square()?.sum(&[axis], true)?.at_least(1e-12)?.rsqrt()?;
-    -(unit(&t)? * unit(&p)?)?.sum(&[axis], false)?
+    let cosine = (unit(&t)? * unit(&p)?)?.sum(&[axis], false)?;
+    -cosine
 }
 
 /// Quadratic within `delta` of the target, linear beyond, averaged.
@@ -180,7 +181,8 @@ pub(crate) fn elementwise_binary_crossentropy(t: &Tensor, p: &Tensor, from_logit
     }
     let p = p.clip(EPSILON, 1.0 - EPSILON)?;
     let positive = (t * p.log()?)?;
-    -(positive + (rest * (1.0 - p)?.log()?)?)?
+    let gain = (positive + (rest * (1.0 - p)?.log()?)?)?;
+    -gain
 }
 
 fn smooth_binary(y_true: &Tensor, label_smoothing: f64) -> Result<Tensor> {
@@ -275,7 +277,8 @@ pub fn categorical_crossentropy(
 ) -> Result<Tensor> {
     let t = smooth_classes(&y_true.cast(y_pred.dtype())?, label_smoothing)?;
     same_shape(&t, y_pred)?;
-    -(t * log_probabilities(y_pred, from_logits, axis)?)?.sum(&[axis], false)?
+    let gain = (t * log_probabilities(y_pred, from_logits, axis)?)?.sum(&[axis], false)?;
+    -gain
 }
 
 /// Categorical cross-entropy that plays down what is predicted well already.
@@ -326,11 +329,14 @@ pub fn sparse_categorical_crossentropy(
         Some(class) => {
             let valid = t.compare_with(CompareOp::Ne, class as f64)?;
             t = valid.select(&t, &(&t * 0.0)?)?;
-            y_pred = valid.expand_dims(axis as isize)?.select(&y_pred, &Tensor::full([], y_pred.dtype(), 0.0, y_pred.device())?)?;
+            y_pred = valid
+                .expand_dims(axis as isize)?
+                .select(&y_pred, &Tensor::full([], y_pred.dtype(), 0.0, y_pred.device())?)?;
             Some(valid)
         }
     };
-    let one_hot = t.cast(keras_spec::DType::I32)?.one_hot(classes, y_pred.dtype())?.move_axis(-1, axis as isize)?;
+    let one_hot =
+        t.cast(keras_spec::DType::I32)?.one_hot(classes, y_pred.dtype())?.move_axis(-1, axis as isize)?;
     let log = log_probabilities(&y_pred, from_logits, axis as isize)?;
     let mut loss = (-(one_hot * log)?.sum(&[axis as isize], false)?)?;
     if let Some(valid) = &valid {

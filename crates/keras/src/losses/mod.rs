@@ -80,7 +80,12 @@ pub fn compute(
 }
 
 /// The mask as weights whose mean is 1 where the loss is averaged, times the given weights.
-fn masked_weight(mask: &Tensor, weight: Option<Tensor>, dtype: DType, reduction: Reduction) -> Result<Tensor> {
+fn masked_weight(
+    mask: &Tensor,
+    weight: Option<Tensor>,
+    dtype: DType,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let floats = mask.cast(dtype)?;
     let floats = match reduction {
         Reduction::Mean | Reduction::SumOverBatchSize => {

@@ -97,6 +97,7 @@ fn in_top_k(targets: &Tensor, rows: &Tensor, k: usize) -> Result<Tensor> {
     let few = better.compare_with(CompareOp::Lt, k as f64)?;
     let own = own.squeeze(1)?;
     let finite = (&own - &own)?.compare_with(CompareOp::Eq, 0.0)?;
-    let exists = targets.compare_with(CompareOp::Ge, 0.0)?.and(&targets.compare_with(CompareOp::Lt, classes)?)?;
+    let exists =
+        targets.compare_with(CompareOp::Ge, 0.0)?.and(&targets.compare_with(CompareOp::Lt, classes)?)?;
     few.and(&finite)?.and(&exists)
 }

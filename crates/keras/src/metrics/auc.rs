@@ -150,10 +150,9 @@ impl AUC {
                 let scale = ratio(tp[i] + fneg[i], tn[i] + fp[i]);
                 match tp[i] == 0.0 {
                     true => (0.0, 1.0),
-                    false => (
-                        (1.0 - scale * ratio(fneg[i], tp[i])).max(0.0),
-                        1.0 - scale * ratio(fp[i], tp[i]),
-                    ),
+                    false => {
+                        ((1.0 - scale * ratio(fneg[i], tp[i])).max(0.0), 1.0 - scale * ratio(fp[i], tp[i]))
+                    }
                 }
             }
         };
@@ -217,7 +216,8 @@ impl Metric for AUC {
         }
         let labels = variables[0].shape().get(1).copied().unwrap_or(1);
         let all = variables.iter().map(|v| v.get().to_vec::<f32>()).collect::<Result<Vec<_>>>()?;
-        let column = |v: &[f32], label: usize| v.iter().skip(label).step_by(labels).copied().collect::<Vec<_>>();
+        let column =
+            |v: &[f32], label: usize| v.iter().skip(label).step_by(labels).copied().collect::<Vec<_>>();
         let area = |label: usize| {
             let c: Vec<Vec<f32>> = all.iter().map(|v| column(v, label)).collect();
             self.area(&c[0], &c[1], &c[2], &c[3])

@@ -108,7 +108,11 @@ pub(super) fn count(
     };
     if let Some(lw) = options.label_weights.as_ref().filter(|lw| lw.len() != labels) {
         let found = format!("{} numbers", lw.len());
-        return Err(Error::argument("label_weights", format!("one number for each of {labels} labels"), found));
+        return Err(Error::argument(
+            "label_weights",
+            format!("one number for each of {labels} labels"),
+            found,
+        ));
     }
     let (p, t) = (p.to_vec::<f32>()?, t.to_vec::<f32>()?);
     let columns = if options.multi_label { labels } else { 1 };

@@ -70,7 +70,7 @@ macro_rules! mean_metric {
     (
         $(#[$doc:meta])*
         $Metric:ident, $name:literal, [$($alias:literal),*],
-        { $($(#[$field_doc:meta])* $field:ident: $Type:ty = $default:expr,)* },
+        { $($(#[$field_doc:meta])* $(@serde($($serde:tt)*))? $field:ident: $Type:ty = $default:expr,)* },
         |$this:ident, $t:ident, $p:ident| $values:expr,
         $finish:expr
     ) => {
@@ -80,7 +80,7 @@ macro_rules! mean_metric {
         pub struct $Metric {
             name: String,
             dtype: DType,
-            $($field: $Type,)*
+            $($(#[serde($($serde)*)])? $field: $Type,)*
             #[serde(skip)]
             state: State,
         }
@@ -201,8 +201,7 @@ mean_metric! {
         /// How many classes may be guessed.
         k: usize = 5,
         /// Whether predictions are class indices, the most probable first.
-        #[serde(skip_serializing_if = "is_false")]
-        from_sorted_ids: bool = false,
+        @serde(skip_serializing_if = "is_false") from_sorted_ids: bool = false,
     },
     |this, t, p| accuracy::sparse_top_k_categorical_accuracy(t, p, this.k, this.from_sorted_ids)
 }
@@ -250,10 +249,12 @@ mean_metric! {
     CosineSimilarity, "cosine_similarity", ["cosine_similarity"],
     {
         /// The axis of the vectors.
-        #[serde(skip_serializing)]
-        axis: isize = -1,
+        @serde(skip_serializing) axis: isize = -1,
     },
-    |this, t, p| -functions::cosine_similarity(t, p, this.axis)?
+    |this, t, p| {
+        let minus = functions::cosine_similarity(t, p, this.axis)?;
+        -minus
+    }
 }
 
 mean_metric! {
@@ -327,7 +328,10 @@ pub struct SparseCategoricalCrossentropy {
 }
 
 keras_class!(
-    dyn Metric, "keras.metrics", SparseCategoricalCrossentropy, aliases ["sparse_categorical_crossentropy"]
+    dyn Metric,
+    "keras.metrics",
+    SparseCategoricalCrossentropy,
+    aliases["sparse_categorical_crossentropy"]
 );
 
 super::identifier!(SparseCategoricalCrossentropy);
@@ -412,7 +416,7 @@ pub struct Sum {
     state: State,
 }
 
-keras_class!(dyn Metric, "keras.metrics", Sum, aliases ["sum"]);
+keras_class!(dyn Metric, "keras.metrics", Sum, aliases["sum"]);
 
 super::identifier!(Sum);
 

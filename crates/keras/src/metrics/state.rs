@@ -17,7 +17,13 @@ impl Clone for State {
 
 impl State {
     /// The variables; made on the device if there are none.
-    pub(super) fn get(&self, names: &[&str], shape: &Shape, dtype: DType, device: &Device) -> Result<&[Variable]> {
+    pub(super) fn get(
+        &self,
+        names: &[&str],
+        shape: &Shape,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<&[Variable]> {
         if self.0.get().is_none() {
             let make = |name: &&str| -> Result<Variable> {
                 Ok(Variable::new(name, Tensor::full(shape.clone(), dtype, 0.0, device)?, false))
@@ -41,7 +47,8 @@ impl State {
 
     /// Sets them to zero.
     pub(super) fn reset(&self) -> Result<()> {
-        let zero = |v: &Variable| v.assign(&Tensor::full(v.shape().clone(), v.dtype(), 0.0, v.get().device())?);
+        let zero =
+            |v: &Variable| v.assign(&Tensor::full(v.shape().clone(), v.dtype(), 0.0, v.get().device())?);
         self.variables().iter().try_for_each(zero)
     }
 }

@@ -1,11 +1,12 @@
 //! [`Model`]: a functional or sequential model that can be trained.
 
 use std::fmt;
+use std::path::Path;
 
 use keras_spec::layer::{Outputs, auto_name};
 use keras_spec::{
-    Call, Error, HostTensor, LayerExt, LayerRef, PartialShape, Result, ResultExt, Tensor, TensorSpec,
-    Variable,
+    Call, Error, HostTensor, LayerExt, LayerRef, Optimizer, PartialShape, Result, ResultExt, Shared, Tensor,
+    TensorSpec, Variable,
 };
 
 use super::functional::{Functional, Structure};
@@ -213,5 +214,31 @@ impl From<Model> for LayerRef {
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Model({:?}, {} parameters)", self.layer, self.count_params())
+    }
+}
+
+impl keras_spec::Model for Model {
+    fn name(&self) -> &str {
+        Model::name(self)
+    }
+
+    fn weights(&self) -> Vec<Variable> {
+        Model::weights(self)
+    }
+
+    fn optimizer(&self) -> Option<&Shared<dyn Optimizer>> {
+        self.compiled.as_ref().map(|c| &c.optimizer)
+    }
+
+    fn stop_training(&mut self) {
+        self.stop = true;
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        Model::save(self, path)
+    }
+
+    fn save_weights(&self, path: &Path) -> Result<()> {
+        Model::save_weights(self, path)
     }
 }

@@ -4,7 +4,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use keras_spec::layer::auto_name;
 use keras_spec::object::{Serialized, make};
-use keras_spec::{DType, Device, Error, HostTensor, LearningRateSchedule, Result, Shared, Tensor, Variable, scope};
+use keras_spec::{
+    DType, Device, Error, HostTensor, LearningRateSchedule, Result, Shared, Tensor, Variable, scope,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -61,7 +63,7 @@ pub struct Base {
     pub(super) loss_scale_factor: Option<f64>,
     pub(super) gradient_accumulation_steps: Option<u64>,
     #[serde(skip)]
-    exclude: Vec<String>,
+    pub(super) exclude: Vec<String>,
     #[serde(skip)]
     pub(super) state: State,
 }
@@ -131,7 +133,11 @@ pub(super) trait Rule {
         let b = self.base();
         let given = [b.clipnorm, b.global_clipnorm, b.clipvalue].iter().flatten().count();
         if given > 1 {
-            return Err(Error::argument("clipnorm", "at most one of clipnorm, global_clipnorm and clipvalue", given));
+            return Err(Error::argument(
+                "clipnorm",
+                "at most one of clipnorm, global_clipnorm and clipvalue",
+                given,
+            ));
         }
         if !(0.0..=1.0).contains(&b.ema_momentum) {
             return Err(Error::argument("ema_momentum", "a number in 0..=1", b.ema_momentum));
@@ -143,7 +149,13 @@ pub(super) trait Rule {
     }
 
     /// The new values of the variable and its slots at `step`, counted from 1.
-    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)>;
+    fn update(
+        &self,
+        step: Step,
+        variable: Tensor,
+        gradient: Tensor,
+        slots: Vec<Tensor>,
+    ) -> Result<(Tensor, Vec<Tensor>)>;
 }
 
 /// Where training is.
@@ -213,7 +225,15 @@ pub(super) fn build<R: Rule>(rule: &R, variables: &[Variable]) -> Result<()> {
                 }
             }
         }
-        Ok(Built { variables: variables.to_vec(), iteration, learning_rate, averages, accumulators, slots, all })
+        Ok(Built {
+            variables: variables.to_vec(),
+            iteration,
+            learning_rate,
+            averages,
+            accumulators,
+            slots,
+            all,
+        })
     })?);
     Ok(())
 }
@@ -259,7 +279,11 @@ pub(super) fn apply<R: Rule>(rule: &R, gradients: &[Option<Tensor>], variables: 
     let Some(built) = built(rule) else { return Ok(()) };
     if gradients.len() != variables.len() {
         let found = format!("{} gradients", gradients.len());
-        return Err(Error::argument("gradients", format!("one for each of {} variables", variables.len()), found));
+        return Err(Error::argument(
+            "gradients",
+            format!("one for each of {} variables", variables.len()),
+            found,
+        ));
     }
     if gradients.iter().all(Option::is_none) && !variables.is_empty() {
         return Err(Error::Gradient("the loss depends on no trainable variable".to_owned()));
@@ -378,7 +402,11 @@ impl<R: Rule> Update<'_, R> {
     }
 
     fn overwrite(&self) -> Result<()> {
-        self.built.variables.iter().zip(&self.built.averages).try_for_each(|(v, average)| v.assign(&average.get()))
+        self.built
+            .variables
+            .iter()
+            .zip(&self.built.averages)
+            .try_for_each(|(v, average)| v.assign(&average.get()))
     }
 }
 

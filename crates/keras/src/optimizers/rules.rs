@@ -52,7 +52,13 @@ impl Rule for SGD {
         if self.momentum != 0.0 { vec![vec!["momentum"]] } else { Vec::new() }
     }
 
-    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn update(
+        &self,
+        step: Step,
+        variable: Tensor,
+        gradient: Tensor,
+        slots: Vec<Tensor>,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
         let learning_rate = f64::from(step.learning_rate);
         let op = match self.momentum != 0.0 {
             true => Fused::SgdMomentum { learning_rate, momentum: self.momentum, nesterov: self.nesterov },
@@ -64,7 +70,8 @@ impl Rule for SGD {
 
 /// Runs a fused step: the variable first, then its slots.
 fn run(op: Fused, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
-    let mut results = Tensor::apply(Op::Fused(op), [variable, gradient].into_iter().chain(slots))?.into_iter();
+    let mut results =
+        Tensor::apply(Op::Fused(op), [variable, gradient].into_iter().chain(slots))?.into_iter();
     match results.next() {
         Some(variable) => Ok((variable, results.collect())),
         None => Err(keras_spec::Error::other("an optimizer step without a result")),
@@ -108,7 +115,13 @@ impl Moments {
         groups
     }
 
-    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn update(
+        &self,
+        step: Step,
+        variable: Tensor,
+        gradient: Tensor,
+        slots: Vec<Tensor>,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
         let f = |x: f64| in_precision(variable.dtype(), x);
         let t = step.number as f64;
         let power = |beta: f64| match variable.dtype() {
@@ -192,7 +205,13 @@ impl Rule for Adam {
         self.moments.slots()
     }
 
-    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn update(
+        &self,
+        step: Step,
+        variable: Tensor,
+        gradient: Tensor,
+        slots: Vec<Tensor>,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
         self.moments.update(step, variable, gradient, slots)
     }
 }
@@ -237,7 +256,13 @@ impl Rule for AdamW {
         self.moments.slots()
     }
 
-    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn update(
+        &self,
+        step: Step,
+        variable: Tensor,
+        gradient: Tensor,
+        slots: Vec<Tensor>,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
         self.moments.update(step, variable, gradient, slots)
     }
 }
@@ -290,13 +315,21 @@ impl Rule for RMSprop {
     }
 
     fn slots(&self) -> Vec<Vec<&'static str>> {
-        let given = [(true, "velocity"), (self.momentum > 0.0, "momentum"), (self.centered, "average_gradient")];
+        let given =
+            [(true, "velocity"), (self.momentum > 0.0, "momentum"), (self.centered, "average_gradient")];
         given.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| vec![name]).collect()
     }
 
-    fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn update(
+        &self,
+        step: Step,
+        variable: Tensor,
+        gradient: Tensor,
+        slots: Vec<Tensor>,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
         let mut slots = slots.into_iter();
-        let mut next = || slots.next().ok_or_else(|| keras_spec::Error::other("RMSprop's state is incomplete"));
+        let mut next =
+            || slots.next().ok_or_else(|| keras_spec::Error::other("RMSprop's state is incomplete"));
         let mix = |old: Tensor, new: Tensor| (old * self.rho)? + (new * (1.0 - self.rho))?;
         let velocity = mix(next()?, gradient.square()?)?;
         let momentum = if self.momentum > 0.0 { Some(next()?) } else { None };

@@ -45,7 +45,13 @@ schedule!(ExponentialDecay, validate);
 impl ExponentialDecay {
     /// Multiplies the rate by `decay_rate` every `decay_steps` steps.
     pub fn new(initial_learning_rate: f64, decay_steps: f64, decay_rate: f64) -> Self {
-        ExponentialDecay { initial_learning_rate, decay_steps, decay_rate, staircase: false, name: exponential() }
+        ExponentialDecay {
+            initial_learning_rate,
+            decay_steps,
+            decay_rate,
+            staircase: false,
+            name: exponential(),
+        }
     }
 
     builders! {
@@ -91,7 +97,13 @@ schedule!(InverseTimeDecay, validate);
 impl InverseTimeDecay {
     /// Divides the rate by one more `decay_rate` every `decay_steps` steps.
     pub fn new(initial_learning_rate: f64, decay_steps: f64, decay_rate: f64) -> Self {
-        InverseTimeDecay { initial_learning_rate, decay_steps, decay_rate, staircase: false, name: inverse_time() }
+        InverseTimeDecay {
+            initial_learning_rate,
+            decay_steps,
+            decay_rate,
+            staircase: false,
+            name: inverse_time(),
+        }
     }
 
     builders! {
@@ -132,8 +144,11 @@ impl PiecewiseConstantDecay {
     /// # Errors
     /// [`Error::Argument`] if the numbers do not match.
     pub fn new(boundaries: impl Into<Vec<f64>>, values: impl Into<Vec<f64>>) -> Result<Self> {
-        let schedule =
-            PiecewiseConstantDecay { boundaries: boundaries.into(), values: values.into(), name: piecewise() };
+        let schedule = PiecewiseConstantDecay {
+            boundaries: boundaries.into(),
+            values: values.into(),
+            name: piecewise(),
+        };
         schedule.validate()?;
         Ok(schedule)
     }
@@ -291,7 +306,11 @@ impl LearningRateSchedule for CosineDecay {
         };
         let warmup = self.warmup_steps as f32;
         let step = (step as f32).min(steps + warmup);
-        if step < warmup { (target - initial) * (step / warmup) + initial } else { self.decayed(step - warmup, target) }
+        if step < warmup {
+            (target - initial) * (step / warmup) + initial
+        } else {
+            self.decayed(step - warmup, target)
+        }
     }
 }
 

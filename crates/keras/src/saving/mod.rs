@@ -4,12 +4,13 @@
 //! elsewhere. Files are untrusted: sizes are checked before memory is taken, nothing is executed, links
 //! that leave the file are not followed, and whatever is wrong is a [`FileError`].
 
-#[cfg(not(target_family = "wasm"))]
 pub mod atomic;
 pub mod container;
 mod error;
 pub mod h5;
 pub mod json;
+#[cfg(not(target_family = "wasm"))]
+mod model;
 pub mod sniff;
 
 pub use error::{FileError, Result};

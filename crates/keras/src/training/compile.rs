@@ -86,7 +86,9 @@ impl Compile {
     pub fn from_value(value: &Value) -> Result<Self> {
         let field = |key: &str| value.get(key).unwrap_or(&Value::Null);
         let number = |v: &Value| {
-            v.as_f64().ok_or_else(|| Error::config("compile_config", format!("`loss_weights`: {v} is not a number")))
+            v.as_f64().ok_or_else(|| {
+                Error::config("compile_config", format!("`loss_weights`: {v} is not a number"))
+            })
         };
         Ok(Compile {
             optimizer: Identifier::from_value(field("optimizer"))?,
@@ -218,7 +220,11 @@ fn per_output<T: Clone>(given: &Nested<T>, names: &[String], what: &str) -> Resu
         Nested::List(list) if list.len() == names.len() => Ok(list.clone()),
         Nested::Dict(map) => {
             if let Some((unknown, _)) = map.iter().find(|(n, _)| !names.contains(n)) {
-                return Err(Error::argument(what, format!("names of outputs: {}", names.join(", ")), unknown));
+                return Err(Error::argument(
+                    what,
+                    format!("names of outputs: {}", names.join(", ")),
+                    unknown,
+                ));
             }
             let find = |n: &String| map.iter().find(|(k, _)| k == n).map_or(Nested::None, |(_, v)| v.clone());
             Ok(names.iter().map(find).collect())
@@ -286,7 +292,8 @@ impl Resolved {
         let mut total: Option<Tensor> = None;
         for l in &self.losses {
             let (y, p) = (&y_true[l.output], &y_pred[l.output]);
-            let mut value = losses::compute(&*l.loss, y, p, weights[l.output].as_ref(), masks[l.output].as_ref())?;
+            let mut value =
+                losses::compute(&*l.loss, y, p, weights[l.output].as_ref(), masks[l.output].as_ref())?;
             if self.losses.len() > 1 {
                 let samples = p.shape().first().copied().unwrap_or(1);
                 lock(&l.tracker).update(value.stop_gradient().item()?, samples as f64);

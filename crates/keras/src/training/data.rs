@@ -204,7 +204,11 @@ impl Batch {
 
     /// The samples at `indices`.
     pub(crate) fn rows(&self, indices: &[usize]) -> Batch {
-        Batch { x: self.x.rows(indices), y: self.y.rows(indices), sample_weight: self.sample_weight.rows(indices) }
+        Batch {
+            x: self.x.rows(indices),
+            y: self.y.rows(indices),
+            sample_weight: self.sample_weight.rows(indices),
+        }
     }
 
     /// The first part and the last `share` of the samples (`validation_split`).
@@ -231,7 +235,8 @@ impl Batch {
         let class = |row: &[f64]| match row {
             [c] => c.round(),
             _ => {
-                let best = row.iter().enumerate().fold((0, f64::MIN), |m, (i, &v)| if v > m.1 { (i, v) } else { m });
+                let best =
+                    row.iter().enumerate().fold((0, f64::MIN), |m, (i, &v)| if v > m.1 { (i, v) } else { m });
                 best.0 as f64
             }
         };

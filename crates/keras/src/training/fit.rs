@@ -181,7 +181,11 @@ impl<'a> Fit<'a> {
             }
         }
         if self.validation_split != 0.0 && !(self.validation_split > 0.0 && self.validation_split < 1.0) {
-            return Err(Error::argument("validation_split", "a share between 0 and 1", self.validation_split));
+            return Err(Error::argument(
+                "validation_split",
+                "a share between 0 and 1",
+                self.validation_split,
+            ));
         }
         Ok(())
     }
@@ -265,7 +269,8 @@ impl Model {
     /// batch left them.
     pub fn fit(&mut self, x: impl Into<Data>, y: impl Into<Data>, mut fit: Fit<'_>) -> Result<History> {
         fit.check()?;
-        let mut data = Batch { x: x.into(), y: y.into(), sample_weight: std::mem::take(&mut fit.sample_weight) };
+        let mut data =
+            Batch { x: x.into(), y: y.into(), sample_weight: std::mem::take(&mut fit.sample_weight) };
         data.samples()?;
         if fit.validation_split > 0.0 && fit.validation_data.is_none() {
             let (train, validation) = data.split(fit.validation_split)?;
@@ -281,11 +286,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`fit`](Model::fit); and if `validation_split`, which needs arrays, is given.
-    pub fn fit_batches(
-        &mut self,
-        batches: impl IntoIterator<Item = Batch>,
-        fit: Fit<'_>,
-    ) -> Result<History> {
+    pub fn fit_batches(&mut self, batches: impl IntoIterator<Item = Batch>, fit: Fit<'_>) -> Result<History> {
         fit.check()?;
         if fit.validation_split > 0.0 {
             return Err(Error::argument("validation_split", "arrays to split", "an iterator"));
@@ -380,7 +381,12 @@ impl Model {
     ///
     /// # Errors
     /// If the model is not compiled or the data does not fit.
-    pub fn evaluate(&mut self, x: impl Into<Data>, y: impl Into<Data>, evaluate: Evaluate<'_>) -> Result<Logs> {
+    pub fn evaluate(
+        &mut self,
+        x: impl Into<Data>,
+        y: impl Into<Data>,
+        evaluate: Evaluate<'_>,
+    ) -> Result<Logs> {
         let data = Batch { x: x.into(), y: y.into(), sample_weight: evaluate.sample_weight };
         let mut source = Arrays::new(data, evaluate.batch_size.max(1), false)?;
         let params = Params { epochs: 1, steps: source.steps(), verbose: evaluate.verbose };

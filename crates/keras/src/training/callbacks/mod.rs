@@ -40,7 +40,12 @@ impl<'a> CallbackList<'a> {
         self.each(|c| c.on_epoch_begin(epoch, model))
     }
 
-    pub(crate) fn on_epoch_end(&mut self, epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
+    pub(crate) fn on_epoch_end(
+        &mut self,
+        epoch: usize,
+        model: &mut dyn Model,
+        logs: &mut Logs,
+    ) -> Result<()> {
         self.each(|c| c.on_epoch_end(epoch, model, logs))?;
         self.history.add(epoch, logs);
         Ok(())
@@ -50,7 +55,12 @@ impl<'a> CallbackList<'a> {
         self.each(|c| c.on_train_batch_begin(batch, model))
     }
 
-    pub(crate) fn on_train_batch_end(&mut self, batch: usize, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+    pub(crate) fn on_train_batch_end(
+        &mut self,
+        batch: usize,
+        model: &mut dyn Model,
+        logs: &Logs,
+    ) -> Result<()> {
         self.each(|c| c.on_train_batch_end(batch, model, logs))
     }
 
@@ -62,7 +72,12 @@ impl<'a> CallbackList<'a> {
         self.each(|c| c.on_test_end(model, logs))
     }
 
-    pub(crate) fn on_test_batch_end(&mut self, batch: usize, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+    pub(crate) fn on_test_batch_end(
+        &mut self,
+        batch: usize,
+        model: &mut dyn Model,
+        logs: &Logs,
+    ) -> Result<()> {
         self.each(|c| c.on_test_batch_end(batch, model, logs))
     }
 
