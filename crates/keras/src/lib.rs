@@ -19,3 +19,4 @@ use backend_ndarray as _;
 
 pub use keras_spec::{Device, Error, Result, set_backend};
 pub use models::{Input, Model, Sequential};
+pub use training::callbacks;

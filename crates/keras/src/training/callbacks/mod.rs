@@ -1,12 +1,24 @@
 //! Callbacks: what is called while a model trains (`keras.callbacks`, Keras 3.15.1).
 
+mod files;
 mod history;
+mod lambda;
+mod learning_rate;
+mod monitor;
+mod progress;
+mod stopping;
 
 use keras_spec::{Callback, Logs, Model, Params, Result};
 
+pub use files::{CSVLogger, ModelCheckpoint};
 pub use history::History;
+pub use lambda::LambdaCallback;
+pub use learning_rate::{LearningRateScheduler, ReduceLROnPlateau};
+pub use monitor::Mode;
+pub use progress::ProgbarLogger;
+pub use stopping::{EarlyStopping, TerminateOnNaN};
 
-/// The callbacks of a run: the caller's, then the history.
+/// The callbacks of a run: the caller's, then the progress bar and the history, which see what the others add to logs.
 pub(crate) struct CallbackList<'a> {
     callbacks: Vec<Box<dyn Callback + 'a>>,
     history: History,
@@ -14,6 +26,9 @@ pub(crate) struct CallbackList<'a> {
 
 impl<'a> CallbackList<'a> {
     pub(crate) fn new(mut callbacks: Vec<Box<dyn Callback + 'a>>, params: &Params) -> Self {
+        if params.verbose > 0 {
+            callbacks.push(Box::new(ProgbarLogger::default()));
+        }
         for c in &mut callbacks {
             c.set_params(params);
         }

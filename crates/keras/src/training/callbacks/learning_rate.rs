@@ -1,0 +1,171 @@
+//! Changing the learning rate between epochs.
+
+use keras_spec::{Callback, Error, Logs, Model, Optimizer, Result, Shared};
+
+use super::monitor::{Mode, Monitor};
+
+fn optimizer(model: &dyn Model) -> Result<Shared<dyn Optimizer>> {
+    model.optimizer().cloned().ok_or_else(|| Error::NotBuilt {
+        name: format!("model `{}`", model.name()),
+        action: "changing its learning rate".to_owned(),
+    })
+}
+
+fn log_rate(model: &dyn Model, logs: &mut Logs) -> Result<()> {
+    logs.insert("learning_rate".to_owned(), f64::from(optimizer(model)?.learning_rate()));
+    Ok(())
+}
+
+/// Sets the learning rate of each epoch (`keras.callbacks.LearningRateScheduler`, Keras 3.15.1).
+pub struct LearningRateScheduler<F> {
+    schedule: F,
+    verbose: u8,
+}
+
+impl<F: FnMut(usize, f64) -> f64> LearningRateScheduler<F> {
+    /// `schedule` makes the rate of an epoch, counted from 0, from the rate before.
+    pub fn new(schedule: F) -> Self {
+        LearningRateScheduler { schedule, verbose: 0 }
+    }
+
+    /// Says each rate on standard output.
+    #[must_use]
+    pub fn verbose(mut self, verbose: u8) -> Self {
+        self.verbose = verbose;
+        self
+    }
+}
+
+impl<F: FnMut(usize, f64) -> f64> Callback for LearningRateScheduler<F> {
+    fn on_epoch_begin(&mut self, epoch: usize, model: &mut dyn Model) -> Result<()> {
+        let optimizer = optimizer(model)?;
+        let rate = (self.schedule)(epoch, f64::from(optimizer.learning_rate()));
+        optimizer.set_learning_rate(rate as f32)?;
+        if self.verbose > 0 {
+            println!("\nEpoch {}: LearningRateScheduler setting learning rate to {rate}.", epoch + 1);
+        }
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, _epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
+        log_rate(model, logs)
+    }
+}
+
+/// Lowers the learning rate when a number has stopped getting better (`keras.callbacks.ReduceLROnPlateau`, Keras 3.15.1).
+#[derive(Clone, Debug)]
+pub struct ReduceLROnPlateau {
+    monitor: Monitor,
+    factor: f64,
+    patience: usize,
+    verbose: u8,
+    cooldown: usize,
+    min_lr: f64,
+    cooldown_counter: usize,
+    wait: usize,
+}
+
+impl ReduceLROnPlateau {
+    /// Watches `monitor`, usually `"val_loss"`; divides the rate by 10 after 10 epochs without getting better by 0.0001.
+    pub fn new(monitor: impl Into<String>) -> Self {
+        let mut monitor = Monitor::new(monitor);
+        monitor.min_delta = 1e-4;
+        ReduceLROnPlateau {
+            monitor,
+            factor: 0.1,
+            patience: 10,
+            verbose: 0,
+            cooldown: 0,
+            min_lr: 0.0,
+            cooldown_counter: 0,
+            wait: 0,
+        }
+    }
+
+    /// What the rate is multiplied with, less than 1.
+    #[must_use]
+    pub fn factor(mut self, factor: f64) -> Self {
+        self.factor = factor;
+        self
+    }
+
+    /// How many epochs may pass without getting better.
+    #[must_use]
+    pub fn patience(mut self, patience: usize) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Says each change on standard output.
+    #[must_use]
+    pub fn verbose(mut self, verbose: u8) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Which way the number should go.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.monitor.mode = mode;
+        self
+    }
+
+    /// What counts as better at least.
+    #[must_use]
+    pub fn min_delta(mut self, min_delta: f64) -> Self {
+        self.monitor.min_delta = min_delta;
+        self
+    }
+
+    /// How many epochs after a change are not counted.
+    #[must_use]
+    pub fn cooldown(mut self, cooldown: usize) -> Self {
+        self.cooldown = cooldown;
+        self
+    }
+
+    /// The lowest rate.
+    #[must_use]
+    pub fn min_lr(mut self, min_lr: f64) -> Self {
+        self.min_lr = min_lr;
+        self
+    }
+}
+
+impl Callback for ReduceLROnPlateau {
+    fn on_train_begin(&mut self, _model: &mut dyn Model) -> Result<()> {
+        if self.factor >= 1.0 {
+            return Err(Error::argument("factor", "a number below 1", self.factor));
+        }
+        self.monitor.resolve()?;
+        self.monitor.best = None;
+        (self.cooldown_counter, self.wait) = (0, 0);
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
+        log_rate(model, logs)?;
+        let Some(current) = self.monitor.value(logs) else { return Ok(()) };
+        if self.cooldown_counter > 0 {
+            self.cooldown_counter -= 1;
+            self.wait = 0;
+        }
+        if self.monitor.update(current) {
+            self.wait = 0;
+        } else if self.cooldown_counter == 0 {
+            self.wait += 1;
+            let optimizer = optimizer(model)?;
+            let old = optimizer.learning_rate();
+            if self.wait >= self.patience && old > self.min_lr as f32 {
+                let new = (f64::from(old) * self.factor).max(self.min_lr);
+                optimizer.set_learning_rate(new as f32)?;
+                if self.verbose > 0 {
+                    println!("\nEpoch {}: ReduceLROnPlateau reducing learning rate to {new}.", epoch + 1);
+                }
+                self.cooldown_counter = self.cooldown;
+                self.wait = 0;
+            }
+        }
+        Ok(())
+    }
+}

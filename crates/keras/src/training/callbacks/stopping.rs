@@ -1,0 +1,174 @@
+//! Ending training early.
+
+use keras_spec::{Callback, Error, Logs, Model, Result, Tensor};
+
+use super::monitor::{Mode, Monitor};
+
+/// Ends training when a number has stopped getting better (`keras.callbacks.EarlyStopping`, Keras 3.15.1).
+#[derive(Clone, Debug)]
+pub struct EarlyStopping {
+    monitor: Monitor,
+    patience: usize,
+    verbose: u8,
+    baseline: Option<f64>,
+    restore_best_weights: bool,
+    start_from_epoch: usize,
+    wait: usize,
+    stopped_epoch: usize,
+    best_epoch: usize,
+    best_weights: Option<Vec<Tensor>>,
+}
+
+impl EarlyStopping {
+    /// Watches `monitor`, usually `"val_loss"`; ends with the first epoch that is not better.
+    pub fn new(monitor: impl Into<String>) -> Self {
+        EarlyStopping {
+            monitor: Monitor::new(monitor),
+            patience: 0,
+            verbose: 0,
+            baseline: None,
+            restore_best_weights: false,
+            start_from_epoch: 0,
+            wait: 0,
+            stopped_epoch: 0,
+            best_epoch: 0,
+            best_weights: None,
+        }
+    }
+
+    /// What counts as better at least.
+    #[must_use]
+    pub fn min_delta(mut self, min_delta: f64) -> Self {
+        self.monitor.min_delta = min_delta;
+        self
+    }
+
+    /// How many epochs may pass without getting better.
+    #[must_use]
+    pub fn patience(mut self, patience: usize) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Says on standard output when it ends training.
+    #[must_use]
+    pub fn verbose(mut self, verbose: u8) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Which way the number should go.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.monitor.mode = mode;
+        self
+    }
+
+    /// The number must get better than this.
+    #[must_use]
+    pub fn baseline(mut self, baseline: f64) -> Self {
+        self.baseline = Some(baseline);
+        self
+    }
+
+    /// Whether the model ends with the weights of the best epoch.
+    #[must_use]
+    pub fn restore_best_weights(mut self, restore: bool) -> Self {
+        self.restore_best_weights = restore;
+        self
+    }
+
+    /// The first epoch that is looked at.
+    #[must_use]
+    pub fn start_from_epoch(mut self, epoch: usize) -> Self {
+        self.start_from_epoch = epoch;
+        self
+    }
+
+    fn keep(&mut self, model: &dyn Model) {
+        if self.restore_best_weights {
+            self.best_weights = Some(model.weights().iter().map(keras_spec::Variable::get).collect());
+        }
+    }
+}
+
+impl Callback for EarlyStopping {
+    fn on_train_begin(&mut self, _model: &mut dyn Model) -> Result<()> {
+        self.monitor.resolve()?;
+        self.monitor.best = None;
+        (self.wait, self.stopped_epoch, self.best_epoch) = (0, 0, 0);
+        self.best_weights = None;
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
+        let Some(current) = self.monitor.value(logs).filter(|_| epoch >= self.start_from_epoch) else {
+            return Ok(());
+        };
+        if self.best_weights.is_none() {
+            self.keep(model);
+            self.best_epoch = epoch;
+        }
+        self.wait += 1;
+        if self.monitor.update(current) {
+            self.best_epoch = epoch;
+            self.keep(model);
+            if self.baseline.is_none() || self.monitor.improves(current, self.baseline) {
+                self.wait = 0;
+            }
+        } else if self.wait >= self.patience && epoch > 0 {
+            self.stopped_epoch = epoch;
+            model.stop_training();
+        }
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, model: &mut dyn Model, _logs: &Logs) -> Result<()> {
+        if self.stopped_epoch > 0 && self.verbose > 0 {
+            println!("Epoch {}: early stopping", self.stopped_epoch + 1);
+        }
+        if let Some(best) = self.best_weights.take() {
+            if self.verbose > 0 {
+                println!("Restoring model weights from the end of the best epoch: {}.", self.best_epoch + 1);
+            }
+            model.weights().iter().zip(&best).try_for_each(|(w, value)| w.assign(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends training when the loss is not a number (`keras.callbacks.TerminateOnNaN`, Keras 3.15.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TerminateOnNaN {
+    raise_error: bool,
+}
+
+impl TerminateOnNaN {
+    /// Ends training quietly.
+    pub fn new() -> Self {
+        TerminateOnNaN::default()
+    }
+
+    /// Whether `fit` returns an error.
+    #[must_use]
+    pub fn raise_error(mut self, raise: bool) -> Self {
+        self.raise_error = raise;
+        self
+    }
+}
+
+impl Callback for TerminateOnNaN {
+    fn on_train_batch_end(&mut self, batch: usize, model: &mut dyn Model, logs: &Logs) -> Result<()> {
+        match logs.get("loss") {
+            Some(loss) if !loss.is_finite() && self.raise_error => {
+                Err(Error::other(format!("the loss is {loss} after batch {batch}")))
+            }
+            Some(loss) if !loss.is_finite() => {
+                println!("Batch {batch}: Invalid loss, terminating training");
+                model.stop_training();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
