@@ -1,11 +1,13 @@
 //! Element-wise functions.
 
 use keras_kernels::Num;
-use keras_spec::{BinaryOp, CompareOp, Result, UnaryOp};
+use keras_kernels::math::Real;
+use keras_spec::{BinaryOp, CompareOp, DType, Result, UnaryOp};
 use ndarray::{ArrayViewD, IxDyn, Zip};
 use num_traits::{Float, PrimInt};
 
 use crate::buffer::{Buffer, Item, Shared, broken, dispatch, unsupported};
+use crate::movement::cast;
 
 /// A function of every element, in place where nobody else holds them.
 fn map<T: Item>(mut x: Shared<T>, f: impl Fn(T) -> T) -> Buffer {
@@ -17,9 +19,9 @@ fn map<T: Item>(mut x: Shared<T>, f: impl Fn(T) -> T) -> Buffer {
     }
 }
 
-/// [`map`] in the type to compute in.
-fn wide<T: Item + Num>(x: Shared<T>, f: impl Fn(T::Acc) -> T::Acc) -> Buffer {
-    map(x, |v| T::narrow(f(v.widen())))
+/// Half precisions are computed in `float32`, and rounded once.
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
 }
 
 pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
@@ -27,11 +29,14 @@ pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
     if !op.accepts(dtype) {
         return unsupported("unary", dtype);
     }
+    if is_half(dtype) {
+        return Ok(cast(unary(op, cast(x, DType::F32))?, dtype));
+    }
     match x {
         Buffer::Bool(x) => Ok(map(x, |v| !v)),
-        x => dispatch!(floats x, x => unary_float(op, x), else x => {
-            dispatch!(ints x, x => unary_int(op, x), else _x => unsupported("unary", dtype))
-        }),
+        Buffer::F32(x) => unary_float(op, x),
+        Buffer::F64(x) => unary_float(op, x),
+        x => dispatch!(ints x, x => unary_int(op, x), else _x => unsupported("unary", dtype)),
     }
 }
 
@@ -57,54 +62,47 @@ fn unary_int<T: Item + Num + PrimInt>(op: UnaryOp, x: Shared<T>) -> Result<Buffe
     })
 }
 
-fn unary_float<T: Item + Num<Acc: Float>>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
-    let one = <T::Acc as Num>::ONE;
-    let zero = <T::Acc as Num>::ZERO;
+fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
+    let (zero, one) = (<T as Num>::ZERO, T::ONE);
     Ok(match op {
-        UnaryOp::Neg => wide(x, |v| -v),
-        UnaryOp::Abs => wide(x, |v| v.abs()),
-        UnaryOp::Sign => wide(x, |v| {
-            if v > zero {
-                one
-            } else if v < zero {
-                -one
-            } else {
-                v
-            }
-        }),
-        UnaryOp::Ceil => wide(x, |v| v.ceil()),
-        UnaryOp::Floor => wide(x, |v| v.floor()),
-        UnaryOp::Round => wide(x, round),
-        UnaryOp::Exp => wide(x, |v| v.exp()),
-        UnaryOp::Expm1 => wide(x, |v| v.exp_m1()),
-        UnaryOp::Log => wide(x, |v| v.ln()),
-        UnaryOp::Log1p => wide(x, |v| v.ln_1p()),
-        UnaryOp::Sqrt => wide(x, |v| v.sqrt()),
-        UnaryOp::Rsqrt => wide(x, |v| one / v.sqrt()),
-        UnaryOp::Sin => wide(x, |v| v.sin()),
-        UnaryOp::Cos => wide(x, |v| v.cos()),
-        UnaryOp::Tan => wide(x, |v| v.tan()),
-        UnaryOp::Asin => wide(x, |v| v.asin()),
-        UnaryOp::Acos => wide(x, |v| v.acos()),
-        UnaryOp::Atan => wide(x, |v| v.atan()),
-        UnaryOp::Sinh => wide(x, |v| v.sinh()),
-        UnaryOp::Cosh => wide(x, |v| v.cosh()),
-        UnaryOp::Tanh => wide(x, |v| v.tanh()),
-        UnaryOp::Asinh => wide(x, |v| v.asinh()),
-        UnaryOp::Acosh => wide(x, |v| v.acosh()),
-        UnaryOp::Atanh => wide(x, |v| v.atanh()),
-        UnaryOp::Sigmoid => wide(x, |v| one / (one + (-v).exp())),
-        UnaryOp::Softplus => wide(x, |v| Num::maximum(v, zero) + (-v.abs()).exp().ln_1p()),
-        UnaryOp::Relu => wide(x, |v| Num::maximum(v, zero)),
+        UnaryOp::Neg => map(x, |v| -v),
+        UnaryOp::Abs => map(x, Real::abs),
+        UnaryOp::Sign => map(x, move |v| if v == zero || Num::is_nan(v) { v } else { one.copysign(v) }),
+        UnaryOp::Ceil => map(x, Float::ceil),
+        UnaryOp::Floor => map(x, Float::floor),
+        UnaryOp::Round => map(x, round),
+        UnaryOp::Exp => map(x, Real::exp),
+        UnaryOp::Expm1 => map(x, Real::exp_m1),
+        UnaryOp::Log => map(x, Real::ln),
+        UnaryOp::Log1p => map(x, Real::ln_1p),
+        UnaryOp::Sqrt => map(x, Real::sqrt),
+        UnaryOp::Rsqrt => map(x, Real::rsqrt),
+        UnaryOp::Sin => map(x, Real::sin),
+        UnaryOp::Cos => map(x, Real::cos),
+        UnaryOp::Tan => map(x, Float::tan),
+        UnaryOp::Asin => map(x, Float::asin),
+        UnaryOp::Acos => map(x, Float::acos),
+        UnaryOp::Atan => map(x, Float::atan),
+        UnaryOp::Sinh => map(x, Float::sinh),
+        UnaryOp::Cosh => map(x, Float::cosh),
+        UnaryOp::Tanh => map(x, Real::tanh),
+        UnaryOp::Asinh => map(x, Float::asinh),
+        UnaryOp::Acosh => map(x, Float::acosh),
+        UnaryOp::Atanh => map(x, Float::atanh),
+        UnaryOp::Erf => map(x, Real::erf),
+        UnaryOp::ErfInv => map(x, Real::erf_inv),
+        UnaryOp::Sigmoid => map(x, Real::sigmoid),
+        UnaryOp::Softplus => map(x, Real::softplus),
+        UnaryOp::Relu => map(x, move |v| v.larger(zero)),
         _ => return unsupported("unary", T::DTYPE),
     })
 }
 
 /// To the nearest integer, ties to even.
-fn round<T: Float>(v: T) -> T {
-    let two = T::one() + T::one();
-    let r = v.round();
-    if (r - v).abs() * two == T::one() { (v / two).round() * two } else { r }
+fn round<T: Real + Float>(v: T) -> T {
+    let two = T::ONE + T::ONE;
+    let r = Float::round(v);
+    if Real::abs(r - v) * two == T::ONE { Float::round(v / two) * two } else { r }
 }
 
 /// The shape that all operands are broadcast to.
@@ -161,6 +159,9 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
     if !op.accepts(dtype) {
         return unsupported("binary", dtype);
     }
+    if is_half(dtype) {
+        return Ok(cast(binary(op, cast(a, DType::F32), cast(b, DType::F32))?, dtype));
+    }
     let refuse = || unsupported("binary", dtype);
     match op {
         BinaryOp::Add => dispatch!(numbers a, a => zip(a, b, Num::plus), else _a => refuse()),
@@ -175,30 +176,40 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
                 BinaryOp::Xor => zip(a, b, |a, b| a ^ b),
                 _ => refuse(),
             },
-            a => dispatch!(floats a, a => binary_float(op, a, b), else a => {
-                dispatch!(ints a, a => binary_int(op, a, b), else _a => refuse())
-            }),
+            Buffer::F32(a) => binary_float(op, a, b),
+            Buffer::F64(a) => binary_float(op, a, b),
+            a => dispatch!(ints a, a => binary_int(op, a, b), else _a => refuse()),
         },
     }
 }
 
-fn binary_float<T: Item + Num<Acc: Float>>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
+fn binary_float<T: Item + Real + Float>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     match op {
-        BinaryOp::Div => zip_wide(a, b, |a, b| a / b),
-        BinaryOp::FloorDiv => zip_wide(a, b, |a, b| (a / b).floor()),
-        BinaryOp::Mod => zip_wide(a, b, |a, b| {
+        BinaryOp::Div => zip(a, b, |a, b| a / b),
+        BinaryOp::FloorDiv => zip(a, b, floor_div),
+        BinaryOp::Mod => zip(a, b, |a, b| {
             let r = a % b;
-            if r != Num::ZERO && (r < Num::ZERO) != (b < Num::ZERO) { r + b } else { r }
+            if straddles(r, b) { r + b } else { r }
         }),
-        BinaryOp::Pow => zip_wide(a, b, Float::powf),
-        BinaryOp::Atan2 => zip_wide(a, b, Float::atan2),
+        BinaryOp::Pow => zip(a, b, Real::powf),
+        BinaryOp::Atan2 => zip(a, b, Float::atan2),
         _ => unsupported("binary", T::DTYPE),
     }
 }
 
-/// [`zip`] in the type to compute in.
-fn zip_wide<T: Item + Num>(a: Shared<T>, b: Buffer, f: impl Fn(T::Acc, T::Acc) -> T::Acc) -> Result<Buffer> {
-    zip(a, b, |a, b| T::narrow(f(a.widen(), b.widen())))
+/// Whether a remainder is on the other side of zero than the divisor.
+fn straddles<T: Num>(remainder: T, divisor: T) -> bool {
+    remainder != T::ZERO && (remainder < T::ZERO) != (divisor < T::ZERO)
+}
+
+/// The quotient that belongs to Python's remainder: 1 // 0.1 is 9, because 0.1 in binary is a little more.
+fn floor_div<T: Real + Float>(a: T, b: T) -> T {
+    if b == <T as Num>::ZERO {
+        return a / b;
+    }
+    let r = a % b;
+    let q = (a - r) / b;
+    Float::round(if straddles(r, b) { q - T::ONE } else { q })
 }
 
 fn binary_int<T: Item + Num + PrimInt>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
@@ -210,14 +221,14 @@ fn binary_int<T: Item + Num + PrimInt>(op: BinaryOp, a: Shared<T>, b: Buffer) ->
             }
             // The least integer divided by -1 wraps, as its negation does.
             let Some(q) = a.checked_div(&b) else { return zero.minus(a) };
-            if a % b != zero && (a < zero) != (b < zero) { q.minus(T::ONE) } else { q }
+            if straddles(a % b, b) { q.minus(T::ONE) } else { q }
         }),
         BinaryOp::Mod => zip(a, b, move |a, b| {
             if b == zero || a.checked_div(&b).is_none() {
                 return zero;
             }
             let r = a % b;
-            if r != zero && (r < zero) != (b < zero) { r.plus(b) } else { r }
+            if straddles(r, b) { r.plus(b) } else { r }
         }),
         BinaryOp::Pow => zip(a, b, power),
         BinaryOp::And => zip(a, b, |a, b| a & b),
@@ -255,7 +266,14 @@ fn power<T: Num + PrimInt>(mut base: T, mut exponent: T) -> T {
     out
 }
 
-pub(crate) fn compare<T: Item>(op: CompareOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
+pub(crate) fn compare(op: CompareOp, a: Buffer, b: Buffer) -> Result<Buffer> {
+    if is_half(a.dtype()) {
+        return compare(op, cast(a, DType::F32), cast(b, DType::F32));
+    }
+    dispatch!(all a, a => compare_items(op, a, b))
+}
+
+fn compare_items<T: Item>(op: CompareOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     let b = T::unwrap(b)?;
     let shape = if a.shape() == b.shape() { None } else { Some(common(&[a.shape(), b.shape()])) };
     let shape = shape.as_deref();

@@ -158,7 +158,7 @@ impl Backend for NdArray {
     }
 
     fn compare(&self, op: CompareOp, a: Buffer, b: Buffer) -> Result<Buffer> {
-        dispatch!(all a, a => elementwise::compare(op, a, b))
+        elementwise::compare(op, a, b)
     }
 
     fn select(&self, condition: Buffer, a: Buffer, b: Buffer) -> Result<Buffer> {

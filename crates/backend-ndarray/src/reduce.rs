@@ -133,34 +133,35 @@ fn scan<T: Item, A: Copy>(
 }
 
 /// NaN is greater than everything else.
-fn order<T: Item>(a: &T, b: &T) -> Ordering {
-    a.partial_cmp(b).unwrap_or_else(|| is_nan(*a).cmp(&is_nan(*b)))
+fn order<T: Item>(a: T, b: T) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| is_nan(a).cmp(&is_nan(b)))
 }
 
-fn direction<T: Item>(descending: bool) -> impl Fn(&T, &T) -> Ordering {
-    move |a, b| if descending { order(b, a) } else { order(a, b) }
-}
-
-pub(crate) fn sort<T: Item>(mut x: Shared<T>, axis: usize, descending: bool) -> Buffer {
+/// Calls `visit` with the elements of each lane along `axis` and their places, in order.
+fn ordered<T: Item>(x: &Shared<T>, axis: usize, descending: bool, visit: &mut dyn FnMut(&[(T, i32)])) {
     let mut row = Vec::with_capacity(x.len_of(Axis(axis)));
-    for mut lane in x.lanes_mut(Axis(axis)) {
+    for lane in x.lanes(Axis(axis)) {
         row.clear();
-        row.extend(lane.iter().copied());
-        row.sort_by(direction(descending));
-        lane.iter_mut().zip(&row).for_each(|(to, &v)| *to = v);
+        row.extend(lane.iter().copied().zip(0i32..));
+        row.sort_by(|a, b| if descending { order(b.0, a.0) } else { order(a.0, b.0) });
+        visit(&row);
     }
-    x.into()
+}
+
+pub(crate) fn sort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Buffer {
+    let mut out = Array::default(x.raw_dim());
+    let mut lanes = out.lanes_mut(Axis(axis)).into_iter();
+    ordered(&x, axis, descending, &mut |row| {
+        lanes.next().into_iter().flatten().zip(row).for_each(|(to, v)| *to = v.0);
+    });
+    out.into()
 }
 
 pub(crate) fn argsort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Buffer {
-    let mut out = Array::zeros(x.raw_dim());
-    let compare = direction(descending);
-    let mut row = Vec::with_capacity(x.len_of(Axis(axis)));
-    for (lane, mut to) in x.lanes(Axis(axis)).into_iter().zip(out.lanes_mut(Axis(axis))) {
-        row.clear();
-        row.extend(lane.iter().copied().zip(0i32..));
-        row.sort_by(|a, b| compare(&a.0, &b.0));
-        to.iter_mut().zip(&row).for_each(|(to, v)| *to = v.1);
-    }
+    let mut out = Array::default(x.raw_dim());
+    let mut lanes = out.lanes_mut(Axis(axis)).into_iter();
+    ordered(&x, axis, descending, &mut |row| {
+        lanes.next().into_iter().flatten().zip(row).for_each(|(to, v)| *to = v.1);
+    });
     out.into()
 }
