@@ -131,8 +131,8 @@ impl<T: Item, D: Dimension> From<Array<T, D>> for Buffer {
     }
 }
 
-/// Runs `$body` with `$a` as the array in the buffer `$x`: for every dtype (`all`), all but `bool` (`numbers`), the
-/// floating-point ones (`floats`), the integers (`ints`). Of the others the body after `else` is the value.
+/// Runs `$body` with `$a` as the array in the buffer `$x`: for every dtype (`all`), all but `bool` and the half precisions (`numbers`), the
+/// four that [`in_wide`] computes in (`wide`), the integers (`ints`). Of the others the body after `else` is the value.
 macro_rules! dispatch {
     (all $x:expr, $a:ident => $body:expr) => {
         $crate::buffer::dispatch!(
@@ -141,11 +141,11 @@ macro_rules! dispatch {
     };
     (numbers $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
         $crate::buffer::dispatch!(
-            @ $x, $a, $body, [U8 U16 U32 U64 I8 I16 I32 I64 F16 BF16 F32 F64], $other => $else,
+            @ $x, $a, $body, [U8 U16 U32 U64 I8 I16 I32 I64 F32 F64], $other => $else,
         )
     };
-    (floats $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
-        $crate::buffer::dispatch!(@ $x, $a, $body, [F16 BF16 F32 F64], $other => $else,)
+    (wide $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
+        $crate::buffer::dispatch!(@ $x, $a, $body, [U64 I64 F32 F64], $other => $else,)
     };
     (ints $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
         $crate::buffer::dispatch!(@ $x, $a, $body, [U8 U16 U32 U64 I8 I16 I32 I64], $other => $else,)
@@ -205,6 +205,11 @@ pub(crate) fn into_vec<T: Clone>(x: Shared<T>) -> Vec<T> {
 /// The array with its elements in row-major order.
 pub(crate) fn standard<T: Clone>(x: Shared<T>) -> Shared<T> {
     if x.is_standard_layout() { x } else { x.as_standard_layout().into_owned().into() }
+}
+
+/// The elements of an array that [`standard`] has made.
+pub(crate) fn rows<T>(x: &Shared<T>) -> Result<&[T]> {
+    x.as_slice().ok_or_else(|| broken("array", "the elements are not in row-major order"))
 }
 
 /// Brings elements from the host without a copy.

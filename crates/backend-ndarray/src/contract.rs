@@ -1,11 +1,11 @@
 //! Matrix products and convolutions.
 
 use keras_kernels::Num;
+use keras_kernels::conv::{self, ConvParams, Epilogue};
 use keras_kernels::gemm::{Gemm, Layout, gemm};
 use keras_spec::{ConvSpec, Result};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, standard};
-use crate::window::{Positions, steps};
+use crate::buffer::{Buffer, Item, Shared, array, broken, rows, standard};
 
 /// The array's elements as they lie in memory, and where the first one is; a copy if there are gaps between them.
 fn memory<T: Item>(x: &mut Shared<T>) -> Result<(&[T], usize)> {
@@ -58,66 +58,29 @@ pub(crate) fn matmul<T: Item + Num>(mut a: Shared<T>, b: Buffer) -> Result<Buffe
     array("matmul", &shape, c).map(T::wrap)
 }
 
-/// Where position `k` of a window at output `o` lies in the operand.
-fn source(
-    o: usize,
-    stride: usize,
-    k: usize,
-    window_dilation: usize,
-    low: isize,
-    dilation: usize,
-    size: usize,
-) -> Option<usize> {
-    let at = usize::try_from((o * stride + k * window_dilation) as isize - low).ok()?;
-    (at % dilation == 0).then_some(at / dilation).filter(|&i| i < size)
+/// The parameters of a convolution in the kernels' words.
+pub(crate) fn params(spec: &ConvSpec) -> ConvParams<'_> {
+    ConvParams {
+        strides: &spec.strides,
+        padding: &spec.padding,
+        lhs_dilation: &spec.input_dilation,
+        rhs_dilation: &spec.filter_dilation,
+        groups: spec.groups,
+    }
 }
 
-pub(crate) fn convolution<T: Item + Num>(x: Shared<T>, filter: Buffer, spec: &ConvSpec) -> Result<Buffer> {
+pub(crate) fn convolution<T: Item + Num>(
+    x: Shared<T>,
+    filter: Buffer,
+    spec: &ConvSpec,
+    epilogue: &Epilogue<T>,
+) -> Result<Buffer> {
     let (x, filter) = (standard(x), standard(T::unwrap(filter)?));
-    let n = spec.strides.len();
-    let (xs, fs) = (x.shape().to_vec(), filter.shape().to_vec());
-    let (batch, cin, group_in, cout) = (xs[0], xs[n + 1], fs[n], fs[n + 1]);
-    let group_out = cout / spec.groups;
-    let dilated = |n: usize, by: usize| if n == 0 { 0 } else { (n - 1) * by + 1 };
-    let out: Vec<usize> = (0..n)
-        .map(|i| {
-            let (low, high) = spec.padding[i];
-            let padded = dilated(xs[i + 1], spec.input_dilation[i]) as isize + low + high;
-            steps(padded.max(0) as usize, dilated(fs[i], spec.filter_dilation[i]), spec.strides[i])
-        })
-        .collect();
-    let data = x.as_slice().ok_or_else(|| broken("convolution", "x is not in row-major order"))?;
-    let weights =
-        filter.as_slice().ok_or_else(|| broken("convolution", "the filter is not in row-major order"))?;
-    let pixels: usize = xs[1..=n].iter().product();
-    let mut y = Vec::with_capacity(batch * out.iter().product::<usize>() * cout);
-    let mut sums = vec![<T::Acc as Num>::ZERO; cout];
-    for b in 0..batch {
-        for o in Positions::new(&out) {
-            sums.fill(Num::ZERO);
-            for (tap, k) in Positions::new(&fs[..n]).enumerate() {
-                let place = (0..n).try_fold(0, |at, i| {
-                    let (low, _) = spec.padding[i];
-                    let (rhs, lhs) = (spec.filter_dilation[i], spec.input_dilation[i]);
-                    let i_at = source(o[i], spec.strides[i], k[i], rhs, low, lhs, xs[i + 1])?;
-                    Some(at * xs[i + 1] + i_at)
-                });
-                let Some(place) = place else { continue };
-                let pixel = &data[(b * pixels + place) * cin..][..cin];
-                let tap = &weights[tap * group_in * cout..][..group_in * cout];
-                for g in 0..spec.groups {
-                    let sums = &mut sums[g * group_out..][..group_out];
-                    for (c, v) in pixel[g * group_in..][..group_in].iter().enumerate() {
-                        let row = &tap[c * cout + g * group_out..][..group_out];
-                        for (sum, w) in sums.iter_mut().zip(row) {
-                            *sum = sum.plus(v.widen().times(w.widen()));
-                        }
-                    }
-                }
-            }
-            y.extend(sums.iter().map(|&s| T::narrow(s)));
-        }
-    }
-    let shape = [&[batch][..], &out, &[cout]].concat();
+    let params = params(spec);
+    let failed = |why| broken("convolution", why);
+    let shape = conv::output_shape(x.shape(), filter.shape(), &params).map_err(failed)?;
+    let mut y = vec![T::ZERO; shape.iter().product()];
+    conv::forward(rows(&x)?, x.shape(), rows(&filter)?, filter.shape(), &params, epilogue, &mut y)
+        .map_err(failed)?;
     array("convolution", &shape, y).map(T::wrap)
 }

@@ -7,7 +7,7 @@ use ndarray::{ArrayViewD, IxDyn, Zip};
 use num_traits::{Float, PrimInt};
 
 use crate::buffer::{Buffer, Item, Shared, broken, dispatch, unsupported};
-use crate::movement::cast;
+use crate::movement::{cast, is_half};
 
 /// A function of every element, in place where nobody else holds them.
 fn map<T: Item>(mut x: Shared<T>, f: impl Fn(T) -> T) -> Buffer {
@@ -17,11 +17,6 @@ fn map<T: Item>(mut x: Shared<T>, f: impl Fn(T) -> T) -> Buffer {
     } else {
         x.mapv(f).into()
     }
-}
-
-/// Half precisions are computed in `float32`, and rounded once.
-fn is_half(dtype: DType) -> bool {
-    matches!(dtype, DType::F16 | DType::BF16)
 }
 
 pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
@@ -67,7 +62,9 @@ fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buff
     Ok(match op {
         UnaryOp::Neg => map(x, |v| -v),
         UnaryOp::Abs => map(x, Real::abs),
-        UnaryOp::Sign => map(x, move |v| if v == zero || Num::is_nan(v) { v } else { one.copysign(v) }),
+        UnaryOp::Sign => {
+            map(x, move |v| if v == zero || Num::is_nan(v) { v } else { Real::copysign(one, v) })
+        }
         UnaryOp::Ceil => map(x, Float::ceil),
         UnaryOp::Floor => map(x, Float::floor),
         UnaryOp::Round => map(x, round),

@@ -33,6 +33,7 @@ mod window;
 
 use std::sync::Arc;
 
+use keras_kernels::conv::Epilogue;
 use keras_spec::{
     ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Device, DynBackend, Error,
     HostTensor, ReduceOp, Result, ScatterOp, Shape, Tensor, UnaryOp, WindowSpec,
@@ -219,12 +220,18 @@ impl Backend for NdArray {
     }
 
     fn matmul(&self, a: Buffer, b: Buffer) -> Result<Buffer> {
-        dispatch!(numbers a, a => contract::matmul(a, b), else a => unsupported("matmul", a.dtype()))
+        movement::both_in_wide(
+            a,
+            b,
+            |a, b| dispatch!(wide a, a => contract::matmul(a, b), else a => unsupported("matmul", a.dtype())),
+        )
     }
 
     fn convolution(&self, x: Buffer, filter: Buffer, spec: &ConvSpec) -> Result<Buffer> {
-        dispatch!(numbers x, x => contract::convolution(x, filter, spec),
-            else x => unsupported("convolution", x.dtype()))
+        movement::both_in_wide(x, filter, |x, filter| {
+            dispatch!(wide x, x => contract::convolution(x, filter, spec, &Epilogue::NONE),
+                else x => unsupported("convolution", x.dtype()))
+        })
     }
 
     fn reduce_window(&self, op: ReduceOp, x: Buffer, window: &WindowSpec) -> Result<Buffer> {
@@ -232,7 +239,9 @@ impl Backend for NdArray {
     }
 
     fn select_and_scatter(&self, x: Buffer, g: Buffer, window: &WindowSpec) -> Result<Buffer> {
-        dispatch!(numbers x, x => window::select_and_scatter(x, g, window),
-            else x => unsupported("select_and_scatter", x.dtype()))
+        movement::both_in_wide(x, g, |x, g| {
+            dispatch!(wide x, x => window::select_and_scatter(x, g, window),
+                else x => unsupported("select_and_scatter", x.dtype()))
+        })
     }
 }

@@ -13,6 +13,39 @@ pub(crate) fn cast(x: Buffer, dtype: DType) -> Buffer {
     dispatch!(all x, x => dispatch_dtype!(dtype, T => x.mapv(cast_element::<_, T>).into()))
 }
 
+/// Half precisions are computed in float32, and rounded once.
+pub(crate) fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// The dtype that sums are taken in: float32 for half precisions, 64 bits for integers, which wrap to the same in the
+/// end. There are four, so that the code for contractions and reductions exists four times, not twelve.
+fn wide(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 => DType::F32,
+        DType::F64 | DType::U64 => dtype,
+        _ => DType::I64,
+    }
+}
+
+/// Runs `op` in [`wide`] precision.
+pub(crate) fn in_wide(x: Buffer, op: impl FnOnce(Buffer) -> Result<Buffer>) -> Result<Buffer> {
+    let dtype = x.dtype();
+    Ok(cast(op(cast(x, wide(dtype)))?, dtype))
+}
+
+/// [`in_wide`] for two operands of one dtype.
+pub(crate) fn both_in_wide(
+    x: Buffer,
+    y: Buffer,
+    op: impl FnOnce(Buffer, Buffer) -> Result<Buffer>,
+) -> Result<Buffer> {
+    in_wide(x, |x| {
+        let dtype = x.dtype();
+        op(x, cast(y, dtype))
+    })
+}
+
 pub(crate) fn reshape<T: Item>(x: Shared<T>, shape: &[usize]) -> Result<Shared<T>> {
     x.into_shape_clone(IxDyn(shape)).map_err(failed("reshape"))
 }

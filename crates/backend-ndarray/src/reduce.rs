@@ -3,37 +3,36 @@
 use std::cmp::Ordering;
 
 use keras_kernels::Num;
-use keras_spec::{ArgReduceOp, ReduceOp, Result};
+use keras_spec::{ArgReduceOp, DType, ReduceOp, Result};
 use ndarray::{Array, Axis, IxDyn};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, standard, unsupported};
+use crate::buffer::{Buffer, Item, Shared, array, dispatch, rows, standard, unsupported};
+use crate::movement::in_wide;
 
 pub(crate) fn reduce(op: ReduceOp, x: Buffer, axes: &[usize]) -> Result<Buffer> {
     let dtype = x.dtype();
     if axes.is_empty() {
         return Ok(x);
     }
+    let refuse = || unsupported("reduce", dtype);
     match op {
-        ReduceOp::Sum => {
-            dispatch!(numbers x, x => rows(x, axes, sum), else _x => unsupported("reduce", dtype))
-        }
-        ReduceOp::Prod => {
-            dispatch!(numbers x, x => rows(x, axes, product), else _x => unsupported("reduce", dtype))
-        }
-        ReduceOp::Max => dispatch!(all x, x => rows(x, axes, largest)),
-        ReduceOp::Min => dispatch!(all x, x => rows(x, axes, smallest)),
-        _ => unsupported("reduce", dtype),
+        ReduceOp::Sum | ReduceOp::Prod if dtype == DType::Bool => refuse(),
+        ReduceOp::Sum => in_wide(x, |x| dispatch!(wide x, x => fold(x, axes, sum), else _x => refuse())),
+        ReduceOp::Prod => in_wide(x, |x| dispatch!(wide x, x => fold(x, axes, product), else _x => refuse())),
+        ReduceOp::Max => dispatch!(all x, x => fold(x, axes, largest)),
+        ReduceOp::Min => dispatch!(all x, x => fold(x, axes, smallest)),
+        _ => refuse(),
     }
 }
 
 /// Brings the reduced axes to the end and makes one element of each row.
-fn rows<T: Item>(x: Shared<T>, axes: &[usize], f: impl Fn(&[T]) -> T) -> Result<Buffer> {
+fn fold<T: Item>(x: Shared<T>, axes: &[usize], f: impl Fn(&[T]) -> T) -> Result<Buffer> {
     let kept = (0..x.ndim()).filter(|i| !axes.contains(i));
     let shape: Vec<usize> = kept.clone().map(|i| x.shape()[i]).collect();
     let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
     let (count, len): (usize, usize) = (shape.iter().product(), axes.iter().map(|&a| x.shape()[a]).product());
     let x = standard(x.permuted_axes(IxDyn(&order)));
-    let data = x.as_slice().ok_or_else(|| broken("reduce", "the elements are not in row-major order"))?;
+    let data = rows(&x)?;
     let out = (0..count).map(|i| f(&data[i * len..(i + 1) * len])).collect();
     array("reduce", &shape, out).map(T::wrap)
 }
@@ -42,18 +41,15 @@ fn rows<T: Item>(x: Shared<T>, axes: &[usize], f: impl Fn(&[T]) -> T) -> Result<
 const RUN: usize = 64;
 
 fn sum<T: Num>(row: &[T]) -> T {
-    fn halves<T: Num>(row: &[T]) -> T::Acc {
-        if row.len() <= RUN {
-            return row.iter().fold(Num::ZERO, |acc: T::Acc, v| acc.plus(v.widen()));
-        }
-        let (a, b) = row.split_at(row.len() / 2);
-        halves(a).plus(halves(b))
+    if row.len() <= RUN {
+        return row.iter().fold(T::ZERO, |acc, &v| acc.plus(v));
     }
-    T::narrow(halves(row))
+    let (a, b) = row.split_at(row.len() / 2);
+    sum(a).plus(sum(b))
 }
 
 fn product<T: Num>(row: &[T]) -> T {
-    T::narrow(row.iter().fold(Num::ONE, |acc: T::Acc, v| acc.times(v.widen())))
+    row.iter().fold(T::ONE, |acc, &v| acc.times(v))
 }
 
 fn largest<T: Item>(row: &[T]) -> T {
@@ -90,43 +86,27 @@ pub(crate) fn arg_reduce<T: Item>(op: ArgReduceOp, x: Shared<T>, axis: usize) ->
 
 pub(crate) fn cumulative(op: ReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
     let dtype = x.dtype();
+    let refuse = || unsupported("cumulative", dtype);
     match op {
+        ReduceOp::Sum | ReduceOp::Prod if dtype == DType::Bool => refuse(),
         ReduceOp::Sum => {
-            dispatch!(numbers x, x => scan_wide(x, axis, Num::ZERO, Num::plus),
-                else _x => unsupported("cumulative", dtype))
+            in_wide(x, |x| dispatch!(wide x, x => scan(x, axis, Num::ZERO, Num::plus), else _x => refuse()))
         }
         ReduceOp::Prod => {
-            dispatch!(numbers x, x => scan_wide(x, axis, Num::ONE, Num::times),
-                else _x => unsupported("cumulative", dtype))
+            in_wide(x, |x| dispatch!(wide x, x => scan(x, axis, Num::ONE, Num::times), else _x => refuse()))
         }
-        ReduceOp::Max => dispatch!(all x, x => scan(x, axis, Item::LEAST, Item::larger, |acc| acc)),
-        ReduceOp::Min => dispatch!(all x, x => scan(x, axis, Item::GREATEST, Item::smaller, |acc| acc)),
-        _ => unsupported("cumulative", dtype),
+        ReduceOp::Max => dispatch!(all x, x => scan(x, axis, Item::LEAST, Item::larger)),
+        ReduceOp::Min => dispatch!(all x, x => scan(x, axis, Item::GREATEST, Item::smaller)),
+        _ => refuse(),
     }
 }
 
-/// [`scan`] with an accumulator of the type to compute in.
-fn scan_wide<T: Item + Num>(
-    x: Shared<T>,
-    axis: usize,
-    first: T::Acc,
-    combine: impl Fn(T::Acc, T::Acc) -> T::Acc,
-) -> Result<Buffer> {
-    scan(x, axis, first, |acc, v: T| combine(acc, v.widen()), T::narrow)
-}
-
-fn scan<T: Item, A: Copy>(
-    mut x: Shared<T>,
-    axis: usize,
-    first: A,
-    combine: impl Fn(A, T) -> A,
-    finish: impl Fn(A) -> T,
-) -> Result<Buffer> {
+fn scan<T: Item>(mut x: Shared<T>, axis: usize, first: T, combine: impl Fn(T, T) -> T) -> Result<Buffer> {
     for mut lane in x.lanes_mut(Axis(axis)) {
         let mut acc = first;
         for v in &mut lane {
             acc = combine(acc, *v);
-            *v = finish(acc);
+            *v = acc;
         }
     }
     Ok(x.into())

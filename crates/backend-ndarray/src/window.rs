@@ -1,9 +1,10 @@
 //! Reductions over windows and the gradient of the maximum.
 
 use keras_kernels::Num;
-use keras_spec::{ReduceOp, Result, WindowSpec};
+use keras_spec::{DType, ReduceOp, Result, WindowSpec};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, standard, unsupported};
+use crate::buffer::{Buffer, Item, Shared, array, dispatch, rows, standard, unsupported};
+use crate::movement::in_wide;
 
 /// Every index of a shape in row-major order.
 pub(crate) struct Positions {
@@ -94,37 +95,22 @@ pub(crate) fn reduce_window(op: ReduceOp, x: Buffer, spec: &WindowSpec) -> Resul
     let dtype = x.dtype();
     let refuse = || unsupported("reduce_window", dtype);
     match op {
+        ReduceOp::Sum | ReduceOp::Prod if dtype == DType::Bool => refuse(),
         ReduceOp::Sum => {
-            dispatch!(numbers x, x => reduce_wide(x, spec, Num::ZERO, Num::plus), else _x => refuse())
+            in_wide(x, |x| dispatch!(wide x, x => reduce(x, spec, Num::ZERO, Num::plus), else _x => refuse()))
         }
         ReduceOp::Prod => {
-            dispatch!(numbers x, x => reduce_wide(x, spec, Num::ONE, Num::times), else _x => refuse())
+            in_wide(x, |x| dispatch!(wide x, x => reduce(x, spec, Num::ONE, Num::times), else _x => refuse()))
         }
-        ReduceOp::Max => dispatch!(all x, x => reduce(x, spec, Item::LEAST, Item::larger, |acc| acc)),
-        ReduceOp::Min => dispatch!(all x, x => reduce(x, spec, Item::GREATEST, Item::smaller, |acc| acc)),
+        ReduceOp::Max => dispatch!(all x, x => reduce(x, spec, Item::LEAST, Item::larger)),
+        ReduceOp::Min => dispatch!(all x, x => reduce(x, spec, Item::GREATEST, Item::smaller)),
         _ => refuse(),
     }
 }
 
-/// [`reduce`] with accumulators of the type to compute in.
-fn reduce_wide<T: Item + Num>(
-    x: Shared<T>,
-    spec: &WindowSpec,
-    first: T::Acc,
-    combine: impl Fn(T::Acc, T::Acc) -> T::Acc,
-) -> Result<Buffer> {
-    reduce(x, spec, first, |acc, v: T| combine(acc, v.widen()), T::narrow)
-}
-
-fn reduce<T: Item, A: Copy>(
-    x: Shared<T>,
-    spec: &WindowSpec,
-    first: A,
-    combine: impl Fn(A, T) -> A,
-    finish: impl Fn(A) -> T,
-) -> Result<Buffer> {
+fn reduce<T: Item>(x: Shared<T>, spec: &WindowSpec, first: T, combine: impl Fn(T, T) -> T) -> Result<Buffer> {
     let x = standard(x);
-    let data = x.as_slice().ok_or_else(|| broken("reduce_window", "x is not in row-major order"))?;
+    let data = rows(&x)?;
     let windows = Windows::new(spec, x.shape());
     let (shape, c) = (windows.result(), windows.channels());
     let mut sums = vec![first; shape.iter().product()];
@@ -133,7 +119,7 @@ fn reduce<T: Item, A: Copy>(
             *sum = combine(*sum, v);
         }
     });
-    array("reduce_window", &shape, sums.into_iter().map(finish).collect()).map(T::wrap)
+    array("reduce_window", &shape, sums).map(T::wrap)
 }
 
 pub(crate) fn select_and_scatter<T: Item + Num>(
@@ -142,9 +128,7 @@ pub(crate) fn select_and_scatter<T: Item + Num>(
     spec: &WindowSpec,
 ) -> Result<Buffer> {
     let (x, g) = (standard(x), standard(T::unwrap(g)?));
-    let not_standard = || broken("select_and_scatter", "an operand is not in row-major order");
-    let data = x.as_slice().ok_or_else(not_standard)?;
-    let grads = g.as_slice().ok_or_else(not_standard)?;
+    let (data, grads) = (rows(&x)?, rows(&g)?);
     let windows = Windows::new(spec, x.shape());
     let c = windows.channels();
     let mut best: Vec<Option<usize>> = vec![None; grads.len()];
@@ -157,11 +141,11 @@ pub(crate) fn select_and_scatter<T: Item + Num>(
             }
         }
     });
-    let mut sums = vec![<T::Acc as Num>::ZERO; data.len()];
+    let mut sums = vec![T::ZERO; data.len()];
     for (&g, at) in grads.iter().zip(best) {
         if let Some(at) = at {
-            sums[at] = sums[at].plus(g.widen());
+            sums[at] = sums[at].plus(g);
         }
     }
-    array("select_and_scatter", x.shape(), sums.into_iter().map(T::narrow).collect()).map(T::wrap)
+    array("select_and_scatter", x.shape(), sums).map(T::wrap)
 }

@@ -23,7 +23,11 @@ fn spatial() -> impl Strategy<Value = (Vec<usize>, Vec<usize>, ConvSpec)> {
     let axis = (0usize..6, 1usize..4, 1usize..4, (-1isize..3, -1isize..3), 1usize..3, 1usize..3);
     (prop::collection::vec(axis, 1..4), 0usize..3, 1usize..3, 1usize..4, 1usize..4).prop_map(
         |(axes, batch, groups, cin, cout)| {
-            let axes = if axes.len() == 3 { axes.into_iter().map(|a| (a.0.min(3), a.1.min(2), a.2, a.3, a.4, a.5)).collect() } else { axes };
+            let axes = if axes.len() == 3 {
+                axes.into_iter().map(|a| (a.0.min(3), a.1.min(2), a.2, a.3, a.4, a.5)).collect()
+            } else {
+                axes
+            };
             let mut x = vec![batch];
             x.extend(axes.iter().map(|a| a.0));
             x.push(cin * groups);
@@ -82,7 +86,8 @@ fn windows() -> impl Strategy<Value = (Vec<usize>, WindowSpec)> {
         let mut shape = vec![batch];
         shape.extend(axes.iter().map(|a| a.0));
         shape.push(channels);
-        let list = |f: fn(&(usize, usize, usize, usize, usize)) -> usize| axes.iter().map(f).collect::<Dims>();
+        let list =
+            |f: fn(&(usize, usize, usize, usize, usize)) -> usize| axes.iter().map(f).collect::<Dims>();
         let padding = axes.iter().map(|a| (a.3, a.4)).collect();
         (shape, WindowSpec { size: list(|a| a.1), strides: list(|a| a.2), padding })
     })
@@ -115,7 +120,8 @@ fn seen(x: &[usize], spec: &WindowSpec) -> (Vec<usize>, impl Fn(&[usize]) -> Vec
 }
 
 fn conv_operands() -> impl Strategy<Value = (Both, Both, ConvSpec, DType)> {
-    (spatial(), numbers()).prop_flat_map(|((x, w, spec), d)| (tensor_of(x, d), tensor_of(w, d), Just(spec), Just(d)))
+    (spatial(), numbers())
+        .prop_flat_map(|((x, w, spec), d)| (tensor_of(x, d), tensor_of(w, d), Just(spec), Just(d)))
 }
 
 proptest! {

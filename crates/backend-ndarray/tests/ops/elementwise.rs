@@ -12,7 +12,8 @@ fn dtypes() -> impl Strategy<Value = DType> {
 /// Shapes that are broadcast together.
 fn pair_shapes() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
     (shapes(), 0usize..5, any::<u8>(), any::<bool>()).prop_map(|(a, cut, ones, swap)| {
-        let b: Vec<usize> = a.iter().enumerate().map(|(i, &n)| if ones >> i & 3 == 3 { 1 } else { n }).collect();
+        let b: Vec<usize> =
+            a.iter().enumerate().map(|(i, &n)| if ones >> i & 3 == 3 { 1 } else { n }).collect();
         let b = b[cut.saturating_sub(2).min(b.len())..].to_vec();
         if swap { (b, a) } else { (a, b) }
     })
@@ -44,7 +45,13 @@ fn unary(op: UnaryOp, d: DType, v: f64) -> f64 {
     match op {
         UnaryOp::Neg => wrap(d, -v),
         UnaryOp::Abs => v.abs(),
-        UnaryOp::Sign => if v == 0.0 || v.is_nan() { v } else { v.signum() },
+        UnaryOp::Sign => {
+            if v == 0.0 || v.is_nan() {
+                v
+            } else {
+                v.signum()
+            }
+        }
         UnaryOp::Ceil => v.ceil(),
         UnaryOp::Floor => v.floor(),
         UnaryOp::Round => v.round_ties_even(),
@@ -68,7 +75,13 @@ fn unary(op: UnaryOp, d: DType, v: f64) -> f64 {
         UnaryOp::Atanh => v.atanh(),
         UnaryOp::Sigmoid => 1.0 / (1.0 + (-v).exp()),
         UnaryOp::Softplus => v.max(0.0) + (-v.abs()).exp().ln_1p(),
-        UnaryOp::Relu => if v > 0.0 { v } else { 0.0 },
+        UnaryOp::Relu => {
+            if v > 0.0 {
+                v
+            } else {
+                0.0
+            }
+        }
         UnaryOp::Not if d == DType::Bool => 1.0 - v,
         UnaryOp::Not if v >= 0.0 && matches!(d, DType::U8) => 255.0 - v,
         UnaryOp::Not => -v - 1.0,
@@ -107,7 +120,13 @@ fn integer(op: BinaryOp, a: i64, b: i64) -> i64 {
         BinaryOp::Mod => a - (a as f64 / b as f64).floor() as i64 * b,
         BinaryOp::Pow if b < 0 => match a {
             1 => 1,
-            -1 => if b % 2 == 0 { 1 } else { -1 },
+            -1 => {
+                if b % 2 == 0 {
+                    1
+                } else {
+                    -1
+                }
+            }
             _ => 0,
         },
         BinaryOp::Pow => a.pow(b as u32),
@@ -188,7 +207,12 @@ fn values<T: Element>(x: backend_ndarray::Buffer) -> Vec<T> {
 fn error_functions() {
     let x = [-3.0, -1.0, -0.1, 0.0, 0.5, 2.0];
     let erf = [
-        -0.999977909503001, -0.842700792949715, -0.112462916018285, 0.0, 0.520499877813047, 0.995322265018953,
+        -0.999977909503001,
+        -0.842700792949715,
+        -0.112462916018285,
+        0.0,
+        0.520499877813047,
+        0.995322265018953,
     ];
     for d in [DType::F16, DType::BF16, DType::F32, DType::F64] {
         let x = Naive { shape: vec![6], data: x.to_vec() };
@@ -196,8 +220,11 @@ fn error_functions() {
         let got = NdArray.unary(UnaryOp::Erf, x.buffer(d)).unwrap();
         crate::naive::same(&read(&got), &y, tolerance(d), "erf");
     }
-    let y = values::<f64>(NdArray.unary(UnaryOp::ErfInv, list(&[-1.0f64, 0.520499877813047, 1.0, 2.0])).unwrap());
-    assert!(y[0] == f64::NEG_INFINITY && (y[1] - 0.5).abs() < 1e-13 && y[2] == f64::INFINITY && y[3].is_nan());
+    let y =
+        values::<f64>(NdArray.unary(UnaryOp::ErfInv, list(&[-1.0f64, 0.520499877813047, 1.0, 2.0])).unwrap());
+    assert!(
+        y[0] == f64::NEG_INFINITY && (y[1] - 0.5).abs() < 1e-13 && y[2] == f64::INFINITY && y[3].is_nan()
+    );
 }
 
 #[test]
@@ -227,7 +254,10 @@ fn floats_follow_ieee_and_python() {
     assert_eq!(run(BinaryOp::Div, 1.0, 0.0), inf);
     let one = |op, x: f32| values::<f32>(NdArray.unary(op, list(&[x])).unwrap())[0];
     assert!(one(UnaryOp::Relu, nan).is_nan() && one(UnaryOp::Sign, nan).is_nan());
-    assert_eq!([one(UnaryOp::Round, 2.5), one(UnaryOp::Round, -0.5), one(UnaryOp::Round, 3.5)], [2.0, 0.0, 4.0]);
+    assert_eq!(
+        [one(UnaryOp::Round, 2.5), one(UnaryOp::Round, -0.5), one(UnaryOp::Round, 3.5)],
+        [2.0, 0.0, 4.0]
+    );
     assert_eq!([one(UnaryOp::Softplus, 100.0), one(UnaryOp::Sigmoid, -200.0)], [100.0, 0.0]);
     let same = NdArray.compare(CompareOp::Eq, list(&[nan]), list(&[nan])).unwrap();
     assert_eq!(values::<bool>(same), [false]);

@@ -1,7 +1,7 @@
 //! Every required operation on every dtype that it accepts, against naive code.
 
-mod elementwise;
 mod contract;
+mod elementwise;
 mod index;
 mod movement;
 mod naive;

@@ -41,7 +41,8 @@ impl Naive {
     /// The element at an index of a shape that this one is broadcast to.
     pub fn spread(&self, index: &[usize]) -> f64 {
         let own = &index[index.len() - self.shape.len()..];
-        let own: Vec<usize> = own.iter().zip(&self.shape).map(|(&i, &n)| if n == 1 { 0 } else { i }).collect();
+        let own: Vec<usize> =
+            own.iter().zip(&self.shape).map(|(&i, &n)| if n == 1 { 0 } else { i }).collect();
         self.at(&own)
     }
 
