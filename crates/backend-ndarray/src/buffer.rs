@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 use keras_kernels::Num;
+use keras_kernels::elementwise::{Strided, copy_strided};
 use keras_spec::{DType, Element, Error, HostTensor, Result, Shape};
 use ndarray::{ArcArray, Array, Dimension, IxDyn, ShapeError};
 
@@ -203,8 +204,41 @@ pub(crate) fn into_vec<T: Clone>(x: Shared<T>) -> Vec<T> {
 }
 
 /// The array with its elements in row-major order.
-pub(crate) fn standard<T: Clone>(x: Shared<T>) -> Shared<T> {
-    if x.is_standard_layout() { x } else { x.as_standard_layout().into_owned().into() }
+pub(crate) fn standard<T: Item>(x: Shared<T>) -> Shared<T> {
+    if x.is_standard_layout() {
+        return x;
+    }
+    copy_memory(&x).unwrap_or_else(|| x.as_standard_layout().into_owned().into())
+}
+
+/// A row-major copy of an array without gaps in its memory.
+fn copy_memory<T: Item>(x: &Shared<T>) -> Option<Shared<T>> {
+    let (data, first) = memory(x)?;
+    let mut out = vec![T::default(); x.len()];
+    let from = Strided::new(data, first, x.shape(), x.strides()).ok()?;
+    copy_strided(x.shape(), from, &mut out).ok()?;
+    Array::from_shape_vec(x.raw_dim(), out).ok().map(Into::into)
+}
+
+/// The array's elements as they lie in memory, and where the first one is, unless there are gaps between them.
+pub(crate) fn memory<T>(x: &Shared<T>) -> Option<(&[T], usize)> {
+    let before =
+        |(&n, &stride): (&usize, &isize)| if stride < 0 { (n - 1) * stride.unsigned_abs() } else { 0 };
+    let first = if x.is_empty() { 0 } else { x.shape().iter().zip(x.strides()).map(before).sum() };
+    x.as_slice_memory_order().map(|data| (data, first))
+}
+
+/// The array, without gaps in its memory.
+pub(crate) fn dense<T: Item>(x: Shared<T>) -> Shared<T> {
+    if x.as_slice_memory_order().is_some() { x } else { standard(x) }
+}
+
+/// The strides of an array's axes, or the first of them, as those of an array that they are broadcast to: 0 where one
+/// element is repeated.
+pub(crate) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Vec<isize> {
+    let mut out = vec![0; to.len() - shape.len()];
+    out.extend(shape.iter().zip(strides).map(|(&n, &stride)| if n == 1 { 0 } else { stride }));
+    out
 }
 
 /// The elements of an array that [`standard`] has made.

@@ -5,47 +5,35 @@ use keras_kernels::conv::{self, ConvParams, Epilogue};
 use keras_kernels::gemm::{Gemm, Layout, gemm};
 use keras_spec::{ConvSpec, Result};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, rows, standard};
+use crate::buffer::{Buffer, Item, Shared, array, broadcast_strides, broken, dense, memory, rows, standard};
+use crate::elementwise::common;
 
-/// The array's elements as they lie in memory, and where the first one is; a copy if there are gaps between them.
-fn memory<T: Item>(x: &mut Shared<T>) -> Result<(&[T], usize)> {
-    if x.as_slice_memory_order().is_none() {
-        *x = standard(std::mem::take(x));
-    }
-    let before =
-        |(&n, &stride): (&usize, &isize)| if stride < 0 { (n - 1) * stride.unsigned_abs() } else { 0 };
-    let first = if x.is_empty() { 0 } else { x.shape().iter().zip(x.strides()).map(before).sum() };
-    let data = x.as_slice_memory_order().ok_or_else(|| broken("matmul", "the elements have gaps"))?;
-    Ok((data, first))
+pub(crate) fn matmul<T: Item + Num>(a: Shared<T>, b: Buffer) -> Result<Buffer> {
+    product(a, T::unwrap(b)?, None)
 }
 
-/// The strides of the leading axes, broadcast to `batch`.
-fn batch_strides<T>(x: &Shared<T>, batch: &[usize]) -> Vec<isize> {
-    let lead = x.ndim() - 2;
-    let mut strides = vec![0; batch.len()];
-    for (i, stride) in strides[batch.len() - lead..].iter_mut().enumerate() {
-        *stride = if x.shape()[i] == 1 { 0 } else { x.strides()[i] };
-    }
-    strides
-}
-
-pub(crate) fn matmul<T: Item + Num>(mut a: Shared<T>, b: Buffer) -> Result<Buffer> {
-    let mut b = T::unwrap(b)?;
-    let (ra, rb) = (a.ndim(), b.ndim());
-    let (m, k, n) = (a.shape()[ra - 2], a.shape()[ra - 1], b.shape()[rb - 1]);
-    let mut shape = crate::elementwise::common(&[&a.shape()[..ra - 2], &b.shape()[..rb - 2]]);
-    memory(&mut a)?;
-    memory(&mut b)?;
-    let (batch_a, batch_b) = (batch_strides(&a, &shape), batch_strides(&b, &shape));
+/// The matrix product, with `bias` (as long as a row of the result) added to each row.
+pub(crate) fn product<T: Item + Num>(a: Shared<T>, b: Shared<T>, bias: Option<&[T]>) -> Result<Buffer> {
+    let (a, b) = (dense(a), dense(b));
+    let (batch_a, [m, k]) = split(a.shape())?;
+    let (batch_b, [_, n]) = split(b.shape())?;
+    let (strides_a, [row_a, col_a]) = split(a.strides())?;
+    let (strides_b, [row_b, col_b]) = split(b.strides())?;
+    let mut shape = common(&[batch_a, batch_b]);
+    let batch_a = broadcast_strides(batch_a, strides_a, &shape);
+    let batch_b = broadcast_strides(batch_b, strides_b, &shape);
     let batch_c: Vec<isize> =
         (0..shape.len()).map(|i| (shape[i + 1..].iter().product::<usize>() * m * n) as isize).collect();
-    let mut c = vec![T::ZERO; shape.iter().product::<usize>() * m * n];
-    let (row_a, col_a, row_b, col_b) =
-        (a.strides()[ra - 2], a.strides()[ra - 1], b.strides()[rb - 2], b.strides()[rb - 1]);
-    let (data_a, offset_a) = memory(&mut a)?;
-    let (data_b, offset_b) = memory(&mut b)?;
+    let count = shape.iter().product::<usize>() * m;
+    let mut c = match bias {
+        Some(bias) => bias.repeat(count),
+        None => vec![T::ZERO; count * n],
+    };
+    let gaps = || broken("matmul", "the elements have gaps");
+    let ((data_a, offset_a), (data_b, offset_b)) =
+        (memory(&a).ok_or_else(gaps)?, memory(&b).ok_or_else(gaps)?);
     gemm(
-        &Gemm { batch: &shape, m, n, k, alpha: T::ONE, beta: T::ZERO },
+        &Gemm { batch: &shape, m, n, k, alpha: T::ONE, beta: if bias.is_some() { T::ONE } else { T::ZERO } },
         data_a,
         Layout { offset: offset_a, row: row_a, col: col_a, batch: &batch_a },
         data_b,
@@ -56,6 +44,12 @@ pub(crate) fn matmul<T: Item + Num>(mut a: Shared<T>, b: Buffer) -> Result<Buffe
     .map_err(|why| broken("matmul", why))?;
     shape.extend([m, n]);
     array("matmul", &shape, c).map(T::wrap)
+}
+
+/// Leading axes, and the last two.
+fn split<N: Copy>(axes: &[N]) -> Result<(&[N], [N; 2])> {
+    let (lead, last) = axes.split_last_chunk().ok_or_else(|| broken("matmul", "a matrix has two axes"))?;
+    Ok((lead, *last))
 }
 
 /// The parameters of a convolution in the kernels' words.

@@ -1,12 +1,16 @@
 //! Element-wise functions.
 
-use keras_kernels::Num;
+use keras_kernels::elementwise::{self, Strided};
 use keras_kernels::math::Real;
+use keras_kernels::{Num, par};
 use keras_spec::{BinaryOp, CompareOp, DType, Result, UnaryOp};
 use ndarray::{ArrayViewD, IxDyn, Zip};
 use num_traits::{Float, PrimInt};
 
-use crate::buffer::{Buffer, Item, Shared, broken, dispatch, unsupported};
+use crate::buffer::{
+    Buffer, Item, Shared, array, broadcast_strides, broken, dense, dispatch, memory, rows, standard,
+    unsupported,
+};
 use crate::movement::{cast, is_half};
 
 /// A function of every element, in place where nobody else holds them.
@@ -57,42 +61,122 @@ fn unary_int<T: Item + Num + PrimInt>(op: UnaryOp, x: Shared<T>) -> Result<Buffe
     })
 }
 
+/// What a function costs in units of a multiplication.
+const CHEAP: usize = 1;
+/// Likewise.
+const DEAR: usize = 16;
+
+/// Runs `f` on pieces of the elements, on threads if that is worth it; in place where nobody else holds them.
+pub(crate) fn in_pieces<T: Item>(
+    mut x: Shared<T>,
+    cost: usize,
+    f: &(dyn Fn(&mut [T]) + Sync),
+) -> Result<Buffer> {
+    let work = x.len().saturating_mul(cost);
+    if !(x.is_unique() && x.as_slice_memory_order().is_some()) {
+        x = standard(x);
+    }
+    if !x.is_unique() {
+        let from = rows(&x)?;
+        let mut out = vec![T::default(); from.len()];
+        let pieces = out.chunks_mut(par::CHUNK).zip(from.chunks(par::CHUNK));
+        par::for_each(pieces, work, |(out, from)| {
+            out.copy_from_slice(from);
+            f(out);
+        });
+        return array("elementwise", x.shape(), out).map(T::wrap);
+    }
+    let own = x.as_slice_memory_order_mut().ok_or_else(|| broken("elementwise", "the elements have gaps"))?;
+    par::for_each(own.chunks_mut(par::CHUNK), work, f);
+    Ok(x.into())
+}
+
+/// [`map`], vectorised and on threads.
+fn map_fast<T: Item>(x: Shared<T>, cost: usize, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
+    in_pieces(x, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|v| *v = f(*v))))
+}
+
 fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
     let (zero, one) = (<T as Num>::ZERO, T::ONE);
-    Ok(match op {
-        UnaryOp::Neg => map(x, |v| -v),
-        UnaryOp::Abs => map(x, Real::abs),
+    match op {
+        UnaryOp::Neg => map_fast(x, CHEAP, |v| -v),
+        UnaryOp::Abs => map_fast(x, CHEAP, Real::abs),
         UnaryOp::Sign => {
-            map(x, move |v| if v == zero || Num::is_nan(v) { v } else { Real::copysign(one, v) })
+            map_fast(x, CHEAP, |v| if v == zero || Num::is_nan(v) { v } else { Real::copysign(one, v) })
         }
-        UnaryOp::Ceil => map(x, Float::ceil),
-        UnaryOp::Floor => map(x, Float::floor),
-        UnaryOp::Round => map(x, round),
-        UnaryOp::Exp => map(x, Real::exp),
-        UnaryOp::Expm1 => map(x, Real::exp_m1),
-        UnaryOp::Log => map(x, Real::ln),
-        UnaryOp::Log1p => map(x, Real::ln_1p),
-        UnaryOp::Sqrt => map(x, Real::sqrt),
-        UnaryOp::Rsqrt => map(x, Real::rsqrt),
-        UnaryOp::Sin => map(x, Real::sin),
-        UnaryOp::Cos => map(x, Real::cos),
-        UnaryOp::Tan => map(x, Float::tan),
-        UnaryOp::Asin => map(x, Float::asin),
-        UnaryOp::Acos => map(x, Float::acos),
-        UnaryOp::Atan => map(x, Float::atan),
-        UnaryOp::Sinh => map(x, Float::sinh),
-        UnaryOp::Cosh => map(x, Float::cosh),
-        UnaryOp::Tanh => map(x, Real::tanh),
-        UnaryOp::Asinh => map(x, Float::asinh),
-        UnaryOp::Acosh => map(x, Float::acosh),
-        UnaryOp::Atanh => map(x, Float::atanh),
-        UnaryOp::Erf => map(x, Real::erf),
-        UnaryOp::ErfInv => map(x, Real::erf_inv),
-        UnaryOp::Sigmoid => map(x, Real::sigmoid),
-        UnaryOp::Softplus => map(x, Real::softplus),
-        UnaryOp::Relu => map(x, move |v| v.larger(zero)),
-        _ => return unsupported("unary", T::DTYPE),
-    })
+        UnaryOp::Ceil => map_fast(x, CHEAP, Float::ceil),
+        UnaryOp::Floor => map_fast(x, CHEAP, Float::floor),
+        UnaryOp::Round => map_fast(x, CHEAP, round),
+        UnaryOp::Exp => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::exp(v),
+        ),
+        UnaryOp::Expm1 => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::exp_m1(v),
+        ),
+        UnaryOp::Log => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::ln(v),
+        ),
+        UnaryOp::Log1p => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::ln_1p(v),
+        ),
+        UnaryOp::Sqrt => map_fast(x, CHEAP, Real::sqrt),
+        UnaryOp::Rsqrt => map_fast(x, CHEAP, Real::rsqrt),
+        UnaryOp::Sin => map_fast(x, DEAR, Real::sin),
+        UnaryOp::Cos => map_fast(x, DEAR, Real::cos),
+        UnaryOp::Tan => Ok(map(x, Float::tan)),
+        UnaryOp::Asin => Ok(map(x, Float::asin)),
+        UnaryOp::Acos => Ok(map(x, Float::acos)),
+        UnaryOp::Atan => Ok(map(x, Float::atan)),
+        UnaryOp::Sinh => Ok(map(x, Float::sinh)),
+        UnaryOp::Cosh => Ok(map(x, Float::cosh)),
+        UnaryOp::Tanh => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::tanh(v),
+        ),
+        UnaryOp::Asinh => Ok(map(x, Float::asinh)),
+        UnaryOp::Acosh => Ok(map(x, Float::acosh)),
+        UnaryOp::Atanh => Ok(map(x, Float::atanh)),
+        UnaryOp::Erf => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::erf(v),
+        ),
+        UnaryOp::ErfInv => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::erf_inv(v),
+        ),
+        UnaryOp::Sigmoid => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::sigmoid(v),
+        ),
+        UnaryOp::Softplus => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::softplus(v),
+        ),
+        UnaryOp::Relu => map_fast(x, CHEAP, |v| v.larger(zero)),
+        _ => unsupported("unary", T::DTYPE),
+    }
 }
 
 /// To the nearest integer, ties to even.
@@ -151,6 +235,51 @@ fn pairs<T: Item, R: Item>(
     })
 }
 
+/// [`zip`], vectorised and on threads.
+fn zip_fast<T: Item>(
+    mut a: Shared<T>,
+    b: Buffer,
+    cost: usize,
+    f: impl Fn(T, T) -> T + Send + Sync,
+) -> Result<Buffer> {
+    let mut b = T::unwrap(b)?;
+    let failed = |why| broken("binary", why);
+    if a.shape() == b.shape() && a.is_standard_layout() && b.is_standard_layout() {
+        if a.is_unique() {
+            let own = a.as_slice_mut().unwrap_or_default();
+            elementwise::binary_in_place(own, rows(&b)?, cost, f).map_err(failed)?;
+            return Ok(a.into());
+        }
+        if b.is_unique() {
+            let own = b.as_slice_mut().unwrap_or_default();
+            elementwise::binary_in_place(own, rows(&a)?, cost, |b, a| f(a, b)).map_err(failed)?;
+            return Ok(b.into());
+        }
+        let mut out = vec![T::default(); a.len()];
+        elementwise::binary(rows(&a)?, rows(&b)?, &mut out, cost, f).map_err(failed)?;
+        return array("binary", a.shape(), out).map(T::wrap);
+    }
+    if b.len() == 1 && b.ndim() <= a.ndim() {
+        let b = b.iter().next().copied().unwrap_or_default();
+        return in_pieces(a, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|a| *a = f(*a, b))));
+    }
+    if a.len() == 1 && a.ndim() <= b.ndim() {
+        let a = a.iter().next().copied().unwrap_or_default();
+        return in_pieces(b, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|b| *b = f(a, *b))));
+    }
+    let shape = common(&[a.shape(), b.shape()]);
+    let (a, b) = (dense(a), dense(b));
+    let strides_a = broadcast_strides(a.shape(), a.strides(), &shape);
+    let strides_b = broadcast_strides(b.shape(), b.strides(), &shape);
+    let gaps = || broken("binary", "the elements have gaps");
+    let ((data_a, first_a), (data_b, first_b)) = (memory(&a).ok_or_else(gaps)?, memory(&b).ok_or_else(gaps)?);
+    let mut out = vec![T::default(); shape.iter().product()];
+    let from_a = Strided::new(data_a, first_a, &shape, &strides_a).map_err(failed)?;
+    let from_b = Strided::new(data_b, first_b, &shape, &strides_b).map_err(failed)?;
+    elementwise::broadcast_binary(&shape, from_a, from_b, &mut out, cost, f).map_err(failed)?;
+    array("binary", &shape, out).map(T::wrap)
+}
+
 pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
     let dtype = a.dtype();
     if !op.accepts(dtype) {
@@ -159,36 +288,33 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
     if is_half(dtype) {
         return Ok(cast(binary(op, cast(a, DType::F32), cast(b, DType::F32))?, dtype));
     }
-    let refuse = || unsupported("binary", dtype);
-    match op {
-        BinaryOp::Add => dispatch!(numbers a, a => zip(a, b, Num::plus), else _a => refuse()),
-        BinaryOp::Sub => dispatch!(numbers a, a => zip(a, b, Num::minus), else _a => refuse()),
-        BinaryOp::Mul => dispatch!(numbers a, a => zip(a, b, Num::times), else _a => refuse()),
-        BinaryOp::Max => dispatch!(all a, a => zip(a, b, Item::larger)),
-        BinaryOp::Min => dispatch!(all a, a => zip(a, b, Item::smaller)),
-        op => match a {
-            Buffer::Bool(a) => match op {
-                BinaryOp::And => zip(a, b, |a, b| a & b),
-                BinaryOp::Or => zip(a, b, |a, b| a | b),
-                BinaryOp::Xor => zip(a, b, |a, b| a ^ b),
-                _ => refuse(),
-            },
-            Buffer::F32(a) => binary_float(op, a, b),
-            Buffer::F64(a) => binary_float(op, a, b),
-            a => dispatch!(ints a, a => binary_int(op, a, b), else _a => refuse()),
+    match a {
+        Buffer::Bool(a) => match op {
+            BinaryOp::And | BinaryOp::Min => zip(a, b, |a, b| a & b),
+            BinaryOp::Or | BinaryOp::Max => zip(a, b, |a, b| a | b),
+            BinaryOp::Xor => zip(a, b, |a, b| a ^ b),
+            _ => unsupported("binary", dtype),
         },
+        Buffer::F32(a) => binary_float(op, a, b),
+        Buffer::F64(a) => binary_float(op, a, b),
+        a => dispatch!(ints a, a => binary_int(op, a, b), else _a => unsupported("binary", dtype)),
     }
 }
 
 fn binary_float<T: Item + Real + Float>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     match op {
-        BinaryOp::Div => zip(a, b, |a, b| a / b),
+        BinaryOp::Add => zip_fast(a, b, CHEAP, Num::plus),
+        BinaryOp::Sub => zip_fast(a, b, CHEAP, Num::minus),
+        BinaryOp::Mul => zip_fast(a, b, CHEAP, Num::times),
+        BinaryOp::Max => zip_fast(a, b, CHEAP, Num::maximum),
+        BinaryOp::Min => zip_fast(a, b, CHEAP, Num::minimum),
+        BinaryOp::Div => zip_fast(a, b, CHEAP, |a, b| a / b),
         BinaryOp::FloorDiv => zip(a, b, floor_div),
         BinaryOp::Mod => zip(a, b, |a, b| {
             let r = a % b;
             if straddles(r, b) { r + b } else { r }
         }),
-        BinaryOp::Pow => zip(a, b, Real::powf),
+        BinaryOp::Pow => zip_fast(a, b, DEAR, Real::powf),
         BinaryOp::Atan2 => zip(a, b, Float::atan2),
         _ => unsupported("binary", T::DTYPE),
     }
@@ -212,6 +338,11 @@ fn floor_div<T: Real + Float>(a: T, b: T) -> T {
 fn binary_int<T: Item + Num + PrimInt>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     let zero = <T as Num>::ZERO;
     match op {
+        BinaryOp::Add => zip(a, b, Num::plus),
+        BinaryOp::Sub => zip(a, b, Num::minus),
+        BinaryOp::Mul => zip(a, b, Num::times),
+        BinaryOp::Max => zip(a, b, Num::maximum),
+        BinaryOp::Min => zip(a, b, Num::minimum),
         BinaryOp::FloorDiv => zip(a, b, move |a, b| {
             if b == zero {
                 return zero;

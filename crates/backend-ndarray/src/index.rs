@@ -5,21 +5,7 @@ use keras_spec::{DType, Result, ScatterOp};
 
 use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, rows, standard, unsupported};
 use crate::movement::{cast, is_half};
-
-/// A row-major shape seen from one axis: what is before it, along it and after it.
-struct Around {
-    outer: usize,
-    along: usize,
-    inner: usize,
-}
-
-fn around(shape: &[usize], axis: usize) -> Around {
-    Around {
-        outer: shape[..axis].iter().product(),
-        along: shape[axis],
-        inner: shape[axis + 1..].iter().product(),
-    }
-}
+use crate::reduce::around;
 
 /// The nearest valid index; `n` must not be 0.
 fn clamp(index: i32, n: usize) -> usize {
@@ -32,7 +18,7 @@ fn checked(index: i32, n: usize) -> Option<usize> {
 }
 
 pub(crate) fn gather<T: Item>(x: Shared<T>, indices: Shared<i32>, axis: usize) -> Result<Shared<T>> {
-    let Around { outer, along, inner } = around(x.shape(), axis);
+    let [outer, along, inner] = around(x.shape(), axis);
     let shape = [&x.shape()[..axis], indices.shape(), &x.shape()[axis + 1..]].concat();
     let mut out = Vec::with_capacity(shape.iter().product());
     let (x, indices) = (standard(x), standard(indices));
@@ -49,7 +35,7 @@ pub(crate) fn gather<T: Item>(x: Shared<T>, indices: Shared<i32>, axis: usize) -
 }
 
 pub(crate) fn gather_elements<T: Item>(x: Shared<T>, indices: Shared<i32>, axis: usize) -> Result<Shared<T>> {
-    let Around { along, inner, .. } = around(x.shape(), axis);
+    let [_, along, inner] = around(x.shape(), axis);
     let taken = indices.shape()[axis];
     let (x, indices) = (standard(x), standard(indices));
     let (data, list) = (rows(&x)?, rows(&indices)?);
@@ -71,7 +57,7 @@ pub(crate) fn scatter(
     updates: Buffer,
     axis: usize,
 ) -> Result<Buffer> {
-    let Around { outer, along, inner } = around(x.shape(), axis);
+    let [outer, along, inner] = around(x.shape(), axis);
     let indices = standard(indices);
     let list = rows(&indices)?;
     update(op, x, updates, &|put| {
@@ -92,7 +78,7 @@ pub(crate) fn scatter_elements(
     updates: Buffer,
     axis: usize,
 ) -> Result<Buffer> {
-    let Around { along, inner, .. } = around(x.shape(), axis);
+    let [_, along, inner] = around(x.shape(), axis);
     let taken = indices.shape()[axis];
     let indices = standard(indices);
     let list = rows(&indices)?;

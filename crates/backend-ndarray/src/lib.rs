@@ -172,7 +172,7 @@ impl Backend for NdArray {
     }
 
     fn arg_reduce(&self, op: ArgReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
-        dispatch!(all x, x => reduce::arg_reduce(op, x, axis))
+        reduce::arg_reduce(op, x, axis)
     }
 
     fn cumulative(&self, op: ReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {

@@ -20,7 +20,7 @@ pub(crate) fn is_half(dtype: DType) -> bool {
 
 /// The dtype that sums are taken in: float32 for half precisions, 64 bits for integers, which wrap to the same in the
 /// end. There are four, so that the code for contractions and reductions exists four times, not twelve.
-fn wide(dtype: DType) -> DType {
+pub(crate) fn wide(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 | DType::F32 => DType::F32,
         DType::F64 | DType::U64 => dtype,
