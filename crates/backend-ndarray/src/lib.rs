@@ -26,8 +26,10 @@
 mod buffer;
 mod contract;
 mod elementwise;
+mod fused;
 mod index;
 mod movement;
+mod recurrent;
 mod reduce;
 mod window;
 
@@ -35,7 +37,7 @@ use std::sync::Arc;
 
 use keras_kernels::conv::Epilogue;
 use keras_spec::{
-    ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Device, DynBackend, Error,
+    ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Device, DynBackend, Error, Fused,
     HostTensor, ReduceOp, Result, ScatterOp, Shape, Tensor, UnaryOp, WindowSpec,
 };
 
@@ -243,5 +245,12 @@ impl Backend for NdArray {
             dispatch!(wide x, x => window::select_and_scatter(x, g, window),
                 else x => unsupported("select_and_scatter", x.dtype()))
         })
+    }
+    fn fuses(&self, op: &Fused, dtype: DType) -> bool {
+        fused::fuses(op, dtype)
+    }
+
+    fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
+        fused::fused(op, operands)
     }
 }
