@@ -186,20 +186,17 @@ pub(crate) fn array<T>(op: &str, shape: &[usize], data: Vec<T>) -> Result<Shared
 }
 
 /// The elements in row-major order: moved out where nobody else holds them and they lie that way.
-pub(crate) fn into_vec<T: Clone>(x: Shared<T>) -> Vec<T> {
-    if !x.is_standard_layout() {
-        return x.iter().cloned().collect();
-    }
+pub(crate) fn into_vec<T: Item>(x: Shared<T>) -> Vec<T> {
     let n = x.len();
-    match x.try_into_owned_nocopy() {
+    match standard(x).try_into_owned_nocopy() {
         Ok(own) => match own.into_raw_vec_and_offset() {
-            (mut data, Some(offset)) if offset == 0 && n > 0 => {
+            (mut data, Some(0)) => {
                 data.truncate(n);
                 data
             }
             (data, offset) => data.into_iter().skip(offset.unwrap_or(0)).take(n).collect(),
         },
-        Err(shared) => shared.iter().cloned().collect(),
+        Err(shared) => shared.as_slice().unwrap_or_default().to_vec(),
     }
 }
 

@@ -4,24 +4,13 @@ use keras_kernels::elementwise::{self, Strided};
 use keras_kernels::math::Real;
 use keras_kernels::{Num, par};
 use keras_spec::{BinaryOp, CompareOp, DType, Result, UnaryOp};
-use ndarray::{ArrayViewD, IxDyn, Zip};
 use num_traits::{Float, PrimInt};
 
 use crate::buffer::{
     Buffer, Item, Shared, array, broadcast_strides, broken, dense, dispatch, memory, rows, standard,
     unsupported,
 };
-use crate::movement::{cast, is_half};
-
-/// A function of every element, in place where nobody else holds them.
-fn map<T: Item>(mut x: Shared<T>, f: impl Fn(T) -> T) -> Buffer {
-    if x.is_unique() {
-        x.mapv_inplace(f);
-        x.into()
-    } else {
-        x.mapv(f).into()
-    }
-}
+use crate::movement::{broadcast, cast, is_half};
 
 pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
     let dtype = x.dtype();
@@ -29,10 +18,10 @@ pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
         return unsupported("unary", dtype);
     }
     if is_half(dtype) {
-        return Ok(cast(unary(op, cast(x, DType::F32))?, dtype));
+        return cast(unary(op, cast(x, DType::F32)?)?, dtype);
     }
     match x {
-        Buffer::Bool(x) => Ok(map(x, |v| !v)),
+        Buffer::Bool(x) => map(x, |v| !v),
         Buffer::F32(x) => unary_float(op, x),
         Buffer::F64(x) => unary_float(op, x),
         x => dispatch!(ints x, x => unary_int(op, x), else _x => unsupported("unary", dtype)),
@@ -40,25 +29,17 @@ pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
 }
 
 fn unary_int<T: Item + Num + PrimInt>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
-    let zero = <T as Num>::ZERO;
-    let neg = move |v| zero.minus(v);
-    Ok(match op {
+    let (zero, one) = (<T as Num>::ZERO, T::ONE);
+    let neg = |v| zero.minus(v);
+    match op {
         UnaryOp::Neg => map(x, neg),
-        UnaryOp::Abs => map(x, move |v| if v < zero { neg(v) } else { v }),
-        UnaryOp::Sign => map(x, move |v| {
-            if v > zero {
-                T::ONE
-            } else if v < zero {
-                neg(T::ONE)
-            } else {
-                zero
-            }
-        }),
-        UnaryOp::Ceil | UnaryOp::Floor | UnaryOp::Round => x.into(),
-        UnaryOp::Relu => map(x, move |v| v.larger(zero)),
+        UnaryOp::Abs => map(x, |v| if v < zero { neg(v) } else { v }),
+        UnaryOp::Sign => map(x, |v| if v < zero { neg(one) } else { v.smaller(one) }),
+        UnaryOp::Ceil | UnaryOp::Floor | UnaryOp::Round => Ok(x.into()),
+        UnaryOp::Relu => map(x, |v| v.larger(zero)),
         UnaryOp::Not => map(x, |v| !v),
-        _ => return unsupported("unary", T::DTYPE),
-    })
+        _ => unsupported("unary", T::DTYPE),
+    }
 }
 
 /// What a function costs in units of a multiplication.
@@ -91,7 +72,12 @@ pub(crate) fn in_pieces<T: Item>(
     Ok(x.into())
 }
 
-/// [`map`], vectorised and on threads.
+/// A function of every element.
+fn map<T: Item>(x: Shared<T>, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
+    in_pieces(x, DEAR, &|piece| piece.iter_mut().for_each(|v| *v = f(*v)))
+}
+
+/// [`map`] for the vector instructions of this machine.
 fn map_fast<T: Item>(x: Shared<T>, cost: usize, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
     in_pieces(x, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|v| *v = f(*v))))
 }
@@ -135,21 +121,21 @@ fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buff
         UnaryOp::Rsqrt => map_fast(x, CHEAP, Real::rsqrt),
         UnaryOp::Sin => map_fast(x, DEAR, Real::sin),
         UnaryOp::Cos => map_fast(x, DEAR, Real::cos),
-        UnaryOp::Tan => Ok(map(x, Float::tan)),
-        UnaryOp::Asin => Ok(map(x, Float::asin)),
-        UnaryOp::Acos => Ok(map(x, Float::acos)),
-        UnaryOp::Atan => Ok(map(x, Float::atan)),
-        UnaryOp::Sinh => Ok(map(x, Float::sinh)),
-        UnaryOp::Cosh => Ok(map(x, Float::cosh)),
+        UnaryOp::Tan => map(x, Float::tan),
+        UnaryOp::Asin => map(x, Float::asin),
+        UnaryOp::Acos => map(x, Float::acos),
+        UnaryOp::Atan => map(x, Float::atan),
+        UnaryOp::Sinh => map(x, Float::sinh),
+        UnaryOp::Cosh => map(x, Float::cosh),
         UnaryOp::Tanh => map_fast(
             x,
             DEAR,
             #[inline(always)]
             |v| Real::tanh(v),
         ),
-        UnaryOp::Asinh => Ok(map(x, Float::asinh)),
-        UnaryOp::Acosh => Ok(map(x, Float::acosh)),
-        UnaryOp::Atanh => Ok(map(x, Float::atanh)),
+        UnaryOp::Asinh => map(x, Float::asinh),
+        UnaryOp::Acosh => map(x, Float::acosh),
+        UnaryOp::Atanh => map(x, Float::atanh),
         UnaryOp::Erf => map_fast(
             x,
             DEAR,
@@ -200,42 +186,63 @@ pub(crate) fn common(shapes: &[&[usize]]) -> Vec<usize> {
     out
 }
 
-fn spread<'a, T>(x: &'a Shared<T>, shape: &[usize]) -> Result<ArrayViewD<'a, T>> {
-    x.broadcast(IxDyn(shape)).ok_or_else(|| broken("broadcast", "shapes do not fit"))
+/// An operand of a function of several, in pieces.
+enum Source<T> {
+    /// An array of the result's shape, in row-major order.
+    Array(Shared<T>),
+    /// One element, as a piece.
+    Scalar(Vec<T>),
 }
 
-/// A function of two operands, in place where nobody else holds one that has the result's shape.
-fn zip<T: Item>(mut a: Shared<T>, b: Buffer, f: impl Fn(T, T) -> T) -> Result<Buffer> {
-    let mut b = T::unwrap(b)?;
-    let same = a.shape() == b.shape();
-    let shape = if same { None } else { Some(common(&[a.shape(), b.shape()])) };
-    let fits = |x: &Shared<T>| shape.as_deref().is_none_or(|s| s == x.shape());
-    if a.is_unique() && fits(&a) {
-        a.zip_mut_with(&b, |a, &b| *a = f(*a, b));
-        return Ok(a.into());
+impl<T: Item> Source<T> {
+    fn new(x: Shared<T>, shape: &[usize]) -> Result<Self> {
+        if x.shape() == shape {
+            return Ok(Source::Array(standard(x)));
+        }
+        match x.first() {
+            Some(&only) if x.len() == 1 => {
+                Ok(Source::Scalar(vec![only; shape.iter().product::<usize>().min(par::CHUNK)]))
+            }
+            _ => broadcast(x, shape).map(Source::Array),
+        }
     }
-    if b.is_unique() && fits(&b) {
-        b.zip_mut_with(&a, |b, &a| *b = f(a, *b));
-        return Ok(b.into());
+
+    /// The elements that belong to piece `i` of the result, which has `n`.
+    fn piece(&self, i: usize, n: usize) -> &[T] {
+        match self {
+            Source::Array(x) => x.as_slice().map_or(&[], |all| &all[i * par::CHUNK..][..n]),
+            Source::Scalar(x) => &x[..n],
+        }
     }
-    pairs(&a, &b, shape.as_deref(), f)
 }
 
-/// A function of two operands of one shape (`None`) or broadcast to `shape`, as a new array.
-fn pairs<T: Item, R: Item>(
-    a: &Shared<T>,
-    b: &Shared<T>,
-    shape: Option<&[usize]>,
-    f: impl Fn(T, T) -> R,
+/// What `f` makes of two operands, broadcast together, piece by piece.
+fn pieces<T: Item, R: Item>(
+    a: Shared<T>,
+    b: Buffer,
+    f: &(dyn Fn(&mut [R], &[T], &[T]) + Sync),
 ) -> Result<Buffer> {
-    let f = |&a: &T, &b: &T| f(a, b);
-    Ok(match shape {
-        None => Zip::from(a).and(b).map_collect(f).into(),
-        Some(shape) => Zip::from(spread(a, shape)?).and(spread(b, shape)?).map_collect(f).into(),
+    let b = T::unwrap(b)?;
+    let shape = common(&[a.shape(), b.shape()]);
+    let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);
+    let mut out = vec![R::default(); shape.iter().product()];
+    let work = out.len();
+    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+        let n = out.len();
+        f(out, a.piece(i, n), b.piece(i, n));
+    });
+    array("binary", &shape, out).map(R::wrap)
+}
+
+/// A function of two operands.
+fn zip<T: Item, R: Item>(a: Shared<T>, b: Buffer, f: impl Fn(T, T) -> R + Sync) -> Result<Buffer> {
+    pieces(a, b, &|out: &mut [R], a, b| {
+        out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (&a, &b))| *out = f(a, b));
     })
 }
 
-/// [`zip`], vectorised and on threads.
+/// [`zip`] for the vector instructions of this machine, in place where nobody else holds an operand of the result's
+/// shape.
 fn zip_fast<T: Item>(
     mut a: Shared<T>,
     b: Buffer,
@@ -286,7 +293,7 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
         return unsupported("binary", dtype);
     }
     if is_half(dtype) {
-        return Ok(cast(binary(op, cast(a, DType::F32), cast(b, DType::F32))?, dtype));
+        return cast(binary(op, cast(a, DType::F32)?, cast(b, DType::F32)?)?, dtype);
     }
     match a {
         Buffer::Bool(a) => match op {
@@ -396,40 +403,34 @@ fn power<T: Num + PrimInt>(mut base: T, mut exponent: T) -> T {
 
 pub(crate) fn compare(op: CompareOp, a: Buffer, b: Buffer) -> Result<Buffer> {
     if is_half(a.dtype()) {
-        return compare(op, cast(a, DType::F32), cast(b, DType::F32));
+        return compare(op, cast(a, DType::F32)?, cast(b, DType::F32)?);
     }
     dispatch!(all a, a => compare_items(op, a, b))
 }
 
 fn compare_items<T: Item>(op: CompareOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
-    let b = T::unwrap(b)?;
-    let shape = if a.shape() == b.shape() { None } else { Some(common(&[a.shape(), b.shape()])) };
-    let shape = shape.as_deref();
     match op {
-        CompareOp::Eq => pairs(&a, &b, shape, |a, b| a == b),
-        CompareOp::Ne => pairs(&a, &b, shape, |a, b| a != b),
-        CompareOp::Lt => pairs(&a, &b, shape, |a, b| a < b),
-        CompareOp::Le => pairs(&a, &b, shape, |a, b| a <= b),
-        CompareOp::Gt => pairs(&a, &b, shape, |a, b| a > b),
-        CompareOp::Ge => pairs(&a, &b, shape, |a, b| a >= b),
+        CompareOp::Eq => zip(a, b, |a, b| a == b),
+        CompareOp::Ne => zip(a, b, |a, b| a != b),
+        CompareOp::Lt => zip(a, b, |a, b| a < b),
+        CompareOp::Le => zip(a, b, |a, b| a <= b),
+        CompareOp::Gt => zip(a, b, |a, b| a > b),
+        CompareOp::Ge => zip(a, b, |a, b| a >= b),
         _ => unsupported("compare", T::DTYPE),
     }
 }
 
-pub(crate) fn select<T: Item>(condition: Shared<bool>, mut a: Shared<T>, b: Buffer) -> Result<Buffer> {
-    let mut b = T::unwrap(b)?;
+pub(crate) fn select<T: Item>(condition: Shared<bool>, a: Shared<T>, b: Buffer) -> Result<Buffer> {
+    let b = T::unwrap(b)?;
     let shape = common(&[condition.shape(), a.shape(), b.shape()]);
-    let c = spread(&condition, &shape)?;
-    if a.is_unique() && a.shape() == shape {
-        let b = spread(&b, &shape)?;
-        Zip::from(&mut a).and(c).and(b).for_each(|a, &c, &b| *a = if c { *a } else { b });
-        return Ok(a.into());
-    }
-    if b.is_unique() && b.shape() == shape {
-        let a = spread(&a, &shape)?;
-        Zip::from(&mut b).and(c).and(a).for_each(|b, &c, &a| *b = if c { a } else { *b });
-        return Ok(b.into());
-    }
-    let (a, b) = (spread(&a, &shape)?, spread(&b, &shape)?);
-    Ok(Zip::from(c).and(a).and(b).map_collect(|&c, &a, &b| if c { a } else { b }).into())
+    let condition = Source::new(condition, &shape)?;
+    let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);
+    let mut out = vec![T::default(); shape.iter().product()];
+    let work = out.len();
+    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+        let n = out.len();
+        let operands = condition.piece(i, n).iter().zip(a.piece(i, n).iter().zip(b.piece(i, n)));
+        out.iter_mut().zip(operands).for_each(|(out, (&c, (&a, &b)))| *out = if c { a } else { b });
+    });
+    array("select", &shape, out).map(T::wrap)
 }

@@ -3,6 +3,7 @@
 use keras_kernels::conv::{self, Epilogue};
 use keras_kernels::norm::{BatchNorm, RowNorm, moments};
 use keras_kernels::optim::{Adam, Sgd};
+use keras_kernels::pool::Reducer;
 use keras_kernels::rnn::Activation;
 use keras_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 use keras_kernels::{Num, math::Real, par};
@@ -13,7 +14,7 @@ use crate::buffer::{Buffer, Item, Shared, array, broken, rows, standard, unsuppo
 use crate::contract::{convolution, params, product};
 use crate::elementwise::in_pieces;
 use crate::reduce::around;
-use crate::{movement, recurrent};
+use crate::{movement, recurrent, window};
 
 pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
     let known = match op {
@@ -21,6 +22,7 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
         Fused::Lstm(rnn) | Fused::LstmBackward(rnn) => recurrent::fuses(rnn),
         Fused::Gru { rnn, .. } | Fused::GruBackward { rnn, .. } => recurrent::fuses(rnn),
         Fused::ConvBackwardInput { .. } | Fused::ConvBackwardFilter { .. } => true,
+        Fused::AvgPool(_) | Fused::AvgPoolBackward { .. } => true,
         Fused::Softmax { .. } | Fused::SoftmaxBackward { .. } => true,
         Fused::LogSoftmax { .. } | Fused::LogSoftmaxBackward { .. } => true,
         Fused::BatchNorm { .. } | Fused::BatchNormBackward { .. } => true,
@@ -111,6 +113,10 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
             conv::backward_filter(rows(&x)?, rows(&dy)?, x.shape(), filter, &params(spec), &mut dw)
                 .map_err(failed)?;
             Ok(vec![array(name, filter, dw)?.into()])
+        }
+        Fused::AvgPool(window) => Ok(vec![window::reduce::<T>(Reducer::Mean, o.any()?, window)?]),
+        Fused::AvgPoolBackward { window, input } => {
+            Ok(vec![window::mean_backward::<T>(o.any()?, window, input)?])
         }
         Fused::Softmax { axis } => map_axis::<T>(name, &mut o, *axis, softmax),
         Fused::LogSoftmax { axis } => map_axis::<T>(name, &mut o, *axis, log_softmax),

@@ -103,8 +103,7 @@ fn update(
     match op {
         ScatterOp::Set => dispatch!(all x, x => put(x, updates, places, |_, new| new)),
         ScatterOp::Add if is_half(dtype) => {
-            let y = update(op, cast(x, DType::F32), cast(updates, DType::F32), places)?;
-            Ok(cast(y, dtype))
+            cast(update(op, cast(x, DType::F32)?, cast(updates, DType::F32)?, places)?, dtype)
         }
         ScatterOp::Add => {
             dispatch!(numbers x, x => put(x, updates, places, Num::plus), else _x => unsupported("scatter", dtype))

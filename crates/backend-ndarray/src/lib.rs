@@ -37,8 +37,8 @@ use std::sync::Arc;
 
 use keras_kernels::conv::Epilogue;
 use keras_spec::{
-    ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Device, DynBackend, Error, Fused,
-    HostTensor, ReduceOp, Result, ScatterOp, Shape, Tensor, UnaryOp, WindowSpec,
+    ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Device, DynBackend, Error,
+    Fused, HostTensor, ReduceOp, Result, ScatterOp, Shape, Tensor, UnaryOp, WindowSpec,
 };
 
 pub use buffer::{Buffer, Item, Shared};
@@ -110,7 +110,7 @@ impl Backend for NdArray {
     }
 
     fn cast(&self, x: Buffer, dtype: DType) -> Result<Buffer> {
-        Ok(movement::cast(x, dtype))
+        movement::cast(x, dtype)
     }
 
     fn reshape(&self, x: Buffer, shape: &Shape) -> Result<Buffer> {
@@ -182,11 +182,11 @@ impl Backend for NdArray {
     }
 
     fn sort(&self, x: Buffer, axis: usize, descending: bool) -> Result<Buffer> {
-        Ok(dispatch!(all x, x => reduce::sort(x, axis, descending)))
+        dispatch!(all x, x => reduce::sort(x, axis, descending))
     }
 
     fn argsort(&self, x: Buffer, axis: usize, descending: bool) -> Result<Buffer> {
-        Ok(dispatch!(all x, x => reduce::argsort(x, axis, descending)))
+        dispatch!(all x, x => reduce::argsort(x, axis, descending))
     }
 
     fn gather(&self, x: Buffer, indices: Buffer, axis: usize) -> Result<Buffer> {

@@ -1,16 +1,25 @@
 //! What moves elements and converts them.
 
+use keras_kernels::elementwise::{Strided, copy_strided};
 use keras_spec::host::cast_element;
 use keras_spec::{DType, Result, dispatch_dtype};
 use ndarray::{ArrayViewMut, Axis, IxDyn, Slice};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, failed, standard};
+use crate::buffer::{
+    Buffer, Item, Shared, array, broadcast_strides, broken, dense, dispatch, failed, memory, rows, standard,
+};
 
-pub(crate) fn cast(x: Buffer, dtype: DType) -> Buffer {
+pub(crate) fn cast(x: Buffer, dtype: DType) -> Result<Buffer> {
     if x.dtype() == dtype {
-        return x;
+        return Ok(x);
     }
-    dispatch!(all x, x => dispatch_dtype!(dtype, T => x.mapv(cast_element::<_, T>).into()))
+    dispatch!(all x, x => {
+        let x = standard(x);
+        let from = rows(&x)?;
+        dispatch_dtype!(dtype, T => {
+            array("cast", x.shape(), from.iter().map(|&v| cast_element::<_, T>(v)).collect()).map(T::wrap)
+        })
+    })
 }
 
 /// Half precisions are computed in float32, and rounded once.
@@ -31,7 +40,7 @@ pub(crate) fn wide(dtype: DType) -> DType {
 /// Runs `op` in [`wide`] precision.
 pub(crate) fn in_wide(x: Buffer, op: impl FnOnce(Buffer) -> Result<Buffer>) -> Result<Buffer> {
     let dtype = x.dtype();
-    Ok(cast(op(cast(x, wide(dtype)))?, dtype))
+    cast(op(cast(x, wide(dtype))?)?, dtype)
 }
 
 /// [`in_wide`] for two operands of one dtype.
@@ -42,7 +51,7 @@ pub(crate) fn both_in_wide(
 ) -> Result<Buffer> {
     in_wide(x, |x| {
         let dtype = x.dtype();
-        op(x, cast(y, dtype))
+        op(x, cast(y, dtype)?)
     })
 }
 
@@ -58,8 +67,13 @@ pub(crate) fn broadcast<T: Item>(x: Shared<T>, shape: &[usize]) -> Result<Shared
     if x.shape() == shape {
         return Ok(x);
     }
-    let view = x.broadcast(IxDyn(shape)).ok_or_else(|| broken("broadcast", "shapes do not fit"))?;
-    Ok(view.as_standard_layout().into_owned().into())
+    let x = dense(x);
+    let strides = broadcast_strides(x.shape(), x.strides(), shape);
+    let (data, first) = memory(&x).ok_or_else(|| broken("broadcast", "the elements have gaps"))?;
+    let mut out = vec![T::default(); shape.iter().product()];
+    let from = Strided::new(data, first, shape, &strides).map_err(|why| broken("broadcast", why))?;
+    copy_strided(shape, from, &mut out).map_err(|why| broken("broadcast", why))?;
+    array("broadcast", shape, out)
 }
 
 pub(crate) fn slice<T: Item>(

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use keras_kernels::reduce::{self, ArgOp};
 use keras_spec::{ArgReduceOp, BinaryOp, DType, HostTensor, ReduceOp, Result, dispatch_dtype};
-use ndarray::{Array, Axis};
 
 use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, from_host, rows, standard, unsupported};
 use crate::elementwise::binary;
@@ -29,7 +28,7 @@ pub(crate) fn reduce_in_wide(
 ) -> Result<Buffer> {
     let dtype = x.dtype();
     let own = wide(dtype);
-    let mut y = run(cast(x, own))?;
+    let mut y = run(cast(x, own)?)?;
     // The extremum of nothing is the dtype's own, not the wider one's.
     if own != dtype && !dtype.is_float() {
         let limit = |of: HostTensor| from_host(of.cast(own));
@@ -43,7 +42,7 @@ pub(crate) fn reduce_in_wide(
             _ => {}
         }
     }
-    Ok(cast(y, dtype))
+    cast(y, dtype)
 }
 
 pub(crate) fn reduce(op: ReduceOp, x: Buffer, axes: &[usize]) -> Result<Buffer> {
@@ -77,7 +76,7 @@ pub(crate) fn arg_reduce(op: ArgReduceOp, x: Buffer, axis: usize) -> Result<Buff
         ArgReduceOp::Min => ArgOp::Min,
         _ => return unsupported("arg_reduce", dtype),
     };
-    dispatch!(wide cast(x, wide(dtype)), x => {
+    dispatch!(wide cast(x, wide(dtype))?, x => {
         let x = standard(x);
         let mut shape = x.shape().to_vec();
         shape.remove(axis);
@@ -113,31 +112,35 @@ fn order<T: Item>(a: T, b: T) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| is_nan(a).cmp(&is_nan(b)))
 }
 
-/// Calls `visit` with the elements of each lane along `axis` and their places, in order.
-fn ordered<T: Item>(x: &Shared<T>, axis: usize, descending: bool, visit: &mut dyn FnMut(&[(T, i32)])) {
-    let mut row = Vec::with_capacity(x.len_of(Axis(axis)));
-    for lane in x.lanes(Axis(axis)) {
-        row.clear();
-        row.extend(lane.iter().copied().zip(0i32..));
-        row.sort_by(|a, b| if descending { order(b.0, a.0) } else { order(a.0, b.0) });
-        visit(&row);
+/// What `pick` chooses of the elements of each lane along `axis`, in order, with their places.
+fn ordered<T: Item, R: Item>(
+    x: Shared<T>,
+    axis: usize,
+    descending: bool,
+    pick: impl Fn(&(T, i32)) -> R,
+) -> Result<Buffer> {
+    let x = standard(x);
+    let data = rows(&x)?;
+    let [outer, n, inner] = around(x.shape(), axis);
+    let mut out = vec![R::default(); data.len()];
+    let mut lane = Vec::with_capacity(n);
+    for first in (0..outer).flat_map(|o| (0..inner).map(move |k| o * n * inner + k)) {
+        lane.clear();
+        lane.extend((0..n).map(|i| data[first + i * inner]).zip(0i32..));
+        sort_lane(&mut lane, descending);
+        lane.iter().enumerate().for_each(|(i, v)| out[first + i * inner] = pick(v));
     }
+    array("sort", x.shape(), out).map(R::wrap)
 }
 
-pub(crate) fn sort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Buffer {
-    let mut out = Array::default(x.raw_dim());
-    let mut lanes = out.lanes_mut(Axis(axis)).into_iter();
-    ordered(&x, axis, descending, &mut |row| {
-        lanes.next().into_iter().flatten().zip(row).for_each(|(to, v)| *to = v.0);
-    });
-    out.into()
+fn sort_lane<T: Item>(lane: &mut [(T, i32)], descending: bool) {
+    lane.sort_by(|a, b| if descending { order(b.0, a.0) } else { order(a.0, b.0) });
 }
 
-pub(crate) fn argsort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Buffer {
-    let mut out = Array::default(x.raw_dim());
-    let mut lanes = out.lanes_mut(Axis(axis)).into_iter();
-    ordered(&x, axis, descending, &mut |row| {
-        lanes.next().into_iter().flatten().zip(row).for_each(|(to, v)| *to = v.1);
-    });
-    out.into()
+pub(crate) fn sort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Result<Buffer> {
+    ordered(x, axis, descending, |v| v.0)
+}
+
+pub(crate) fn argsort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Result<Buffer> {
+    ordered(x, axis, descending, |v| v.1)
 }
