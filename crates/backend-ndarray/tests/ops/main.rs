@@ -2,7 +2,9 @@
 
 mod contract;
 mod elementwise;
+mod fused;
 mod index;
+mod interop;
 mod movement;
 mod naive;
 mod reduce;
