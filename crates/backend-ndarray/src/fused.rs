@@ -220,8 +220,8 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
             let (mut w, g, mut m, mut v) = (o.next::<T>()?, o.next()?, o.next()?, o.next()?);
             let adam = Adam {
                 learning_rate: Real::from_f64(*alpha),
-                beta_1: Real::from_f64(*beta_1),
-                beta_2: Real::from_f64(*beta_2),
+                beta_1: *beta_1,
+                beta_2: *beta_2,
                 epsilon: Real::from_f64(*epsilon),
                 weight_decay: T::ZERO,
                 // The bias is corrected in `alpha` already; that of so late a step corrects nothing.

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 /// Row-major numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Naive {
-    pub shape: Vec<usize>,
-    pub data: Vec<f64>,
+pub(crate) struct Naive {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<f64>,
 }
 
 /// Every index of a shape in row-major order.
-pub fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
+pub(crate) fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
     (0..shape.iter().product::<usize>())
         .map(|mut at| {
             let mut index = vec![0; shape.len()];
@@ -27,30 +27,30 @@ pub fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
 
 impl Naive {
     /// The tensor whose element at each index is `f` of the index.
-    pub fn build(shape: &[usize], f: impl FnMut(&[usize]) -> f64) -> Naive {
+    pub(crate) fn build(shape: &[usize], f: impl FnMut(&[usize]) -> f64) -> Naive {
         let mut f = f;
         Naive { shape: shape.to_vec(), data: indices(shape).iter().map(|i| f(i)).collect() }
     }
 
     /// The element at an index.
-    pub fn at(&self, index: &[usize]) -> f64 {
+    pub(crate) fn at(&self, index: &[usize]) -> f64 {
         let flat = index.iter().zip(&self.shape).fold(0, |at, (&i, &n)| at * n + i);
         self.data[flat]
     }
 
     /// The element at an index of a shape that this one is broadcast to.
-    pub fn spread(&self, index: &[usize]) -> f64 {
+    pub(crate) fn spread(&self, index: &[usize]) -> f64 {
         let own = &index[index.len() - self.shape.len()..];
         let own: Vec<usize> =
             own.iter().zip(&self.shape).map(|(&i, &n)| if n == 1 { 0 } else { i }).collect();
         self.at(&own)
     }
 
-    pub fn map(&self, f: impl Fn(f64) -> f64) -> Naive {
+    pub(crate) fn map(&self, f: impl Fn(f64) -> f64) -> Naive {
         Naive { shape: self.shape.clone(), data: self.data.iter().map(|&v| f(v)).collect() }
     }
 
-    pub fn permute(&self, axes: &[usize]) -> Naive {
+    pub(crate) fn permute(&self, axes: &[usize]) -> Naive {
         let shape: Vec<usize> = axes.iter().map(|&a| self.shape[a]).collect();
         Naive::build(&shape, |index| {
             let mut from = vec![0; axes.len()];
@@ -59,7 +59,7 @@ impl Naive {
         })
     }
 
-    pub fn slice(&self, start: &[usize], limit: &[usize], stride: &[usize]) -> Naive {
+    pub(crate) fn slice(&self, start: &[usize], limit: &[usize], stride: &[usize]) -> Naive {
         let shape: Vec<usize> =
             (0..self.shape.len()).map(|i| (limit[i] - start[i]).div_ceil(stride[i])).collect();
         Naive::build(&shape, |index| {
@@ -68,7 +68,7 @@ impl Naive {
         })
     }
 
-    pub fn reverse(&self, axes: &[usize]) -> Naive {
+    pub(crate) fn reverse(&self, axes: &[usize]) -> Naive {
         Naive::build(&self.shape, |index| {
             let mut from = index.to_vec();
             axes.iter().for_each(|&a| from[a] = self.shape[a] - 1 - from[a]);
@@ -77,7 +77,7 @@ impl Naive {
     }
 
     /// The lists along `axis`, in the order of the other axes.
-    pub fn lanes(&self, axis: usize) -> Vec<Vec<f64>> {
+    pub(crate) fn lanes(&self, axis: usize) -> Vec<Vec<f64>> {
         let mut rest = self.shape.clone();
         let n = rest.remove(axis);
         let lane = |mut index: Vec<usize>| {
@@ -93,7 +93,7 @@ impl Naive {
     }
 
     /// The inverse of [`lanes`](Naive::lanes).
-    pub fn of_lanes(shape: &[usize], axis: usize, lanes: &[Vec<f64>]) -> Naive {
+    pub(crate) fn of_lanes(shape: &[usize], axis: usize, lanes: &[Vec<f64>]) -> Naive {
         let mut rest = shape.to_vec();
         rest.remove(axis);
         let others = Naive { data: (0..lanes.len()).map(|i| i as f64).collect(), shape: rest };
@@ -104,25 +104,25 @@ impl Naive {
         })
     }
 
-    pub fn host(&self, dtype: DType) -> HostTensor {
+    pub(crate) fn host(&self, dtype: DType) -> HostTensor {
         HostTensor::new(self.shape.clone(), self.data.clone()).unwrap().cast(dtype)
     }
 
-    pub fn buffer(&self, dtype: DType) -> Buffer {
+    pub(crate) fn buffer(&self, dtype: DType) -> Buffer {
         NdArray.from_host(self.host(dtype)).unwrap()
     }
 }
 
 /// The numbers of a buffer.
-pub fn read(x: &Buffer) -> Naive {
+pub(crate) fn read(x: &Buffer) -> Naive {
     let host = NdArray.to_host(x.clone()).unwrap();
     Naive { shape: host.shape().to_vec(), data: host.to_f64_vec() }
 }
 
 /// A tensor under both forms, the buffer permuted, sliced and reversed in memory.
 #[derive(Clone, Debug)]
-pub struct Both {
-    pub naive: Naive,
+pub(crate) struct Both {
+    pub(crate) naive: Naive,
     order: Vec<usize>,
     base: Naive,
     start: Vec<usize>,
@@ -132,7 +132,7 @@ pub struct Both {
 
 impl Both {
     /// A new buffer that nobody else holds.
-    pub fn buffer(&self, dtype: DType) -> Buffer {
+    pub(crate) fn buffer(&self, dtype: DType) -> Buffer {
         let x = self.base.buffer(dtype);
         let x = NdArray.permute(x, &self.order).unwrap();
         let limit: Vec<usize> = NdArray.shape(&x).to_vec();
@@ -142,7 +142,7 @@ impl Both {
 }
 
 /// What numbers a dtype holds of those that the tests draw: no negative ones if unsigned, 0 and 1 if `bool`.
-pub fn fit(dtype: DType, v: f64) -> f64 {
+pub(crate) fn fit(dtype: DType, v: f64) -> f64 {
     match dtype {
         DType::Bool => f64::from(v != 0.0),
         DType::U8 | DType::U16 | DType::U32 | DType::U64 => v.abs(),
@@ -151,7 +151,7 @@ pub fn fit(dtype: DType, v: f64) -> f64 {
 }
 
 /// A tensor of `shape`, its memory in any order and with gaps, of small integers.
-pub fn tensor_of(shape: Vec<usize>, dtype: DType) -> impl Strategy<Value = Both> {
+pub(crate) fn tensor_of(shape: Vec<usize>, dtype: DType) -> impl Strategy<Value = Both> {
     let rank = shape.len();
     let per_axis = prop::collection::vec((0usize..2, 1usize..3, any::<bool>()), rank);
     (per_axis, Just((0..rank).collect::<Vec<_>>()).prop_shuffle(), any::<u64>()).prop_map(
@@ -178,29 +178,29 @@ pub fn tensor_of(shape: Vec<usize>, dtype: DType) -> impl Strategy<Value = Both>
 }
 
 /// Shapes with 0 to 4 axes, some of them empty.
-pub fn shapes() -> impl Strategy<Value = Vec<usize>> {
+pub(crate) fn shapes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![1 => Just(0usize), 9 => 1usize..5], 0..5)
 }
 
 /// A tensor of any shape.
-pub fn tensor(dtype: DType) -> impl Strategy<Value = Both> {
+pub(crate) fn tensor(dtype: DType) -> impl Strategy<Value = Both> {
     shapes().prop_flat_map(move |shape| tensor_of(shape, dtype))
 }
 
 /// Shapes with at least one axis.
-pub fn shape_and_axis() -> impl Strategy<Value = (Vec<usize>, usize)> {
+pub(crate) fn shape_and_axis() -> impl Strategy<Value = (Vec<usize>, usize)> {
     prop::collection::vec(prop_oneof![1 => Just(0usize), 9 => 1usize..5], 1..5)
         .prop_flat_map(|shape| (Just(shape.clone()), 0..shape.len()))
 }
 
 /// A tensor with at least one axis, and one of its axes.
-pub fn tensor_and_axis(dtype: DType) -> impl Strategy<Value = (Both, usize)> {
+pub(crate) fn tensor_and_axis(dtype: DType) -> impl Strategy<Value = (Both, usize)> {
     shape_and_axis().prop_flat_map(move |(shape, axis)| (tensor_of(shape, dtype), Just(axis)))
 }
 
 /// Runs `op` on buffers that somebody else holds, which must stay as they are, and on buffers that nobody else holds;
 /// both must give `expected` within `ulp` times the precision of its dtype.
-pub fn check(
+pub(crate) fn check(
     dtype: DType,
     operands: &[(&Both, DType)],
     op: impl Fn(Vec<Buffer>) -> Result<Buffer>,
@@ -220,7 +220,7 @@ pub fn check(
 }
 
 /// Same shape, NaN and infinities in the same places, and elements within `tolerance`, relative and absolute.
-pub fn same(got: &Naive, expected: &Naive, tolerance: f64, what: &str) {
+pub(crate) fn same(got: &Naive, expected: &Naive, tolerance: f64, what: &str) {
     assert_eq!(got.shape, expected.shape, "{what}");
     for (i, (&g, &e)) in got.data.iter().zip(&expected.data).enumerate() {
         let equal = g == e || (g.is_nan() && e.is_nan()) || (g - e).abs() <= tolerance * (1.0 + e.abs());

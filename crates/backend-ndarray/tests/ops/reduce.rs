@@ -15,7 +15,7 @@ fn ops(d: DType) -> impl Iterator<Item = ReduceOp> {
 }
 
 /// What the dtype holds of an integer.
-pub fn wrap(d: DType, v: f64) -> f64 {
+pub(crate) fn wrap(d: DType, v: f64) -> f64 {
     match d {
         DType::U8 => v.rem_euclid(256.0),
         DType::I8 => (v + 128.0).rem_euclid(256.0) - 128.0,
@@ -26,7 +26,7 @@ pub fn wrap(d: DType, v: f64) -> f64 {
 }
 
 /// The neutral element.
-pub fn first(op: ReduceOp, d: DType) -> f64 {
+pub(crate) fn first(op: ReduceOp, d: DType) -> f64 {
     let least = match d {
         DType::Bool | DType::U8 | DType::U16 | DType::U32 | DType::U64 => 0.0,
         DType::I8 => i8::MIN.into(),
@@ -55,7 +55,7 @@ pub fn first(op: ReduceOp, d: DType) -> f64 {
     }
 }
 
-pub fn combine(op: ReduceOp, d: DType, a: f64, b: f64) -> f64 {
+pub(crate) fn combine(op: ReduceOp, d: DType, a: f64, b: f64) -> f64 {
     match op {
         ReduceOp::Sum => wrap(d, a + b),
         ReduceOp::Prod => wrap(d, a * b),
@@ -65,7 +65,7 @@ pub fn combine(op: ReduceOp, d: DType, a: f64, b: f64) -> f64 {
 }
 
 /// Products may exceed what a half precision or a small integer holds; those of ±1 do not.
-pub fn tame(op: ReduceOp, d: DType, x: &Both) -> bool {
+pub(crate) fn tame(op: ReduceOp, d: DType, x: &Both) -> bool {
     op != ReduceOp::Prod || x.naive.data.len() < 6 || !matches!(d, DType::F16 | DType::BF16)
 }
 
