@@ -216,12 +216,11 @@ impl<T: Item> Source<T> {
     }
 }
 
+/// Writes a piece of a result from those of two operands.
+type OfTwo<'a, T, R> = dyn Fn(&mut [R], &[T], &[T]) + Sync + 'a;
+
 /// What `f` makes of two operands, broadcast together, piece by piece.
-fn pieces<T: Item, R: Item>(
-    a: Shared<T>,
-    b: Buffer,
-    f: &(dyn Fn(&mut [R], &[T], &[T]) + Sync),
-) -> Result<Buffer> {
+fn pieces<T: Item, R: Item>(a: Shared<T>, b: Buffer, f: &OfTwo<'_, T, R>) -> Result<Buffer> {
     let b = T::unwrap(b)?;
     let shape = common(&[a.shape(), b.shape()]);
     let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);

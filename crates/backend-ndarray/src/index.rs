@@ -91,14 +91,10 @@ pub(crate) fn scatter_elements(
     })
 }
 
-/// Updates `x` at `places`, which calls its argument with (position in x, position in updates, length) of every run
-/// of updates in order.
-fn update(
-    op: ScatterOp,
-    x: Buffer,
-    updates: Buffer,
-    places: &dyn Fn(&mut dyn FnMut(usize, usize, usize)),
-) -> Result<Buffer> {
+/// Calls its argument with (position in x, position in updates, length) of every run of updates in order.
+type Places<'a> = dyn Fn(&mut dyn FnMut(usize, usize, usize)) + 'a;
+
+fn update(op: ScatterOp, x: Buffer, updates: Buffer, places: &Places<'_>) -> Result<Buffer> {
     let dtype = x.dtype();
     match op {
         ScatterOp::Set => dispatch!(all x, x => put(x, updates, places, |_, new| new)),
@@ -117,7 +113,7 @@ fn update(
 fn put<T: Item>(
     x: Shared<T>,
     updates: Buffer,
-    places: &dyn Fn(&mut dyn FnMut(usize, usize, usize)),
+    places: &Places<'_>,
     combine: impl Fn(T, T) -> T,
 ) -> Result<Buffer> {
     let updates = standard(T::unwrap(updates)?);
