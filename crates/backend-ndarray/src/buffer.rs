@@ -219,15 +219,19 @@ fn copy_memory<T: Item>(x: &Shared<T>) -> Option<Shared<T>> {
 
 /// The array's elements as they lie in memory, and where the first one is, unless there are gaps between them.
 pub(crate) fn memory<T>(x: &Shared<T>) -> Option<(&[T], usize)> {
+    // Axes of length 1 may have any stride, which only this way of asking forgives.
+    if let Some(data) = x.as_slice() {
+        return Some((data, 0));
+    }
     let before =
         |(&n, &stride): (&usize, &isize)| if stride < 0 { (n - 1) * stride.unsigned_abs() } else { 0 };
-    let first = if x.is_empty() { 0 } else { x.shape().iter().zip(x.strides()).map(before).sum() };
+    let first = x.shape().iter().zip(x.strides()).map(before).sum();
     x.as_slice_memory_order().map(|data| (data, first))
 }
 
 /// The array, without gaps in its memory.
 pub(crate) fn dense<T: Item>(x: Shared<T>) -> Shared<T> {
-    if x.as_slice_memory_order().is_some() { x } else { standard(x) }
+    if memory(&x).is_some() { x } else { standard(x) }
 }
 
 /// The strides of an array's axes, or the first of them, as those of an array that they are broadcast to: 0 where one

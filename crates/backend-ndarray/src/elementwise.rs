@@ -54,9 +54,7 @@ pub(crate) fn in_pieces<T: Item>(
     f: &(dyn Fn(&mut [T]) + Sync),
 ) -> Result<Buffer> {
     let work = x.len().saturating_mul(cost);
-    if !(x.is_unique() && x.as_slice_memory_order().is_some()) {
-        x = standard(x);
-    }
+    x = if x.is_unique() { dense(x) } else { standard(x) };
     if !x.is_unique() {
         let from = rows(&x)?;
         let mut out = vec![T::default(); from.len()];
@@ -67,7 +65,8 @@ pub(crate) fn in_pieces<T: Item>(
         });
         return array("elementwise", x.shape(), out).map(T::wrap);
     }
-    let own = x.as_slice_memory_order_mut().ok_or_else(|| broken("elementwise", "the elements have gaps"))?;
+    let own = if x.is_standard_layout() { x.as_slice_mut() } else { x.as_slice_memory_order_mut() };
+    let own = own.ok_or_else(|| broken("elementwise", "the elements have gaps"))?;
     par::for_each(own.chunks_mut(par::CHUNK), work, f);
     Ok(x.into())
 }

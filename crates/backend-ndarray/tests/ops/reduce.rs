@@ -21,6 +21,8 @@ pub(crate) fn wrap(d: DType, v: f64) -> f64 {
         DType::I8 => (v + 128.0).rem_euclid(256.0) - 128.0,
         DType::U16 => v.rem_euclid(65536.0),
         DType::I16 => (v + 32768.0).rem_euclid(65536.0) - 32768.0,
+        DType::U32 => v.rem_euclid(2f64.powi(32)),
+        DType::U64 => v.rem_euclid(2f64.powi(64)),
         _ => v,
     }
 }
