@@ -21,7 +21,8 @@ def add(label, initializer, shape, dtype="float32", why=None):
         try:
             fields["outputs"] = np.asarray(keras.saving.deserialize_keras_object(obj)(shape, dtype=dtype))
         except ValueError as error:
-            raw["expect_error"] = str(error).split(".")[0]
+            raw["expect_error"] = "shape"
+            assert raw["expect_error"] in str(error), error
     assert "expect_error" in raw or fields["outputs"].dtype == dtype
     FILE.add(f"initializers/{name}/{label},shape={shape},dtype={dtype}", "initializer", name, obj, raw=raw, **fields)
 

@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 use keras_kernels::Num;
+use keras_kernels::elementwise::{Strided, copy_strided};
 use keras_spec::{DType, Element, Error, HostTensor, Result, Shape};
 use ndarray::{ArcArray, Array, Dimension, IxDyn, ShapeError};
 
@@ -131,8 +132,8 @@ impl<T: Item, D: Dimension> From<Array<T, D>> for Buffer {
     }
 }
 
-/// Runs `$body` with `$a` as the array in the buffer `$x`: for every dtype (`all`), all but `bool` (`numbers`), the
-/// floating-point ones (`floats`), the integers (`ints`). Of the others the body after `else` is the value.
+/// Runs `$body` with `$a` as the array in the buffer `$x`: for every dtype (`all`), all but `bool` and the half precisions (`numbers`), the
+/// four that [`in_wide`] computes in (`wide`), the integers (`ints`). Of the others the body after `else` is the value.
 macro_rules! dispatch {
     (all $x:expr, $a:ident => $body:expr) => {
         $crate::buffer::dispatch!(
@@ -141,11 +142,11 @@ macro_rules! dispatch {
     };
     (numbers $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
         $crate::buffer::dispatch!(
-            @ $x, $a, $body, [U8 U16 U32 U64 I8 I16 I32 I64 F16 BF16 F32 F64], $other => $else,
+            @ $x, $a, $body, [U8 U16 U32 U64 I8 I16 I32 I64 F32 F64], $other => $else,
         )
     };
-    (floats $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
-        $crate::buffer::dispatch!(@ $x, $a, $body, [F16 BF16 F32 F64], $other => $else,)
+    (wide $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
+        $crate::buffer::dispatch!(@ $x, $a, $body, [U64 I64 F32 F64], $other => $else,)
     };
     (ints $x:expr, $a:ident => $body:expr, else $other:ident => $else:expr) => {
         $crate::buffer::dispatch!(@ $x, $a, $body, [U8 U16 U32 U64 I8 I16 I32 I64], $other => $else,)
@@ -185,26 +186,65 @@ pub(crate) fn array<T>(op: &str, shape: &[usize], data: Vec<T>) -> Result<Shared
 }
 
 /// The elements in row-major order: moved out where nobody else holds them and they lie that way.
-pub(crate) fn into_vec<T: Clone>(x: Shared<T>) -> Vec<T> {
-    if !x.is_standard_layout() {
-        return x.iter().cloned().collect();
-    }
+pub(crate) fn into_vec<T: Item>(x: Shared<T>) -> Vec<T> {
     let n = x.len();
-    match x.try_into_owned_nocopy() {
+    match standard(x).try_into_owned_nocopy() {
         Ok(own) => match own.into_raw_vec_and_offset() {
-            (mut data, Some(offset)) if offset == 0 && n > 0 => {
+            (mut data, Some(0)) => {
                 data.truncate(n);
                 data
             }
             (data, offset) => data.into_iter().skip(offset.unwrap_or(0)).take(n).collect(),
         },
-        Err(shared) => shared.iter().cloned().collect(),
+        Err(shared) => shared.as_slice().unwrap_or_default().to_vec(),
     }
 }
 
 /// The array with its elements in row-major order.
-pub(crate) fn standard<T: Clone>(x: Shared<T>) -> Shared<T> {
-    if x.is_standard_layout() { x } else { x.as_standard_layout().into_owned().into() }
+pub(crate) fn standard<T: Item>(x: Shared<T>) -> Shared<T> {
+    if x.is_standard_layout() {
+        return x;
+    }
+    copy_memory(&x).unwrap_or_else(|| x.as_standard_layout().into_owned().into())
+}
+
+/// A row-major copy of an array without gaps in its memory.
+fn copy_memory<T: Item>(x: &Shared<T>) -> Option<Shared<T>> {
+    let (data, first) = memory(x)?;
+    let mut out = vec![T::default(); x.len()];
+    let from = Strided::new(data, first, x.shape(), x.strides()).ok()?;
+    copy_strided(x.shape(), from, &mut out).ok()?;
+    Array::from_shape_vec(x.raw_dim(), out).ok().map(Into::into)
+}
+
+/// The array's elements as they lie in memory, and where the first one is, unless there are gaps between them.
+pub(crate) fn memory<T>(x: &Shared<T>) -> Option<(&[T], usize)> {
+    // Axes of length 1 may have any stride, which only this way of asking forgives.
+    if let Some(data) = x.as_slice() {
+        return Some((data, 0));
+    }
+    let before =
+        |(&n, &stride): (&usize, &isize)| if stride < 0 { (n - 1) * stride.unsigned_abs() } else { 0 };
+    let first = x.shape().iter().zip(x.strides()).map(before).sum();
+    x.as_slice_memory_order().map(|data| (data, first))
+}
+
+/// The array, without gaps in its memory.
+pub(crate) fn dense<T: Item>(x: Shared<T>) -> Shared<T> {
+    if memory(&x).is_some() { x } else { standard(x) }
+}
+
+/// The strides of an array's axes, or the first of them, as those of an array that they are broadcast to: 0 where one
+/// element is repeated.
+pub(crate) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Vec<isize> {
+    let mut out = vec![0; to.len() - shape.len()];
+    out.extend(shape.iter().zip(strides).map(|(&n, &stride)| if n == 1 { 0 } else { stride }));
+    out
+}
+
+/// The elements of an array that [`standard`] has made.
+pub(crate) fn rows<T>(x: &Shared<T>) -> Result<&[T]> {
+    x.as_slice().ok_or_else(|| broken("array", "the elements are not in row-major order"))
 }
 
 /// Brings elements from the host without a copy.

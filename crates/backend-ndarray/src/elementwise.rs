@@ -1,110 +1,174 @@
 //! Element-wise functions.
 
-use keras_kernels::Num;
-use keras_spec::{BinaryOp, CompareOp, Result, UnaryOp};
-use ndarray::{ArrayViewD, IxDyn, Zip};
+use keras_kernels::elementwise::{self, Strided};
+use keras_kernels::math::Real;
+use keras_kernels::{Num, par};
+use keras_spec::{BinaryOp, CompareOp, DType, Result, UnaryOp};
 use num_traits::{Float, PrimInt};
 
-use crate::buffer::{Buffer, Item, Shared, broken, dispatch, unsupported};
-
-/// A function of every element, in place where nobody else holds them.
-fn map<T: Item>(mut x: Shared<T>, f: impl Fn(T) -> T) -> Buffer {
-    if x.is_unique() {
-        x.mapv_inplace(f);
-        x.into()
-    } else {
-        x.mapv(f).into()
-    }
-}
-
-/// [`map`] in the type to compute in.
-fn wide<T: Item + Num>(x: Shared<T>, f: impl Fn(T::Acc) -> T::Acc) -> Buffer {
-    map(x, |v| T::narrow(f(v.widen())))
-}
+use crate::buffer::{
+    Buffer, Item, Shared, array, broadcast_strides, broken, dense, dispatch, memory, rows, standard,
+    unsupported,
+};
+use crate::movement::{broadcast, cast, is_half};
 
 pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Result<Buffer> {
     let dtype = x.dtype();
     if !op.accepts(dtype) {
         return unsupported("unary", dtype);
     }
+    if is_half(dtype) {
+        return cast(unary(op, cast(x, DType::F32)?)?, dtype);
+    }
     match x {
-        Buffer::Bool(x) => Ok(map(x, |v| !v)),
-        x => dispatch!(floats x, x => unary_float(op, x), else x => {
-            dispatch!(ints x, x => unary_int(op, x), else _x => unsupported("unary", dtype))
-        }),
+        Buffer::Bool(x) => map(x, |v| !v),
+        Buffer::F32(x) => unary_float(op, x),
+        Buffer::F64(x) => unary_float(op, x),
+        x => dispatch!(ints x, x => unary_int(op, x), else _x => unsupported("unary", dtype)),
     }
 }
 
 fn unary_int<T: Item + Num + PrimInt>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
-    let zero = <T as Num>::ZERO;
-    let neg = move |v| zero.minus(v);
-    Ok(match op {
+    let (zero, one) = (<T as Num>::ZERO, T::ONE);
+    let neg = |v| zero.minus(v);
+    match op {
         UnaryOp::Neg => map(x, neg),
-        UnaryOp::Abs => map(x, move |v| if v < zero { neg(v) } else { v }),
-        UnaryOp::Sign => map(x, move |v| {
-            if v > zero {
-                T::ONE
-            } else if v < zero {
-                neg(T::ONE)
-            } else {
-                zero
-            }
-        }),
-        UnaryOp::Ceil | UnaryOp::Floor | UnaryOp::Round => x.into(),
-        UnaryOp::Relu => map(x, move |v| v.larger(zero)),
+        UnaryOp::Abs => map(x, |v| if v < zero { neg(v) } else { v }),
+        UnaryOp::Sign => map(x, |v| if v < zero { neg(one) } else { v.smaller(one) }),
+        UnaryOp::Ceil | UnaryOp::Floor | UnaryOp::Round => Ok(x.into()),
+        UnaryOp::Relu => map(x, |v| v.larger(zero)),
         UnaryOp::Not => map(x, |v| !v),
-        _ => return unsupported("unary", T::DTYPE),
-    })
+        _ => unsupported("unary", T::DTYPE),
+    }
 }
 
-fn unary_float<T: Item + Num<Acc: Float>>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
-    let one = <T::Acc as Num>::ONE;
-    let zero = <T::Acc as Num>::ZERO;
-    Ok(match op {
-        UnaryOp::Neg => wide(x, |v| -v),
-        UnaryOp::Abs => wide(x, |v| v.abs()),
-        UnaryOp::Sign => wide(x, |v| {
-            if v > zero {
-                one
-            } else if v < zero {
-                -one
-            } else {
-                v
-            }
-        }),
-        UnaryOp::Ceil => wide(x, |v| v.ceil()),
-        UnaryOp::Floor => wide(x, |v| v.floor()),
-        UnaryOp::Round => wide(x, round),
-        UnaryOp::Exp => wide(x, |v| v.exp()),
-        UnaryOp::Expm1 => wide(x, |v| v.exp_m1()),
-        UnaryOp::Log => wide(x, |v| v.ln()),
-        UnaryOp::Log1p => wide(x, |v| v.ln_1p()),
-        UnaryOp::Sqrt => wide(x, |v| v.sqrt()),
-        UnaryOp::Rsqrt => wide(x, |v| one / v.sqrt()),
-        UnaryOp::Sin => wide(x, |v| v.sin()),
-        UnaryOp::Cos => wide(x, |v| v.cos()),
-        UnaryOp::Tan => wide(x, |v| v.tan()),
-        UnaryOp::Asin => wide(x, |v| v.asin()),
-        UnaryOp::Acos => wide(x, |v| v.acos()),
-        UnaryOp::Atan => wide(x, |v| v.atan()),
-        UnaryOp::Sinh => wide(x, |v| v.sinh()),
-        UnaryOp::Cosh => wide(x, |v| v.cosh()),
-        UnaryOp::Tanh => wide(x, |v| v.tanh()),
-        UnaryOp::Asinh => wide(x, |v| v.asinh()),
-        UnaryOp::Acosh => wide(x, |v| v.acosh()),
-        UnaryOp::Atanh => wide(x, |v| v.atanh()),
-        UnaryOp::Sigmoid => wide(x, |v| one / (one + (-v).exp())),
-        UnaryOp::Softplus => wide(x, |v| Num::maximum(v, zero) + (-v.abs()).exp().ln_1p()),
-        UnaryOp::Relu => wide(x, |v| Num::maximum(v, zero)),
-        _ => return unsupported("unary", T::DTYPE),
-    })
+/// What a function costs in units of a multiplication.
+const CHEAP: usize = 1;
+/// Likewise.
+const DEAR: usize = 16;
+
+/// Runs `f` on pieces of the elements, on threads if that is worth it; in place where nobody else holds them.
+pub(crate) fn in_pieces<T: Item>(
+    mut x: Shared<T>,
+    cost: usize,
+    f: &(dyn Fn(&mut [T]) + Sync),
+) -> Result<Buffer> {
+    let work = x.len().saturating_mul(cost);
+    x = if x.is_unique() { dense(x) } else { standard(x) };
+    if !x.is_unique() {
+        let from = rows(&x)?;
+        let mut out = vec![T::default(); from.len()];
+        let pieces = out.chunks_mut(par::CHUNK).zip(from.chunks(par::CHUNK));
+        par::for_each(pieces, work, |(out, from)| {
+            out.copy_from_slice(from);
+            f(out);
+        });
+        return array("elementwise", x.shape(), out).map(T::wrap);
+    }
+    let own = if x.is_standard_layout() { x.as_slice_mut() } else { x.as_slice_memory_order_mut() };
+    let own = own.ok_or_else(|| broken("elementwise", "the elements have gaps"))?;
+    par::for_each(own.chunks_mut(par::CHUNK), work, f);
+    Ok(x.into())
+}
+
+/// A function of every element.
+fn map<T: Item>(x: Shared<T>, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
+    in_pieces(x, DEAR, &|piece| piece.iter_mut().for_each(|v| *v = f(*v)))
+}
+
+/// [`map`] for the vector instructions of this machine.
+fn map_fast<T: Item>(x: Shared<T>, cost: usize, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
+    in_pieces(x, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|v| *v = f(*v))))
+}
+
+fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
+    let (zero, one) = (<T as Num>::ZERO, T::ONE);
+    match op {
+        UnaryOp::Neg => map_fast(x, CHEAP, |v| -v),
+        UnaryOp::Abs => map_fast(x, CHEAP, Real::abs),
+        UnaryOp::Sign => {
+            map_fast(x, CHEAP, |v| if v == zero || Num::is_nan(v) { v } else { Real::copysign(one, v) })
+        }
+        UnaryOp::Ceil => map_fast(x, CHEAP, Float::ceil),
+        UnaryOp::Floor => map_fast(x, CHEAP, Float::floor),
+        UnaryOp::Round => map_fast(x, CHEAP, round),
+        UnaryOp::Exp => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::exp(v),
+        ),
+        UnaryOp::Expm1 => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::exp_m1(v),
+        ),
+        UnaryOp::Log => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::ln(v),
+        ),
+        UnaryOp::Log1p => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::ln_1p(v),
+        ),
+        UnaryOp::Sqrt => map_fast(x, CHEAP, Real::sqrt),
+        UnaryOp::Rsqrt => map_fast(x, CHEAP, Real::rsqrt),
+        UnaryOp::Sin => map_fast(x, DEAR, Real::sin),
+        UnaryOp::Cos => map_fast(x, DEAR, Real::cos),
+        UnaryOp::Tan => map(x, Float::tan),
+        UnaryOp::Asin => map(x, Float::asin),
+        UnaryOp::Acos => map(x, Float::acos),
+        UnaryOp::Atan => map(x, Float::atan),
+        UnaryOp::Sinh => map(x, Float::sinh),
+        UnaryOp::Cosh => map(x, Float::cosh),
+        UnaryOp::Tanh => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::tanh(v),
+        ),
+        UnaryOp::Asinh => map(x, Float::asinh),
+        UnaryOp::Acosh => map(x, Float::acosh),
+        UnaryOp::Atanh => map(x, Float::atanh),
+        UnaryOp::Erf => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::erf(v),
+        ),
+        UnaryOp::ErfInv => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::erf_inv(v),
+        ),
+        UnaryOp::Sigmoid => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::sigmoid(v),
+        ),
+        UnaryOp::Softplus => map_fast(
+            x,
+            DEAR,
+            #[inline(always)]
+            |v| Real::softplus(v),
+        ),
+        UnaryOp::Relu => map_fast(x, CHEAP, |v| v.larger(zero)),
+        _ => unsupported("unary", T::DTYPE),
+    }
 }
 
 /// To the nearest integer, ties to even.
-fn round<T: Float>(v: T) -> T {
-    let two = T::one() + T::one();
-    let r = v.round();
-    if (r - v).abs() * two == T::one() { (v / two).round() * two } else { r }
+fn round<T: Real + Float>(v: T) -> T {
+    let two = T::ONE + T::ONE;
+    let r = Float::round(v);
+    if Real::abs(r - v) * two == T::ONE { Float::round(v / two) * two } else { r }
 }
 
 /// The shape that all operands are broadcast to.
@@ -121,39 +185,104 @@ pub(crate) fn common(shapes: &[&[usize]]) -> Vec<usize> {
     out
 }
 
-fn spread<'a, T>(x: &'a Shared<T>, shape: &[usize]) -> Result<ArrayViewD<'a, T>> {
-    x.broadcast(IxDyn(shape)).ok_or_else(|| broken("broadcast", "shapes do not fit"))
+/// An operand of a function of several, in pieces.
+enum Source<T> {
+    /// An array of the result's shape, in row-major order.
+    Array(Shared<T>),
+    /// One element, as a piece.
+    Scalar(Vec<T>),
 }
 
-/// A function of two operands, in place where nobody else holds one that has the result's shape.
-fn zip<T: Item>(mut a: Shared<T>, b: Buffer, f: impl Fn(T, T) -> T) -> Result<Buffer> {
-    let mut b = T::unwrap(b)?;
-    let same = a.shape() == b.shape();
-    let shape = if same { None } else { Some(common(&[a.shape(), b.shape()])) };
-    let fits = |x: &Shared<T>| shape.as_deref().is_none_or(|s| s == x.shape());
-    if a.is_unique() && fits(&a) {
-        a.zip_mut_with(&b, |a, &b| *a = f(*a, b));
-        return Ok(a.into());
+impl<T: Item> Source<T> {
+    fn new(x: Shared<T>, shape: &[usize]) -> Result<Self> {
+        if x.shape() == shape {
+            return Ok(Source::Array(standard(x)));
+        }
+        match x.first() {
+            Some(&only) if x.len() == 1 => {
+                Ok(Source::Scalar(vec![only; shape.iter().product::<usize>().min(par::CHUNK)]))
+            }
+            _ => broadcast(x, shape).map(Source::Array),
+        }
     }
-    if b.is_unique() && fits(&b) {
-        b.zip_mut_with(&a, |b, &a| *b = f(a, *b));
-        return Ok(b.into());
+
+    /// The elements that belong to piece `i` of the result, which has `n`.
+    fn piece(&self, i: usize, n: usize) -> &[T] {
+        match self {
+            Source::Array(x) => x.as_slice().map_or(&[], |all| &all[i * par::CHUNK..][..n]),
+            Source::Scalar(x) => &x[..n],
+        }
     }
-    pairs(&a, &b, shape.as_deref(), f)
 }
 
-/// A function of two operands of one shape (`None`) or broadcast to `shape`, as a new array.
-fn pairs<T: Item, R: Item>(
-    a: &Shared<T>,
-    b: &Shared<T>,
-    shape: Option<&[usize]>,
-    f: impl Fn(T, T) -> R,
-) -> Result<Buffer> {
-    let f = |&a: &T, &b: &T| f(a, b);
-    Ok(match shape {
-        None => Zip::from(a).and(b).map_collect(f).into(),
-        Some(shape) => Zip::from(spread(a, shape)?).and(spread(b, shape)?).map_collect(f).into(),
+/// Writes a piece of a result from those of two operands.
+type OfTwo<'a, T, R> = dyn Fn(&mut [R], &[T], &[T]) + Sync + 'a;
+
+/// What `f` makes of two operands, broadcast together, piece by piece.
+fn pieces<T: Item, R: Item>(a: Shared<T>, b: Buffer, f: &OfTwo<'_, T, R>) -> Result<Buffer> {
+    let b = T::unwrap(b)?;
+    let shape = common(&[a.shape(), b.shape()]);
+    let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);
+    let mut out = vec![R::default(); shape.iter().product()];
+    let work = out.len();
+    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+        let n = out.len();
+        f(out, a.piece(i, n), b.piece(i, n));
+    });
+    array("binary", &shape, out).map(R::wrap)
+}
+
+/// A function of two operands.
+fn zip<T: Item, R: Item>(a: Shared<T>, b: Buffer, f: impl Fn(T, T) -> R + Sync) -> Result<Buffer> {
+    pieces(a, b, &|out: &mut [R], a, b| {
+        out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (&a, &b))| *out = f(a, b));
     })
+}
+
+/// [`zip`] for the vector instructions of this machine, in place where nobody else holds an operand of the result's
+/// shape.
+fn zip_fast<T: Item>(
+    mut a: Shared<T>,
+    b: Buffer,
+    cost: usize,
+    f: impl Fn(T, T) -> T + Send + Sync,
+) -> Result<Buffer> {
+    let mut b = T::unwrap(b)?;
+    let failed = |why| broken("binary", why);
+    if a.shape() == b.shape() && a.is_standard_layout() && b.is_standard_layout() {
+        if a.is_unique() {
+            let own = a.as_slice_mut().unwrap_or_default();
+            elementwise::binary_in_place(own, rows(&b)?, cost, f).map_err(failed)?;
+            return Ok(a.into());
+        }
+        if b.is_unique() {
+            let own = b.as_slice_mut().unwrap_or_default();
+            elementwise::binary_in_place(own, rows(&a)?, cost, |b, a| f(a, b)).map_err(failed)?;
+            return Ok(b.into());
+        }
+        let mut out = vec![T::default(); a.len()];
+        elementwise::binary(rows(&a)?, rows(&b)?, &mut out, cost, f).map_err(failed)?;
+        return array("binary", a.shape(), out).map(T::wrap);
+    }
+    if b.len() == 1 && b.ndim() <= a.ndim() {
+        let b = b.iter().next().copied().unwrap_or_default();
+        return in_pieces(a, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|a| *a = f(*a, b))));
+    }
+    if a.len() == 1 && a.ndim() <= b.ndim() {
+        let a = a.iter().next().copied().unwrap_or_default();
+        return in_pieces(b, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|b| *b = f(a, *b))));
+    }
+    let shape = common(&[a.shape(), b.shape()]);
+    let (a, b) = (dense(a), dense(b));
+    let strides_a = broadcast_strides(a.shape(), a.strides(), &shape);
+    let strides_b = broadcast_strides(b.shape(), b.strides(), &shape);
+    let gaps = || broken("binary", "the elements have gaps");
+    let ((data_a, first_a), (data_b, first_b)) = (memory(&a).ok_or_else(gaps)?, memory(&b).ok_or_else(gaps)?);
+    let mut out = vec![T::default(); shape.iter().product()];
+    let from_a = Strided::new(data_a, first_a, &shape, &strides_a).map_err(failed)?;
+    let from_b = Strided::new(data_b, first_b, &shape, &strides_b).map_err(failed)?;
+    elementwise::broadcast_binary(&shape, from_a, from_b, &mut out, cost, f).map_err(failed)?;
+    array("binary", &shape, out).map(T::wrap)
 }
 
 pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
@@ -161,63 +290,78 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Result<Buffer> {
     if !op.accepts(dtype) {
         return unsupported("binary", dtype);
     }
-    let refuse = || unsupported("binary", dtype);
-    match op {
-        BinaryOp::Add => dispatch!(numbers a, a => zip(a, b, Num::plus), else _a => refuse()),
-        BinaryOp::Sub => dispatch!(numbers a, a => zip(a, b, Num::minus), else _a => refuse()),
-        BinaryOp::Mul => dispatch!(numbers a, a => zip(a, b, Num::times), else _a => refuse()),
-        BinaryOp::Max => dispatch!(all a, a => zip(a, b, Item::larger)),
-        BinaryOp::Min => dispatch!(all a, a => zip(a, b, Item::smaller)),
-        op => match a {
-            Buffer::Bool(a) => match op {
-                BinaryOp::And => zip(a, b, |a, b| a & b),
-                BinaryOp::Or => zip(a, b, |a, b| a | b),
-                BinaryOp::Xor => zip(a, b, |a, b| a ^ b),
-                _ => refuse(),
-            },
-            a => dispatch!(floats a, a => binary_float(op, a, b), else a => {
-                dispatch!(ints a, a => binary_int(op, a, b), else _a => refuse())
-            }),
+    if is_half(dtype) {
+        return cast(binary(op, cast(a, DType::F32)?, cast(b, DType::F32)?)?, dtype);
+    }
+    match a {
+        Buffer::Bool(a) => match op {
+            BinaryOp::And | BinaryOp::Min => zip(a, b, |a, b| a & b),
+            BinaryOp::Or | BinaryOp::Max => zip(a, b, |a, b| a | b),
+            BinaryOp::Xor => zip(a, b, |a, b| a ^ b),
+            _ => unsupported("binary", dtype),
         },
+        Buffer::F32(a) => binary_float(op, a, b),
+        Buffer::F64(a) => binary_float(op, a, b),
+        a => dispatch!(ints a, a => binary_int(op, a, b), else _a => unsupported("binary", dtype)),
     }
 }
 
-fn binary_float<T: Item + Num<Acc: Float>>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
+fn binary_float<T: Item + Real + Float>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     match op {
-        BinaryOp::Div => zip_wide(a, b, |a, b| a / b),
-        BinaryOp::FloorDiv => zip_wide(a, b, |a, b| (a / b).floor()),
-        BinaryOp::Mod => zip_wide(a, b, |a, b| {
+        BinaryOp::Add => zip_fast(a, b, CHEAP, Num::plus),
+        BinaryOp::Sub => zip_fast(a, b, CHEAP, Num::minus),
+        BinaryOp::Mul => zip_fast(a, b, CHEAP, Num::times),
+        BinaryOp::Max => zip_fast(a, b, CHEAP, Num::maximum),
+        BinaryOp::Min => zip_fast(a, b, CHEAP, Num::minimum),
+        BinaryOp::Div => zip_fast(a, b, CHEAP, |a, b| a / b),
+        BinaryOp::FloorDiv => zip(a, b, floor_div),
+        BinaryOp::Mod => zip(a, b, |a, b| {
             let r = a % b;
-            if r != Num::ZERO && (r < Num::ZERO) != (b < Num::ZERO) { r + b } else { r }
+            if straddles(r, b) { r + b } else { r }
         }),
-        BinaryOp::Pow => zip_wide(a, b, Float::powf),
-        BinaryOp::Atan2 => zip_wide(a, b, Float::atan2),
+        BinaryOp::Pow => zip_fast(a, b, DEAR, Real::powf),
+        BinaryOp::Atan2 => zip(a, b, Float::atan2),
         _ => unsupported("binary", T::DTYPE),
     }
 }
 
-/// [`zip`] in the type to compute in.
-fn zip_wide<T: Item + Num>(a: Shared<T>, b: Buffer, f: impl Fn(T::Acc, T::Acc) -> T::Acc) -> Result<Buffer> {
-    zip(a, b, |a, b| T::narrow(f(a.widen(), b.widen())))
+/// Whether a remainder is on the other side of zero than the divisor.
+fn straddles<T: Num>(remainder: T, divisor: T) -> bool {
+    remainder != T::ZERO && (remainder < T::ZERO) != (divisor < T::ZERO)
+}
+
+/// The quotient that belongs to Python's remainder: 1 // 0.1 is 9, because 0.1 in binary is a little more.
+fn floor_div<T: Real + Float>(a: T, b: T) -> T {
+    if b == <T as Num>::ZERO {
+        return a / b;
+    }
+    let r = a % b;
+    let q = (a - r) / b;
+    Float::round(if straddles(r, b) { q - T::ONE } else { q })
 }
 
 fn binary_int<T: Item + Num + PrimInt>(op: BinaryOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     let zero = <T as Num>::ZERO;
     match op {
+        BinaryOp::Add => zip(a, b, Num::plus),
+        BinaryOp::Sub => zip(a, b, Num::minus),
+        BinaryOp::Mul => zip(a, b, Num::times),
+        BinaryOp::Max => zip(a, b, Num::maximum),
+        BinaryOp::Min => zip(a, b, Num::minimum),
         BinaryOp::FloorDiv => zip(a, b, move |a, b| {
             if b == zero {
                 return zero;
             }
             // The least integer divided by -1 wraps, as its negation does.
             let Some(q) = a.checked_div(&b) else { return zero.minus(a) };
-            if a % b != zero && (a < zero) != (b < zero) { q.minus(T::ONE) } else { q }
+            if straddles(a % b, b) { q.minus(T::ONE) } else { q }
         }),
         BinaryOp::Mod => zip(a, b, move |a, b| {
             if b == zero || a.checked_div(&b).is_none() {
                 return zero;
             }
             let r = a % b;
-            if r != zero && (r < zero) != (b < zero) { r.plus(b) } else { r }
+            if straddles(r, b) { r.plus(b) } else { r }
         }),
         BinaryOp::Pow => zip(a, b, power),
         BinaryOp::And => zip(a, b, |a, b| a & b),
@@ -255,35 +399,36 @@ fn power<T: Num + PrimInt>(mut base: T, mut exponent: T) -> T {
     out
 }
 
-pub(crate) fn compare<T: Item>(op: CompareOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
-    let b = T::unwrap(b)?;
-    let shape = if a.shape() == b.shape() { None } else { Some(common(&[a.shape(), b.shape()])) };
-    let shape = shape.as_deref();
+pub(crate) fn compare(op: CompareOp, a: Buffer, b: Buffer) -> Result<Buffer> {
+    if is_half(a.dtype()) {
+        return compare(op, cast(a, DType::F32)?, cast(b, DType::F32)?);
+    }
+    dispatch!(all a, a => compare_items(op, a, b))
+}
+
+fn compare_items<T: Item>(op: CompareOp, a: Shared<T>, b: Buffer) -> Result<Buffer> {
     match op {
-        CompareOp::Eq => pairs(&a, &b, shape, |a, b| a == b),
-        CompareOp::Ne => pairs(&a, &b, shape, |a, b| a != b),
-        CompareOp::Lt => pairs(&a, &b, shape, |a, b| a < b),
-        CompareOp::Le => pairs(&a, &b, shape, |a, b| a <= b),
-        CompareOp::Gt => pairs(&a, &b, shape, |a, b| a > b),
-        CompareOp::Ge => pairs(&a, &b, shape, |a, b| a >= b),
+        CompareOp::Eq => zip(a, b, |a, b| a == b),
+        CompareOp::Ne => zip(a, b, |a, b| a != b),
+        CompareOp::Lt => zip(a, b, |a, b| a < b),
+        CompareOp::Le => zip(a, b, |a, b| a <= b),
+        CompareOp::Gt => zip(a, b, |a, b| a > b),
+        CompareOp::Ge => zip(a, b, |a, b| a >= b),
         _ => unsupported("compare", T::DTYPE),
     }
 }
 
-pub(crate) fn select<T: Item>(condition: Shared<bool>, mut a: Shared<T>, b: Buffer) -> Result<Buffer> {
-    let mut b = T::unwrap(b)?;
+pub(crate) fn select<T: Item>(condition: Shared<bool>, a: Shared<T>, b: Buffer) -> Result<Buffer> {
+    let b = T::unwrap(b)?;
     let shape = common(&[condition.shape(), a.shape(), b.shape()]);
-    let c = spread(&condition, &shape)?;
-    if a.is_unique() && a.shape() == shape {
-        let b = spread(&b, &shape)?;
-        Zip::from(&mut a).and(c).and(b).for_each(|a, &c, &b| *a = if c { *a } else { b });
-        return Ok(a.into());
-    }
-    if b.is_unique() && b.shape() == shape {
-        let a = spread(&a, &shape)?;
-        Zip::from(&mut b).and(c).and(a).for_each(|b, &c, &a| *b = if c { a } else { *b });
-        return Ok(b.into());
-    }
-    let (a, b) = (spread(&a, &shape)?, spread(&b, &shape)?);
-    Ok(Zip::from(c).and(a).and(b).map_collect(|&c, &a, &b| if c { a } else { b }).into())
+    let condition = Source::new(condition, &shape)?;
+    let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);
+    let mut out = vec![T::default(); shape.iter().product()];
+    let work = out.len();
+    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+        let n = out.len();
+        let operands = condition.piece(i, n).iter().zip(a.piece(i, n).iter().zip(b.piece(i, n)));
+        out.iter_mut().zip(operands).for_each(|(out, (&c, (&a, &b)))| *out = if c { a } else { b });
+    });
+    array("select", &shape, out).map(T::wrap)
 }

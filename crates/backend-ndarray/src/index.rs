@@ -1,28 +1,11 @@
 //! What takes from, and puts at, places that are given by indices.
 
 use keras_kernels::Num;
-use keras_spec::{Result, ScatterOp};
+use keras_spec::{DType, Result, ScatterOp};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, standard, unsupported};
-
-/// A row-major shape seen from one axis: what is before it, along it and after it.
-struct Around {
-    outer: usize,
-    along: usize,
-    inner: usize,
-}
-
-fn around(shape: &[usize], axis: usize) -> Around {
-    Around {
-        outer: shape[..axis].iter().product(),
-        along: shape[axis],
-        inner: shape[axis + 1..].iter().product(),
-    }
-}
-
-fn rows<'a, T>(op: &str, x: &'a Shared<T>) -> Result<&'a [T]> {
-    x.as_slice().ok_or_else(|| broken(op, "the elements are not in row-major order"))
-}
+use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, rows, standard, unsupported};
+use crate::movement::{cast, is_half};
+use crate::reduce::around;
 
 /// The nearest valid index; `n` must not be 0.
 fn clamp(index: i32, n: usize) -> usize {
@@ -35,11 +18,11 @@ fn checked(index: i32, n: usize) -> Option<usize> {
 }
 
 pub(crate) fn gather<T: Item>(x: Shared<T>, indices: Shared<i32>, axis: usize) -> Result<Shared<T>> {
-    let Around { outer, along, inner } = around(x.shape(), axis);
+    let [outer, along, inner] = around(x.shape(), axis);
     let shape = [&x.shape()[..axis], indices.shape(), &x.shape()[axis + 1..]].concat();
     let mut out = Vec::with_capacity(shape.iter().product());
     let (x, indices) = (standard(x), standard(indices));
-    let (data, indices) = (rows("gather", &x)?, rows("gather", &indices)?);
+    let (data, indices) = (rows(&x)?, rows(&indices)?);
     if along > 0 {
         for block in 0..outer {
             for &i in indices {
@@ -52,10 +35,10 @@ pub(crate) fn gather<T: Item>(x: Shared<T>, indices: Shared<i32>, axis: usize) -
 }
 
 pub(crate) fn gather_elements<T: Item>(x: Shared<T>, indices: Shared<i32>, axis: usize) -> Result<Shared<T>> {
-    let Around { along, inner, .. } = around(x.shape(), axis);
+    let [_, along, inner] = around(x.shape(), axis);
     let taken = indices.shape()[axis];
     let (x, indices) = (standard(x), standard(indices));
-    let (data, list) = (rows("gather_elements", &x)?, rows("gather_elements", &indices)?);
+    let (data, list) = (rows(&x)?, rows(&indices)?);
     let out = list
         .iter()
         .enumerate()
@@ -74,10 +57,10 @@ pub(crate) fn scatter(
     updates: Buffer,
     axis: usize,
 ) -> Result<Buffer> {
-    let Around { outer, along, inner } = around(x.shape(), axis);
+    let [outer, along, inner] = around(x.shape(), axis);
     let indices = standard(indices);
-    let list = rows("scatter", &indices)?;
-    update(op, x, updates, |put| {
+    let list = rows(&indices)?;
+    update(op, x, updates, &|put| {
         for block in 0..outer {
             for (j, &i) in list.iter().enumerate() {
                 if let Some(i) = checked(i, along) {
@@ -95,11 +78,11 @@ pub(crate) fn scatter_elements(
     updates: Buffer,
     axis: usize,
 ) -> Result<Buffer> {
-    let Around { along, inner, .. } = around(x.shape(), axis);
+    let [_, along, inner] = around(x.shape(), axis);
     let taken = indices.shape()[axis];
     let indices = standard(indices);
-    let list = rows("scatter_elements", &indices)?;
-    update(op, x, updates, |put| {
+    let list = rows(&indices)?;
+    update(op, x, updates, &|put| {
         for (at, &i) in list.iter().enumerate() {
             if let Some(i) = checked(i, along) {
                 put((at / (taken * inner) * along + i) * inner + at % inner, at, 1);
@@ -108,17 +91,16 @@ pub(crate) fn scatter_elements(
     })
 }
 
-/// Updates `x` at `places`, which calls its argument with (position in x, position in updates, length) of every run
-/// of updates in order.
-fn update(
-    op: ScatterOp,
-    x: Buffer,
-    updates: Buffer,
-    places: impl Fn(&mut dyn FnMut(usize, usize, usize)),
-) -> Result<Buffer> {
+/// Calls its argument with (position in x, position in updates, length) of every run of updates in order.
+type Places<'a> = dyn Fn(&mut dyn FnMut(usize, usize, usize)) + 'a;
+
+fn update(op: ScatterOp, x: Buffer, updates: Buffer, places: &Places<'_>) -> Result<Buffer> {
     let dtype = x.dtype();
     match op {
         ScatterOp::Set => dispatch!(all x, x => put(x, updates, places, |_, new| new)),
+        ScatterOp::Add if is_half(dtype) => {
+            cast(update(op, cast(x, DType::F32)?, cast(updates, DType::F32)?, places)?, dtype)
+        }
         ScatterOp::Add => {
             dispatch!(numbers x, x => put(x, updates, places, Num::plus), else _x => unsupported("scatter", dtype))
         }
@@ -131,11 +113,11 @@ fn update(
 fn put<T: Item>(
     x: Shared<T>,
     updates: Buffer,
-    places: impl Fn(&mut dyn FnMut(usize, usize, usize)),
+    places: &Places<'_>,
     combine: impl Fn(T, T) -> T,
 ) -> Result<Buffer> {
     let updates = standard(T::unwrap(updates)?);
-    let news = rows("scatter", &updates)?;
+    let news = rows(&updates)?;
     let mut x = standard(x);
     let out = x.as_slice_mut().ok_or_else(|| broken("scatter", "the elements are not in row-major order"))?;
     places(&mut |to, from, n| {

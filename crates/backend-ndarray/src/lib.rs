@@ -26,16 +26,19 @@
 mod buffer;
 mod contract;
 mod elementwise;
+mod fused;
 mod index;
 mod movement;
+mod recurrent;
 mod reduce;
 mod window;
 
 use std::sync::Arc;
 
+use keras_kernels::conv::Epilogue;
 use keras_spec::{
     ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Device, DynBackend, Error,
-    HostTensor, ReduceOp, Result, ScatterOp, Shape, Tensor, UnaryOp, WindowSpec,
+    Fused, HostTensor, ReduceOp, Result, ScatterOp, Shape, Tensor, UnaryOp, WindowSpec,
 };
 
 pub use buffer::{Buffer, Item, Shared};
@@ -107,7 +110,7 @@ impl Backend for NdArray {
     }
 
     fn cast(&self, x: Buffer, dtype: DType) -> Result<Buffer> {
-        Ok(movement::cast(x, dtype))
+        movement::cast(x, dtype)
     }
 
     fn reshape(&self, x: Buffer, shape: &Shape) -> Result<Buffer> {
@@ -158,7 +161,7 @@ impl Backend for NdArray {
     }
 
     fn compare(&self, op: CompareOp, a: Buffer, b: Buffer) -> Result<Buffer> {
-        dispatch!(all a, a => elementwise::compare(op, a, b))
+        elementwise::compare(op, a, b)
     }
 
     fn select(&self, condition: Buffer, a: Buffer, b: Buffer) -> Result<Buffer> {
@@ -171,7 +174,7 @@ impl Backend for NdArray {
     }
 
     fn arg_reduce(&self, op: ArgReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
-        dispatch!(all x, x => reduce::arg_reduce(op, x, axis))
+        reduce::arg_reduce(op, x, axis)
     }
 
     fn cumulative(&self, op: ReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
@@ -179,11 +182,11 @@ impl Backend for NdArray {
     }
 
     fn sort(&self, x: Buffer, axis: usize, descending: bool) -> Result<Buffer> {
-        Ok(dispatch!(all x, x => reduce::sort(x, axis, descending)))
+        dispatch!(all x, x => reduce::sort(x, axis, descending))
     }
 
     fn argsort(&self, x: Buffer, axis: usize, descending: bool) -> Result<Buffer> {
-        Ok(dispatch!(all x, x => reduce::argsort(x, axis, descending)))
+        dispatch!(all x, x => reduce::argsort(x, axis, descending))
     }
 
     fn gather(&self, x: Buffer, indices: Buffer, axis: usize) -> Result<Buffer> {
@@ -219,12 +222,18 @@ impl Backend for NdArray {
     }
 
     fn matmul(&self, a: Buffer, b: Buffer) -> Result<Buffer> {
-        dispatch!(numbers a, a => contract::matmul(a, b), else a => unsupported("matmul", a.dtype()))
+        movement::both_in_wide(
+            a,
+            b,
+            |a, b| dispatch!(wide a, a => contract::matmul(a, b), else a => unsupported("matmul", a.dtype())),
+        )
     }
 
     fn convolution(&self, x: Buffer, filter: Buffer, spec: &ConvSpec) -> Result<Buffer> {
-        dispatch!(numbers x, x => contract::convolution(x, filter, spec),
-            else x => unsupported("convolution", x.dtype()))
+        movement::both_in_wide(x, filter, |x, filter| {
+            dispatch!(wide x, x => contract::convolution(x, filter, spec, &Epilogue::NONE),
+                else x => unsupported("convolution", x.dtype()))
+        })
     }
 
     fn reduce_window(&self, op: ReduceOp, x: Buffer, window: &WindowSpec) -> Result<Buffer> {
@@ -232,7 +241,16 @@ impl Backend for NdArray {
     }
 
     fn select_and_scatter(&self, x: Buffer, g: Buffer, window: &WindowSpec) -> Result<Buffer> {
-        dispatch!(numbers x, x => window::select_and_scatter(x, g, window),
-            else x => unsupported("select_and_scatter", x.dtype()))
+        movement::both_in_wide(x, g, |x, g| {
+            dispatch!(wide x, x => window::select_and_scatter(x, g, window),
+                else x => unsupported("select_and_scatter", x.dtype()))
+        })
+    }
+    fn fuses(&self, op: &Fused, dtype: DType) -> bool {
+        fused::fuses(op, dtype)
+    }
+
+    fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
+        fused::fused(op, operands)
     }
 }

@@ -1,16 +1,58 @@
 //! What moves elements and converts them.
 
+use keras_kernels::elementwise::{Strided, copy_strided};
 use keras_spec::host::cast_element;
 use keras_spec::{DType, Result, dispatch_dtype};
 use ndarray::{ArrayViewMut, Axis, IxDyn, Slice};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, failed, standard};
+use crate::buffer::{
+    Buffer, Item, Shared, array, broadcast_strides, broken, dense, dispatch, failed, memory, rows, standard,
+};
 
-pub(crate) fn cast(x: Buffer, dtype: DType) -> Buffer {
+pub(crate) fn cast(x: Buffer, dtype: DType) -> Result<Buffer> {
     if x.dtype() == dtype {
-        return x;
+        return Ok(x);
     }
-    dispatch!(all x, x => dispatch_dtype!(dtype, T => x.mapv(cast_element::<_, T>).into()))
+    dispatch!(all x, x => {
+        let x = standard(x);
+        let from = rows(&x)?;
+        dispatch_dtype!(dtype, T => {
+            array("cast", x.shape(), from.iter().map(|&v| cast_element::<_, T>(v)).collect()).map(T::wrap)
+        })
+    })
+}
+
+/// Half precisions are computed in float32, and rounded once.
+pub(crate) fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// The dtype that sums are taken in: float32 for half precisions, 64 bits for integers, which wrap to the same in the
+/// end. There are four, so that the code for contractions and reductions exists four times, not twelve.
+pub(crate) fn wide(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 => DType::F32,
+        DType::F64 | DType::U64 => dtype,
+        _ => DType::I64,
+    }
+}
+
+/// Runs `op` in [`wide`] precision.
+pub(crate) fn in_wide(x: Buffer, op: impl FnOnce(Buffer) -> Result<Buffer>) -> Result<Buffer> {
+    let dtype = x.dtype();
+    cast(op(cast(x, wide(dtype))?)?, dtype)
+}
+
+/// [`in_wide`] for two operands of one dtype.
+pub(crate) fn both_in_wide(
+    x: Buffer,
+    y: Buffer,
+    op: impl FnOnce(Buffer, Buffer) -> Result<Buffer>,
+) -> Result<Buffer> {
+    in_wide(x, |x| {
+        let dtype = x.dtype();
+        op(x, cast(y, dtype)?)
+    })
 }
 
 pub(crate) fn reshape<T: Item>(x: Shared<T>, shape: &[usize]) -> Result<Shared<T>> {
@@ -25,8 +67,13 @@ pub(crate) fn broadcast<T: Item>(x: Shared<T>, shape: &[usize]) -> Result<Shared
     if x.shape() == shape {
         return Ok(x);
     }
-    let view = x.broadcast(IxDyn(shape)).ok_or_else(|| broken("broadcast", "shapes do not fit"))?;
-    Ok(view.as_standard_layout().into_owned().into())
+    let x = dense(x);
+    let strides = broadcast_strides(x.shape(), x.strides(), shape);
+    let (data, first) = memory(&x).ok_or_else(|| broken("broadcast", "the elements have gaps"))?;
+    let mut out = vec![T::default(); shape.iter().product()];
+    let from = Strided::new(data, first, shape, &strides).map_err(|why| broken("broadcast", why))?;
+    copy_strided(shape, from, &mut out).map_err(|why| broken("broadcast", why))?;
+    array("broadcast", shape, out)
 }
 
 pub(crate) fn slice<T: Item>(

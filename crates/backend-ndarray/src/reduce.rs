@@ -2,66 +2,103 @@
 
 use std::cmp::Ordering;
 
-use keras_kernels::Num;
-use keras_spec::{ArgReduceOp, ReduceOp, Result};
-use ndarray::{Array, Axis, IxDyn};
+use keras_kernels::reduce::{self, ArgOp};
+use keras_spec::{ArgReduceOp, BinaryOp, DType, HostTensor, ReduceOp, Result, dispatch_dtype};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, standard, unsupported};
+use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, from_host, rows, standard, unsupported};
+use crate::elementwise::binary;
+use crate::movement::{cast, in_wide, wide};
+
+/// The kernels' name of a reduction, unless it is not defined for the dtype.
+fn kernel(name: &str, op: ReduceOp, dtype: DType) -> Result<reduce::ReduceOp> {
+    match op {
+        ReduceOp::Sum if dtype != DType::Bool => Ok(reduce::ReduceOp::Sum),
+        ReduceOp::Prod if dtype != DType::Bool => Ok(reduce::ReduceOp::Product),
+        ReduceOp::Max => Ok(reduce::ReduceOp::Max),
+        ReduceOp::Min => Ok(reduce::ReduceOp::Min),
+        _ => unsupported(name, dtype),
+    }
+}
+
+/// Runs a reduction in [`wide`] precision.
+pub(crate) fn reduce_in_wide(
+    op: ReduceOp,
+    x: Buffer,
+    run: impl FnOnce(Buffer) -> Result<Buffer>,
+) -> Result<Buffer> {
+    let dtype = x.dtype();
+    let own = wide(dtype);
+    let mut y = run(cast(x, own)?)?;
+    // The extremum of nothing is the dtype's own, not the wider one's.
+    if own != dtype && !dtype.is_float() {
+        let limit = |of: HostTensor| from_host(of.cast(own));
+        match op {
+            ReduceOp::Max => {
+                y = binary(BinaryOp::Max, y, limit(dispatch_dtype!(dtype, T => T::LEAST.into()))?)?
+            }
+            ReduceOp::Min => {
+                y = binary(BinaryOp::Min, y, limit(dispatch_dtype!(dtype, T => T::GREATEST.into()))?)?
+            }
+            _ => {}
+        }
+    }
+    cast(y, dtype)
+}
 
 pub(crate) fn reduce(op: ReduceOp, x: Buffer, axes: &[usize]) -> Result<Buffer> {
     let dtype = x.dtype();
     if axes.is_empty() {
         return Ok(x);
     }
-    match op {
-        ReduceOp::Sum => {
-            dispatch!(numbers x, x => rows(x, axes, sum), else _x => unsupported("reduce", dtype))
-        }
-        ReduceOp::Prod => {
-            dispatch!(numbers x, x => rows(x, axes, product), else _x => unsupported("reduce", dtype))
-        }
-        ReduceOp::Max => dispatch!(all x, x => rows(x, axes, largest)),
-        ReduceOp::Min => dispatch!(all x, x => rows(x, axes, smallest)),
-        _ => unsupported("reduce", dtype),
-    }
+    let kernel = kernel("reduce", op, dtype)?;
+    let kept = |x: &[usize]| (0..x.len()).filter(|i| !axes.contains(i)).map(|i| x[i]).collect::<Vec<_>>();
+    reduce_in_wide(op, x, |x| {
+        dispatch!(wide x, x => {
+            let x = standard(x);
+            let shape = kept(x.shape());
+            let mut out = vec![Default::default(); shape.iter().product()];
+            reduce::reduce(kernel, rows(&x)?, x.shape(), axes, &mut out, |sum| sum)
+                .map_err(|why| broken("reduce", why))?;
+            array("reduce", &shape, out).map(Into::into)
+        }, else _x => unsupported("reduce", dtype))
+    })
 }
 
-/// Brings the reduced axes to the end and makes one element of each row.
-fn rows<T: Item>(x: Shared<T>, axes: &[usize], f: impl Fn(&[T]) -> T) -> Result<Buffer> {
-    let kept = (0..x.ndim()).filter(|i| !axes.contains(i));
-    let shape: Vec<usize> = kept.clone().map(|i| x.shape()[i]).collect();
-    let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
-    let (count, len): (usize, usize) = (shape.iter().product(), axes.iter().map(|&a| x.shape()[a]).product());
-    let x = standard(x.permuted_axes(IxDyn(&order)));
-    let data = x.as_slice().ok_or_else(|| broken("reduce", "the elements are not in row-major order"))?;
-    let out = (0..count).map(|i| f(&data[i * len..(i + 1) * len])).collect();
-    array("reduce", &shape, out).map(T::wrap)
+/// What is before an axis, along it and after it.
+pub(crate) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
+    [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
 }
 
-/// Elements that are added one after the other; longer rows are halved, so that rounding errors stay small.
-const RUN: usize = 64;
-
-fn sum<T: Num>(row: &[T]) -> T {
-    fn halves<T: Num>(row: &[T]) -> T::Acc {
-        if row.len() <= RUN {
-            return row.iter().fold(Num::ZERO, |acc: T::Acc, v| acc.plus(v.widen()));
-        }
-        let (a, b) = row.split_at(row.len() / 2);
-        halves(a).plus(halves(b))
-    }
-    T::narrow(halves(row))
+pub(crate) fn arg_reduce(op: ArgReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
+    let dtype = x.dtype();
+    let kernel = match op {
+        ArgReduceOp::Max => ArgOp::Max,
+        ArgReduceOp::Min => ArgOp::Min,
+        _ => return unsupported("arg_reduce", dtype),
+    };
+    dispatch!(wide cast(x, wide(dtype))?, x => {
+        let x = standard(x);
+        let mut shape = x.shape().to_vec();
+        shape.remove(axis);
+        let mut out = vec![0i32; shape.iter().product()];
+        reduce::arg_reduce(kernel, rows(&x)?, around(x.shape(), axis), &mut out)
+            .map_err(|why| broken("arg_reduce", why))?;
+        array("arg_reduce", &shape, out).map(Into::into)
+    }, else _x => unsupported("arg_reduce", dtype))
 }
 
-fn product<T: Num>(row: &[T]) -> T {
-    T::narrow(row.iter().fold(Num::ONE, |acc: T::Acc, v| acc.times(v.widen())))
-}
-
-fn largest<T: Item>(row: &[T]) -> T {
-    row.iter().fold(T::LEAST, |acc, &v| acc.larger(v))
-}
-
-fn smallest<T: Item>(row: &[T]) -> T {
-    row.iter().fold(T::GREATEST, |acc, &v| acc.smaller(v))
+pub(crate) fn cumulative(op: ReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
+    let dtype = x.dtype();
+    let kernel = kernel("cumulative", op, dtype)?;
+    in_wide(x, |x| {
+        dispatch!(wide x, x => {
+            let x = standard(x);
+            let mut out = vec![Default::default(); x.len()];
+            reduce::cumulative(kernel, rows(&x)?, around(x.shape(), axis), false, &mut out)
+                .map_err(|why| broken("cumulative", why))?;
+            array("cumulative", x.shape(), out).map(Into::into)
+        }, else _x => unsupported("cumulative", dtype))
+    })
 }
 
 /// Whether this is not a number.
@@ -70,97 +107,40 @@ fn is_nan<T: Item>(v: T) -> bool {
     v != v
 }
 
-pub(crate) fn arg_reduce<T: Item>(op: ArgReduceOp, x: Shared<T>, axis: usize) -> Result<Buffer> {
-    let better: fn(T, T) -> bool = match op {
-        ArgReduceOp::Max => |new, best| new > best,
-        ArgReduceOp::Min => |new, best| new < best,
-        _ => return unsupported("arg_reduce", T::DTYPE),
-    };
-    let index = |lane: ndarray::ArrayView1<'_, T>| {
-        let mut best = (0, lane[0]);
-        for (i, &v) in lane.iter().enumerate().skip(1) {
-            if !is_nan(best.1) && (is_nan(v) || better(v, best.1)) {
-                best = (i, v);
-            }
-        }
-        best.0 as i32
-    };
-    Ok(x.map_axis(Axis(axis), index).into())
+/// NaN is greater than everything else.
+fn order<T: Item>(a: T, b: T) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| is_nan(a).cmp(&is_nan(b)))
 }
 
-pub(crate) fn cumulative(op: ReduceOp, x: Buffer, axis: usize) -> Result<Buffer> {
-    let dtype = x.dtype();
-    match op {
-        ReduceOp::Sum => {
-            dispatch!(numbers x, x => scan_wide(x, axis, Num::ZERO, Num::plus),
-                else _x => unsupported("cumulative", dtype))
-        }
-        ReduceOp::Prod => {
-            dispatch!(numbers x, x => scan_wide(x, axis, Num::ONE, Num::times),
-                else _x => unsupported("cumulative", dtype))
-        }
-        ReduceOp::Max => dispatch!(all x, x => scan(x, axis, Item::LEAST, Item::larger, |acc| acc)),
-        ReduceOp::Min => dispatch!(all x, x => scan(x, axis, Item::GREATEST, Item::smaller, |acc| acc)),
-        _ => unsupported("cumulative", dtype),
-    }
-}
-
-/// [`scan`] with an accumulator of the type to compute in.
-fn scan_wide<T: Item + Num>(
+/// What `pick` chooses of the elements of each lane along `axis`, in order, with their places.
+fn ordered<T: Item, R: Item>(
     x: Shared<T>,
     axis: usize,
-    first: T::Acc,
-    combine: impl Fn(T::Acc, T::Acc) -> T::Acc,
+    descending: bool,
+    pick: impl Fn(&(T, i32)) -> R,
 ) -> Result<Buffer> {
-    scan(x, axis, first, |acc, v: T| combine(acc, v.widen()), T::narrow)
-}
-
-fn scan<T: Item, A: Copy>(
-    mut x: Shared<T>,
-    axis: usize,
-    first: A,
-    combine: impl Fn(A, T) -> A,
-    finish: impl Fn(A) -> T,
-) -> Result<Buffer> {
-    for mut lane in x.lanes_mut(Axis(axis)) {
-        let mut acc = first;
-        for v in &mut lane {
-            acc = combine(acc, *v);
-            *v = finish(acc);
-        }
+    let x = standard(x);
+    let data = rows(&x)?;
+    let [outer, n, inner] = around(x.shape(), axis);
+    let mut out = vec![R::default(); data.len()];
+    let mut lane = Vec::with_capacity(n);
+    for first in (0..outer).flat_map(|o| (0..inner).map(move |k| o * n * inner + k)) {
+        lane.clear();
+        lane.extend((0..n).map(|i| data[first + i * inner]).zip(0i32..));
+        sort_lane(&mut lane, descending);
+        lane.iter().enumerate().for_each(|(i, v)| out[first + i * inner] = pick(v));
     }
-    Ok(x.into())
+    array("sort", x.shape(), out).map(R::wrap)
 }
 
-/// NaN is greater than everything else.
-fn order<T: Item>(a: &T, b: &T) -> Ordering {
-    a.partial_cmp(b).unwrap_or_else(|| is_nan(*a).cmp(&is_nan(*b)))
+fn sort_lane<T: Item>(lane: &mut [(T, i32)], descending: bool) {
+    lane.sort_by(|a, b| if descending { order(b.0, a.0) } else { order(a.0, b.0) });
 }
 
-fn direction<T: Item>(descending: bool) -> impl Fn(&T, &T) -> Ordering {
-    move |a, b| if descending { order(b, a) } else { order(a, b) }
+pub(crate) fn sort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Result<Buffer> {
+    ordered(x, axis, descending, |v| v.0)
 }
 
-pub(crate) fn sort<T: Item>(mut x: Shared<T>, axis: usize, descending: bool) -> Buffer {
-    let mut row = Vec::with_capacity(x.len_of(Axis(axis)));
-    for mut lane in x.lanes_mut(Axis(axis)) {
-        row.clear();
-        row.extend(lane.iter().copied());
-        row.sort_by(direction(descending));
-        lane.iter_mut().zip(&row).for_each(|(to, &v)| *to = v);
-    }
-    x.into()
-}
-
-pub(crate) fn argsort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Buffer {
-    let mut out = Array::zeros(x.raw_dim());
-    let compare = direction(descending);
-    let mut row = Vec::with_capacity(x.len_of(Axis(axis)));
-    for (lane, mut to) in x.lanes(Axis(axis)).into_iter().zip(out.lanes_mut(Axis(axis))) {
-        row.clear();
-        row.extend(lane.iter().copied().zip(0i32..));
-        row.sort_by(|a, b| compare(&a.0, &b.0));
-        to.iter_mut().zip(&row).for_each(|(to, v)| *to = v.1);
-    }
-    out.into()
+pub(crate) fn argsort<T: Item>(x: Shared<T>, axis: usize, descending: bool) -> Result<Buffer> {
+    ordered(x, axis, descending, |v| v.1)
 }

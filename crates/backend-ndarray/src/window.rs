@@ -1,139 +1,46 @@
-//! Reductions over windows and the gradient of the maximum.
+//! Reductions over windows and their gradients.
 
 use keras_kernels::Num;
-use keras_spec::{ReduceOp, Result, WindowSpec};
+use keras_kernels::pool::{self, PoolParams, Reducer};
+use keras_spec::{DType, Dims, ReduceOp, Result, Shape, WindowSpec};
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, standard, unsupported};
+use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, rows, standard, unsupported};
+use crate::reduce::reduce_in_wide;
 
-/// Every index of a shape in row-major order.
-pub(crate) struct Positions {
-    shape: Vec<usize>,
-    next: Option<Vec<usize>>,
-}
-
-impl Positions {
-    pub(crate) fn new(shape: &[usize]) -> Self {
-        let next = if shape.contains(&0) { None } else { Some(vec![0; shape.len()]) };
-        Positions { shape: shape.to_vec(), next }
-    }
-}
-
-impl Iterator for Positions {
-    type Item = Vec<usize>;
-
-    fn next(&mut self) -> Option<Vec<usize>> {
-        let current = self.next.take()?;
-        let mut after = current.clone();
-        for (i, &n) in self.shape.iter().enumerate().rev() {
-            after[i] += 1;
-            if after[i] < n {
-                self.next = Some(after);
-                break;
-            }
-            after[i] = 0;
-        }
-        Some(current)
-    }
-}
-
-/// How often a window of `window` elements fits into `n` with steps of `stride`.
-pub(crate) fn steps(n: usize, window: usize, stride: usize) -> usize {
-    if n < window { 0 } else { (n - window) / stride + 1 }
-}
-
-/// Windows over the spatial axes of `(batch, spatial…, channels)`.
-struct Windows<'a> {
-    spec: &'a WindowSpec,
-    shape: Vec<usize>,
-    out: Vec<usize>,
-}
-
-impl<'a> Windows<'a> {
-    fn new(spec: &'a WindowSpec, shape: &[usize]) -> Self {
-        let out = (0..spec.size.len())
-            .map(|i| {
-                let (low, high) = spec.padding[i];
-                steps(shape[i + 1] + low + high, spec.size[i], spec.strides[i])
-            })
-            .collect();
-        Windows { spec, shape: shape.to_vec(), out }
-    }
-
-    fn channels(&self) -> usize {
-        self.shape[self.shape.len() - 1]
-    }
-
-    /// The shape of one element for each window.
-    fn result(&self) -> Vec<usize> {
-        [&self.shape[..1], &self.out, &[self.channels()]].concat()
-    }
-
-    /// Calls `visit` with the number of each window, then of each of its pixels that is not padding, in order.
-    fn visit(&self, mut visit: impl FnMut(usize, usize)) {
-        let n = self.out.len();
-        let mut window = 0;
-        for b in 0..self.shape[0] {
-            for o in Positions::new(&self.out) {
-                for k in Positions::new(&self.spec.size) {
-                    let pixel = (0..n).try_fold(b, |at, i| {
-                        let here =
-                            (o[i] * self.spec.strides[i] + k[i]).checked_sub(self.spec.padding[i].0)?;
-                        (here < self.shape[i + 1]).then_some(at * self.shape[i + 1] + here)
-                    });
-                    if let Some(pixel) = pixel {
-                        visit(window, pixel);
-                    }
-                }
-                window += 1;
-            }
-        }
-    }
+/// Calls `run` with a window in the kernels' words.
+fn with_params<R>(spec: &WindowSpec, run: impl FnOnce(&PoolParams) -> R) -> R {
+    let padding: Vec<(isize, isize)> =
+        spec.padding.iter().map(|&(low, high)| (low as isize, high as isize)).collect();
+    let dilation = Dims::from_elem(1, spec.size.len());
+    run(&PoolParams { window: &spec.size, strides: &spec.strides, padding: &padding, dilation: &dilation })
 }
 
 pub(crate) fn reduce_window(op: ReduceOp, x: Buffer, spec: &WindowSpec) -> Result<Buffer> {
     let dtype = x.dtype();
-    let refuse = || unsupported("reduce_window", dtype);
-    match op {
-        ReduceOp::Sum => {
-            dispatch!(numbers x, x => reduce_wide(x, spec, Num::ZERO, Num::plus), else _x => refuse())
-        }
-        ReduceOp::Prod => {
-            dispatch!(numbers x, x => reduce_wide(x, spec, Num::ONE, Num::times), else _x => refuse())
-        }
-        ReduceOp::Max => dispatch!(all x, x => reduce(x, spec, Item::LEAST, Item::larger, |acc| acc)),
-        ReduceOp::Min => dispatch!(all x, x => reduce(x, spec, Item::GREATEST, Item::smaller, |acc| acc)),
-        _ => refuse(),
-    }
+    let reducer = match op {
+        ReduceOp::Sum if dtype != DType::Bool => Reducer::Sum,
+        ReduceOp::Prod if dtype != DType::Bool => Reducer::Prod,
+        ReduceOp::Max => Reducer::Max,
+        ReduceOp::Min => Reducer::Min,
+        _ => return unsupported("reduce_window", dtype),
+    };
+    reduce_in_wide(
+        op,
+        x,
+        |x| dispatch!(wide x, x => reduce(reducer, x, spec), else _x => unsupported("reduce_window", dtype)),
+    )
 }
 
-/// [`reduce`] with accumulators of the type to compute in.
-fn reduce_wide<T: Item + Num>(
-    x: Shared<T>,
-    spec: &WindowSpec,
-    first: T::Acc,
-    combine: impl Fn(T::Acc, T::Acc) -> T::Acc,
-) -> Result<Buffer> {
-    reduce(x, spec, first, |acc, v: T| combine(acc, v.widen()), T::narrow)
-}
-
-fn reduce<T: Item, A: Copy>(
-    x: Shared<T>,
-    spec: &WindowSpec,
-    first: A,
-    combine: impl Fn(A, T) -> A,
-    finish: impl Fn(A) -> T,
-) -> Result<Buffer> {
+/// One element for each window.
+pub(crate) fn reduce<T: Item + Num>(reducer: Reducer, x: Shared<T>, spec: &WindowSpec) -> Result<Buffer> {
     let x = standard(x);
-    let data = x.as_slice().ok_or_else(|| broken("reduce_window", "x is not in row-major order"))?;
-    let windows = Windows::new(spec, x.shape());
-    let (shape, c) = (windows.result(), windows.channels());
-    let mut sums = vec![first; shape.iter().product()];
-    windows.visit(|window, pixel| {
-        for (sum, &v) in sums[window * c..][..c].iter_mut().zip(&data[pixel * c..][..c]) {
-            *sum = combine(*sum, v);
-        }
-    });
-    array("reduce_window", &shape, sums.into_iter().map(finish).collect()).map(T::wrap)
+    let failed = |why| broken("reduce_window", why);
+    with_params(spec, |params| {
+        let shape = pool::output_shape(x.shape(), params).map_err(failed)?;
+        let mut y = vec![T::ZERO; shape.iter().product()];
+        pool::reduce_window(reducer, rows(&x)?, x.shape(), params, &mut y).map_err(failed)?;
+        array("reduce_window", &shape, y).map(T::wrap)
+    })
 }
 
 pub(crate) fn select_and_scatter<T: Item + Num>(
@@ -142,26 +49,20 @@ pub(crate) fn select_and_scatter<T: Item + Num>(
     spec: &WindowSpec,
 ) -> Result<Buffer> {
     let (x, g) = (standard(x), standard(T::unwrap(g)?));
-    let not_standard = || broken("select_and_scatter", "an operand is not in row-major order");
-    let data = x.as_slice().ok_or_else(not_standard)?;
-    let grads = g.as_slice().ok_or_else(not_standard)?;
-    let windows = Windows::new(spec, x.shape());
-    let c = windows.channels();
-    let mut best: Vec<Option<usize>> = vec![None; grads.len()];
-    windows.visit(|window, pixel| {
-        for (k, best) in best[window * c..][..c].iter_mut().enumerate() {
-            let at = pixel * c + k;
-            let beaten = best.is_none_or(|b| !data[b].is_nan() && (data[at].is_nan() || data[at] > data[b]));
-            if beaten {
-                *best = Some(at);
-            }
-        }
-    });
-    let mut sums = vec![<T::Acc as Num>::ZERO; data.len()];
-    for (&g, at) in grads.iter().zip(best) {
-        if let Some(at) = at {
-            sums[at] = sums[at].plus(g.widen());
-        }
-    }
-    array("select_and_scatter", x.shape(), sums.into_iter().map(T::narrow).collect()).map(T::wrap)
+    let mut dx = vec![T::ZERO; x.len()];
+    with_params(spec, |params| {
+        pool::max_backward(rows(&x)?, x.shape(), rows(&g)?, params, &mut dx)
+            .map_err(|why| broken("select_and_scatter", why))
+    })?;
+    array("select_and_scatter", x.shape(), dx).map(T::wrap)
+}
+
+/// The gradient of the mean over windows.
+pub(crate) fn mean_backward<T: Item + Num>(g: Shared<T>, spec: &WindowSpec, input: &Shape) -> Result<Buffer> {
+    let g = standard(g);
+    let mut dx = vec![T::ZERO; input.size()];
+    with_params(spec, |params| {
+        pool::mean_backward(rows(&g)?, input, params, &mut dx).map_err(|why| broken("avg_pool_backward", why))
+    })?;
+    array("avg_pool_backward", input, dx).map(T::wrap)
 }

@@ -41,7 +41,7 @@ pub enum Activation {
 impl Activation {
     /// Replaces every element by its activation.
     #[inline(always)]
-    fn apply<T: Real>(self, x: &mut [T]) {
+    pub fn apply<T: Real>(self, x: &mut [T]) {
         let x = x.iter_mut();
         match self {
             Self::Linear => {}

@@ -134,6 +134,10 @@ pub fn dropout(
     }
     let keep = 1.0 - rate;
     let mask_shape = Shape::from(distributions::dropout_noise_shape(inputs.shape(), noise_shape)?);
-    let mask = draw(&mask_shape, seed, inputs.device(), |key, n| distributions::bernoulli(key, n, keep))?;
+    let mask = draw(&mask_shape, seed, inputs.device(), |key, n| match inputs.dtype() {
+        // JAX draws in double precision where it computes so.
+        DType::F64 => distributions::uniform::<f64>(key, n, 0.0, 1.0).into_iter().map(|u| u < keep).collect(),
+        _ => distributions::bernoulli(key, n, keep),
+    })?;
     mask.broadcast_to(inputs.shape())?.select(&(inputs / keep)?, &zero)
 }

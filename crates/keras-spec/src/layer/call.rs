@@ -31,6 +31,7 @@ pub struct Call {
     /// Further arguments.
     pub arguments: Arguments,
     pub(super) compute_dtype: Option<DType>,
+    pub(super) frozen: bool,
     losses: Rc<RefCell<Vec<Tensor>>>,
 }
 
@@ -53,6 +54,11 @@ impl Call {
     /// The dtype that the layer computes in: that of its policy.
     pub fn compute_dtype(&self) -> DType {
         self.compute_dtype.unwrap_or(DType::F32)
+    }
+
+    /// Whether the layer that is called is not to be trained (`trainable=False`).
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// The tensors of a keyword argument; none if it was not given.

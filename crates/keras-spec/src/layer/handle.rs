@@ -266,6 +266,7 @@ impl LayerRef {
         let inputs = inputs.iter().map(cast).collect::<Result<Vec<_>>>()?;
         let mut call = call.clone();
         call.compute_dtype = Some(compute);
+        call.frozen = !self.is_trainable();
         for argument in call.arguments.values_mut() {
             if let Argument::Tensors(tensors) = argument {
                 *tensors = tensors.iter().map(cast).collect::<Result<_>>()?;

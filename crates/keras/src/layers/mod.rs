@@ -2,18 +2,30 @@
 
 mod activations;
 pub(crate) mod common;
+mod convolutional;
 mod core;
+mod defaults;
 mod merging;
+mod normalization;
+mod pooling;
 mod regularization;
 mod reshaping;
+mod window;
 
 pub use self::activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use self::common::{DataFormat, Lengths};
+pub use self::convolutional::{Conv, Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D};
 pub use self::core::{Dense, Embedding, Masking};
 pub use self::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use self::normalization::{BatchNormalization, LayerNormalization, RenormClipping};
+pub use self::pooling::{
+    AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, GlobalPooling, MaxPooling1D, MaxPooling2D, Pooling,
+};
 pub use self::regularization::{Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D};
 pub use self::reshaping::{
     Cropping2D, Flatten, Interpolation, Permute, RepeatVector, Reshape, Sides2D, UpSampling2D, ZeroPadding2D,
 };
+pub use self::window::Padding;
 pub use crate::activations::Activation;
 pub use crate::models::{Input, InputLayer};

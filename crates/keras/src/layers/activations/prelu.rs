@@ -86,7 +86,7 @@ impl Layer for PReLU {
         let input = one(inputs)?;
         let rank = input.rank();
         for &axis in self.shared_axes.iter().flatten() {
-            if input.axis(axis)? == 0 {
+            if !input.axis(axis).is_ok_and(|a| a > 0) {
                 let expected = format!("axes in 1..{rank}, after the batch");
                 return Err(Error::argument("shared_axes", expected, axis));
             }

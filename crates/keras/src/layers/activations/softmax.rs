@@ -7,7 +7,7 @@ use crate::layers::common::{keras_layer, one, scalar_like};
 
 /// `e^x / Σ e^x` along an axis, or several together; the shape stays (`keras.layers.Softmax`, Keras 3.15.1).
 ///
-/// Where a mask that can be broadcast to the inputs is given, as the argument `mask` or by the layer before, elements that it
+/// Where a mask that can be broadcast to the inputs is given (by the layer before, or in the call), elements that it
 /// excludes count as -1e9 and become 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -48,7 +48,7 @@ impl Softmax {
 impl Layer for Softmax {
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
         let x = one(inputs)?;
-        let Some(mask) = call.tensors("mask").first().or(call.mask(0)) else {
+        let Some(mask) = call.mask(0) else {
             return Ok(vec![self.over_axes(x)?]);
         };
         if !mask.shape().broadcasts_to(x.shape()) {

@@ -45,7 +45,7 @@ impl Reshape {
         let Some(size) = input.iter().copied().product::<Option<usize>>() else {
             return Ok(target);
         };
-        let fits = || format!("{size} elements, as the inputs have per sample");
+        let fits = || format!("a size of {size} elements, as each sample has");
         let rest: usize = target.iter().flatten().product();
         if target.iter().all(Option::is_some) {
             return if rest == size { Ok(target) } else { Err(self.wrong(fits())) };

@@ -100,13 +100,14 @@ impl Layer for UpSampling2D {
         if self.interpolation == Interpolation::Nearest {
             return Ok(vec![repeated(&x, first, self.size.0)?]);
         }
-        if !x.dtype().is_float() {
+        let dtype = x.dtype();
+        if !dtype.is_float() {
             x = x.cast(DType::F32)?;
         }
         for (i, factor) in self.size.0.into_iter().enumerate() {
             x = resized(&x, first + i, factor, self.interpolation)?;
         }
-        Ok(vec![x])
+        Ok(vec![if dtype.is_float() { x } else { x.round()?.cast(dtype)? }])
     }
 }
 

@@ -476,7 +476,16 @@ fn check_storage(
                 return Err(too_large(shared.len));
             }
             let stored = hdf5.chunks().map_err(|e| shared.error(path, e))?;
-            let stored = stored.iter().fold(0u64, |n, c| n.saturating_add(c.storage_size)).min(shared.len);
+            // The library trusts both places, and takes memory for a chunk before it reads it.
+            let inside = |c: &hdf5_pure::Chunk| {
+                c.address.checked_add(c.storage_size).is_some_and(|end| end <= shared.len)
+                    && c.offset.len() == shape.len()
+                    && c.offset.iter().zip(shape).all(|(start, dim)| start < dim)
+            };
+            if !stored.iter().all(inside) {
+                return Err(shared.refused(path, "a chunk outside of the file or of the array"));
+            }
+            let stored = stored.iter().map(|c| c.storage_size).fold(0, u64::saturating_add).min(shared.len);
             let expansion = if hdf5.filters().is_empty() { 1 } else { MAX_EXPANSION };
             // A filter may need some bytes even for nothing.
             let limit = stored.saturating_mul(expansion);

@@ -1,0 +1,300 @@
+//! Fused operations on the kernels, for `float32` and `float64`.
+
+use keras_kernels::conv::{self, Epilogue};
+use keras_kernels::norm::{BatchNorm, RowNorm, moments};
+use keras_kernels::optim::{Adam, Sgd};
+use keras_kernels::pool::Reducer;
+use keras_kernels::rnn::Activation;
+use keras_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
+use keras_kernels::{Num, math::Real, par};
+use keras_spec::{Activ, DType, Fused, Result};
+use ndarray::Axis;
+
+use crate::buffer::{Buffer, Item, Shared, array, broken, rows, standard, unsupported};
+use crate::contract::{convolution, params, product};
+use crate::elementwise::in_pieces;
+use crate::reduce::around;
+use crate::{movement, recurrent, window};
+
+pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
+    let known = match op {
+        Fused::Dense { activation } | Fused::ConvBias { activation, .. } => kernel(*activation).is_some(),
+        Fused::Lstm(rnn) | Fused::LstmBackward(rnn) => recurrent::fuses(rnn),
+        Fused::Gru { rnn, .. } | Fused::GruBackward { rnn, .. } => recurrent::fuses(rnn),
+        Fused::ConvBackwardInput { .. } | Fused::ConvBackwardFilter { .. } => true,
+        Fused::AvgPool(_) | Fused::AvgPoolBackward { .. } => true,
+        Fused::Softmax { .. } | Fused::SoftmaxBackward { .. } => true,
+        Fused::LogSoftmax { .. } | Fused::LogSoftmaxBackward { .. } => true,
+        Fused::BatchNorm { .. } | Fused::BatchNormBackward { .. } => true,
+        Fused::LayerNorm { .. } | Fused::LayerNormBackward { .. } => true,
+        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => true,
+        _ => false,
+    };
+    known && matches!(dtype, DType::F32 | DType::F64)
+}
+
+pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
+    match operands.first() {
+        Some(Buffer::F32(_)) => run::<f32>(op, operands),
+        Some(Buffer::F64(_)) => run::<f64>(op, operands),
+        other => unsupported(op.name(), other.map_or(DType::F32, Buffer::dtype)),
+    }
+}
+
+/// The kernels' name of an activation.
+pub(crate) fn kernel(activation: Activ) -> Option<Activation> {
+    Some(match activation {
+        Activ::Linear => Activation::Linear,
+        Activ::Relu => Activation::Relu,
+        Activ::Sigmoid => Activation::Sigmoid,
+        Activ::Tanh => Activation::Tanh,
+        Activ::HardSigmoid => Activation::HardSigmoid,
+        _ => return None,
+    })
+}
+
+/// [`kernel`], or the error for those that [`fuses`] does not promise.
+pub(crate) fn known(activation: Activ) -> Result<Activation> {
+    kernel(activation).ok_or_else(|| broken("activation", format_args!("{activation:?} is not known")))
+}
+
+/// What an activation costs in units of a multiplication.
+const ACTIVATION_COST: usize = 16;
+
+/// Operands in their order.
+pub(crate) struct Operands {
+    op: &'static str,
+    rest: std::vec::IntoIter<Buffer>,
+}
+
+impl Operands {
+    /// The next array, as it is.
+    fn any<T: Item>(&mut self) -> Result<Shared<T>> {
+        T::unwrap(self.rest.next().ok_or_else(|| broken(self.op, "an operand is missing"))?)
+    }
+
+    /// The next array, in row-major order.
+    pub(crate) fn next<T: Item>(&mut self) -> Result<Shared<T>> {
+        self.any().map(standard)
+    }
+}
+
+/// The error of a kernel in `op`.
+pub(crate) fn failed(op: &'static str) -> impl Fn(keras_kernels::Error) -> keras_spec::Error + Copy {
+    move |why| broken(op, why)
+}
+
+fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
+    let name = op.name();
+    let failed = failed(name);
+    let mut o = Operands { op: name, rest: operands.into_iter() };
+    match op {
+        Fused::Dense { activation } => {
+            let (x, kernel, bias) = (o.any()?, o.any()?, o.next()?);
+            Ok(vec![dense::<T>(x, kernel, &bias, known(*activation)?)?])
+        }
+        Fused::ConvBias { spec, activation } => {
+            let (x, filter, bias) = (o.any::<T>()?, o.any::<T>()?, o.next()?);
+            let activation = known(*activation)?;
+            let apply = |y: &mut [T]| par::simd(|| activation.apply(y));
+            let epilogue = Epilogue { bias: Some(rows(&bias)?), activation: Some(&apply) };
+            Ok(vec![convolution(x, filter.into(), spec, &epilogue)?])
+        }
+        Fused::ConvBackwardInput { spec, input } => {
+            let (dy, filter) = (o.next::<T>()?, o.next()?);
+            let mut dx = vec![T::ZERO; input.size()];
+            conv::backward_input(rows(&dy)?, rows(&filter)?, input, filter.shape(), &params(spec), &mut dx)
+                .map_err(failed)?;
+            Ok(vec![array(name, input, dx)?.into()])
+        }
+        Fused::ConvBackwardFilter { spec, filter } => {
+            let (x, dy) = (o.next::<T>()?, o.next()?);
+            let mut dw = vec![T::ZERO; filter.size()];
+            conv::backward_filter(rows(&x)?, rows(&dy)?, x.shape(), filter, &params(spec), &mut dw)
+                .map_err(failed)?;
+            Ok(vec![array(name, filter, dw)?.into()])
+        }
+        Fused::AvgPool(window) => Ok(vec![window::reduce::<T>(Reducer::Mean, o.any()?, window)?]),
+        Fused::AvgPoolBackward { window, input } => {
+            Ok(vec![window::mean_backward::<T>(o.any()?, window, input)?])
+        }
+        Fused::Softmax { axis } => map_axis::<T>(name, &mut o, *axis, softmax),
+        Fused::LogSoftmax { axis } => map_axis::<T>(name, &mut o, *axis, log_softmax),
+        Fused::SoftmaxBackward { axis } => map_axis_pair::<T>(name, &mut o, *axis, softmax_backward),
+        Fused::LogSoftmaxBackward { axis } => map_axis_pair::<T>(name, &mut o, *axis, log_softmax_backward),
+        Fused::BatchNorm { axis, epsilon } => {
+            let (x, gamma, beta) = (o.next::<T>()?, o.next()?, o.next()?);
+            let shape = around(x.shape(), *axis);
+            let (mut mean, mut variance) = (vec![T::ZERO; shape[1]], vec![T::ZERO; shape[1]]);
+            moments(rows(&x)?, shape, &mut mean, &mut variance).map_err(failed)?;
+            let mut y = vec![T::ZERO; x.len()];
+            let norm = BatchNorm {
+                shape,
+                mean: &mean,
+                variance: &variance,
+                gamma: Some(rows(&gamma)?),
+                beta: Some(rows(&beta)?),
+                epsilon: Real::from_f64(*epsilon),
+            };
+            norm.forward(rows(&x)?, &mut y).map_err(failed)?;
+            let channels = [shape[1]];
+            results(name, [(x.shape(), y), (&channels, mean), (&channels, variance)])
+        }
+        Fused::BatchNormBackward { axis, epsilon } => {
+            let (x, gamma, mean, variance) = (o.next::<T>()?, o.next()?, o.next()?, o.next()?);
+            let dy = o.next()?;
+            let shape = around(x.shape(), *axis);
+            let norm = BatchNorm {
+                shape,
+                mean: rows(&mean)?,
+                variance: rows(&variance)?,
+                gamma: Some(rows(&gamma)?),
+                beta: None,
+                epsilon: Real::from_f64(*epsilon),
+            };
+            let mut dx = vec![T::ZERO; x.len()];
+            let (mut dgamma, mut dbeta) = (vec![T::ZERO; shape[1]], vec![T::ZERO; shape[1]]);
+            norm.backward(rows(&x)?, rows(&dy)?, true, &mut dx, &mut dgamma, &mut dbeta).map_err(failed)?;
+            let channels = [shape[1]];
+            results(name, [(x.shape(), dx), (&channels, dgamma), (&channels, dbeta)])
+        }
+        Fused::LayerNorm { features, epsilon } => {
+            let (x, gamma, beta) = (o.next::<T>()?, o.next::<T>()?, o.next::<T>()?);
+            let rows_shape = &x.shape()[..x.ndim() - features];
+            let count = rows_shape.iter().product();
+            let mut y = vec![T::ZERO; x.len()];
+            // Of no elements there is no mean.
+            let nan: T = Real::from_f64(f64::NAN);
+            let (mut mean, mut rstd) = (vec![nan; count], vec![nan; count]);
+            if !gamma.is_empty() {
+                let norm = RowNorm {
+                    n: gamma.len(),
+                    rms: false,
+                    gamma: Some(rows(&gamma)?),
+                    beta: Some(rows(&beta)?),
+                    epsilon: Real::from_f64(*epsilon),
+                };
+                norm.forward(rows(&x)?, &mut y, &mut mean, &mut rstd).map_err(failed)?;
+            }
+            results(name, [(x.shape(), y), (rows_shape, mean), (rows_shape, rstd)])
+        }
+        Fused::LayerNormBackward { .. } => {
+            let (x, gamma, mean, rstd) = (o.next::<T>()?, o.next::<T>()?, o.next()?, o.next()?);
+            let dy = o.next()?;
+            let mut dx = vec![T::ZERO; x.len()];
+            let (mut dgamma, mut dbeta) = (vec![T::ZERO; gamma.len()], vec![T::ZERO; gamma.len()]);
+            if !gamma.is_empty() {
+                let gamma = Some(rows(&gamma)?);
+                let norm = RowNorm { n: dgamma.len(), rms: false, gamma, beta: None, epsilon: T::ZERO };
+                let statistics = (rows(&mean)?, rows(&rstd)?);
+                norm.backward(
+                    rows(&x)?,
+                    rows(&dy)?,
+                    statistics.0,
+                    statistics.1,
+                    &mut dx,
+                    &mut dgamma,
+                    &mut dbeta,
+                )
+                .map_err(failed)?;
+            }
+            results(name, [(x.shape(), dx), (gamma.shape(), dgamma), (gamma.shape(), dbeta)])
+        }
+        Fused::Lstm(rnn) => recurrent::lstm::<T>(rnn, &mut o),
+        Fused::LstmBackward(rnn) => recurrent::lstm_backward::<T>(rnn, &mut o),
+        Fused::Gru { rnn, reset_after } => recurrent::gru::<T>(rnn, *reset_after, &mut o),
+        Fused::GruBackward { rnn, reset_after } => recurrent::gru_backward::<T>(rnn, *reset_after, &mut o),
+        Fused::Sgd { learning_rate } => {
+            let (mut w, g) = (o.next::<T>()?, o.next()?);
+            sgd(*learning_rate, 0.0, false).step(own(&mut w), rows(&g)?, None).map_err(failed)?;
+            Ok(vec![w.into()])
+        }
+        Fused::SgdMomentum { learning_rate, momentum, nesterov } => {
+            let (mut w, g, mut m) = (o.next::<T>()?, o.next()?, o.next()?);
+            sgd(*learning_rate, *momentum, *nesterov)
+                .step(own(&mut w), rows(&g)?, Some(own(&mut m)))
+                .map_err(failed)?;
+            Ok(vec![w.into(), m.into()])
+        }
+        Fused::Adam { alpha, beta_1, beta_2, epsilon } => {
+            let (mut w, g, mut m, mut v) = (o.next::<T>()?, o.next()?, o.next()?, o.next()?);
+            let adam = Adam {
+                learning_rate: Real::from_f64(*alpha),
+                beta_1: *beta_1,
+                beta_2: *beta_2,
+                epsilon: Real::from_f64(*epsilon),
+                weight_decay: T::ZERO,
+                // The bias is corrected in `alpha` already; that of so late a step corrects nothing.
+                step: u64::MAX,
+            };
+            adam.step(own(&mut w), rows(&g)?, own(&mut m), own(&mut v), None).map_err(failed)?;
+            Ok(vec![w.into(), m.into(), v.into()])
+        }
+        _ => unsupported(name, T::DTYPE),
+    }
+}
+
+/// Arrays of these shapes and elements.
+pub(crate) fn results<T: Item, const N: usize>(
+    name: &'static str,
+    parts: [(&[usize], Vec<T>); N],
+) -> Result<Vec<Buffer>> {
+    parts.into_iter().map(|(shape, data)| array(name, shape, data).map(T::wrap)).collect()
+}
+
+fn dense<T: Item + Real>(
+    mut x: Shared<T>,
+    kernel: Shared<T>,
+    bias: &Shared<T>,
+    activation: Activation,
+) -> Result<Buffer> {
+    let vector = x.ndim() == 1;
+    if vector {
+        x = x.insert_axis(Axis(0));
+    }
+    let mut y = product(x, kernel, Some(rows(bias)?))?;
+    if activation != Activation::Linear {
+        let apply = |piece: &mut [T]| par::simd(|| activation.apply(piece));
+        y = in_pieces(T::unwrap(y)?, ACTIVATION_COST, &apply)?;
+    }
+    if vector {
+        y = movement::reshape(T::unwrap(y)?, bias.shape())?.into();
+    }
+    Ok(y)
+}
+
+/// A kernel over one axis of one operand.
+fn map_axis<T: Item + Num>(
+    name: &'static str,
+    o: &mut Operands,
+    axis: usize,
+    kernel: impl Fn(&[T], [usize; 3], &mut [T]) -> keras_kernels::Result<()>,
+) -> Result<Vec<Buffer>> {
+    let x = o.next()?;
+    let mut y = vec![T::ZERO; x.len()];
+    kernel(rows(&x)?, around(x.shape(), axis), &mut y).map_err(failed(name))?;
+    Ok(vec![array(name, x.shape(), y)?.into()])
+}
+
+/// A kernel over one axis of two operands.
+fn map_axis_pair<T: Item + Num>(
+    name: &'static str,
+    o: &mut Operands,
+    axis: usize,
+    kernel: impl Fn(&[T], &[T], [usize; 3], &mut [T]) -> keras_kernels::Result<()>,
+) -> Result<Vec<Buffer>> {
+    let (y, dy) = (o.next()?, o.next()?);
+    let mut dx = vec![T::ZERO; y.len()];
+    kernel(rows(&y)?, rows(&dy)?, around(y.shape(), axis), &mut dx).map_err(failed(name))?;
+    Ok(vec![array(name, y.shape(), dx)?.into()])
+}
+
+fn sgd<T: Real>(learning_rate: f64, momentum: f64, nesterov: bool) -> Sgd<T> {
+    let [learning_rate, momentum] = [learning_rate, momentum].map(Real::from_f64);
+    Sgd { learning_rate, momentum, nesterov, weight_decay: T::ZERO }
+}
+
+/// The elements of an array that [`standard`] has made, to change: a copy if somebody else holds them.
+fn own<T: Clone>(x: &mut Shared<T>) -> &mut [T] {
+    x.as_slice_mut().unwrap_or_default()
+}

@@ -1,0 +1,109 @@
+//! `Conv1D`, `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, `Conv2DTranspose`.
+
+mod conv;
+mod conv2d_transpose;
+mod depthwise_conv2d;
+mod separable_conv2d;
+
+pub use conv::{Conv, Conv1D, Conv2D};
+pub use conv2d_transpose::Conv2DTranspose;
+pub use depthwise_conv2d::DepthwiseConv2D;
+pub use separable_conv2d::SeparableConv2D;
+
+use keras_spec::{
+    Activ, Config, ConvSpec, Dims, Error, Fused, LayerRef, Op, PartialShape, Result, Tensor, Variable,
+};
+use serde_json::Value;
+
+use crate::activations::Activation;
+use crate::layers::common::{DataFormat, all_positive, axis_length};
+use crate::layers::window::{Padding, span, windowed_input};
+
+/// The arguments of a convolution that say which elements meet.
+struct Window<const N: usize> {
+    kernel_size: [usize; N],
+    strides: [usize; N],
+    dilation_rate: [usize; N],
+    padding: Padding,
+    data_format: DataFormat,
+}
+
+impl<const N: usize> Window<N> {
+    fn validate(&self) -> Result<()> {
+        all_positive("kernel_size", &self.kernel_size)?;
+        all_positive("strides", &self.strides)?;
+        all_positive("dilation_rate", &self.dilation_rate)
+    }
+
+    /// Refuses steps and gaps together, where Keras does.
+    fn not_both(&self) -> Result<()> {
+        let above_one = |v: &[usize]| v.iter().any(|&n| n > 1);
+        if above_one(&self.strides) && above_one(&self.dilation_rate) {
+            let found = format!("strides {:?} and dilation_rate {:?}", self.strides, self.dilation_rate);
+            return Err(Error::argument("strides", "1 where `dilation_rate > 1`", found));
+        }
+        Ok(())
+    }
+
+    fn spans(&self) -> [usize; N] {
+        std::array::from_fn(|i| span(self.kernel_size[i], self.dilation_rate[i]))
+    }
+
+    /// The input shape, if the layer can take it; `channels` are those that the weights were made for.
+    fn input<'a>(&self, inputs: &'a [PartialShape], channels: Option<usize>) -> Result<&'a PartialShape> {
+        let input = windowed_input(inputs, &self.spans(), self.padding, self.data_format)?;
+        if let Some(channels) = channels {
+            axis_length(input, self.data_format.signed_channel_axis(), channels)?;
+        }
+        Ok(input)
+    }
+
+    /// The convolution of `x`, whose channels are last.
+    fn spec(&self, x: &Tensor, groups: usize) -> ConvSpec {
+        let spans = self.spans();
+        let padding = (0..N).map(|i| {
+            let (low, high) = self.padding.amounts(x.shape()[i + 1], spans[i], self.strides[i]);
+            (low as isize, high as isize)
+        });
+        ConvSpec {
+            strides: Dims::from_slice(&self.strides),
+            padding: padding.collect(),
+            input_dilation: Dims::from_elem(1, N),
+            filter_dilation: Dims::from_slice(&self.dilation_rate),
+            groups,
+        }
+    }
+}
+
+/// The length of an axis of a weight, once there is one.
+fn weight_axis(weight: Option<&Variable>, axis: usize) -> Option<usize> {
+    weight.map(|w| w.shape()[axis])
+}
+
+/// `activation(x ∗ kernel + bias)` of `x` whose channels are last; the result has the layer's data format.
+fn convolve(
+    x: &Tensor,
+    kernel: &Tensor,
+    spec: ConvSpec,
+    bias: Option<Tensor>,
+    activation: &Activation,
+    format: DataFormat,
+) -> Result<Tensor> {
+    let x = x.cast(kernel.dtype())?;
+    let fused = activation.fused().filter(|_| bias.is_some());
+    let y = match bias {
+        Some(bias) => {
+            let op = Fused::ConvBias { spec, activation: fused.unwrap_or(Activ::Linear) };
+            Tensor::apply1(Op::Fused(op), [x, kernel.clone(), bias.into_dtype(kernel.dtype())?])?
+        }
+        None => x.convolution(kernel, spec)?,
+    };
+    let y = format.from_channels_last(&y)?;
+    // Softmax and its like look at the last axis, whichever that is: the activation comes after the permutation.
+    if fused.is_some() { Ok(y) } else { activation.call(&y) }
+}
+
+/// Keras's convolutions write `activity_regularizer` even where there is none.
+fn with_activity_regularizer(_layer: &LayerRef, config: &mut Config) {
+    config.entry("activity_regularizer").or_insert(Value::Null);
+}

@@ -1,0 +1,130 @@
+//! Windows that slide over the spatial axes: what convolution and pooling share.
+
+use keras_spec::{Error, PartialShape, Result, Tensor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::layers::common::{DataFormat, input_of_rank};
+
+/// What is put around the spatial axes before a window slides over them: `padding`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// Nothing: windows stay inside.
+    #[default]
+    Valid,
+    /// As much as makes the output `⌈length / stride⌉` long, the larger half at the end.
+    Same,
+    /// So much at the beginning that no output depends on later steps (`Conv1D` only).
+    Causal,
+}
+
+impl<'de> Deserialize<'de> for Padding {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        match name.to_lowercase().as_str() {
+            "valid" => Ok(Padding::Valid),
+            "same" => Ok(Padding::Same),
+            "causal" => Ok(Padding::Causal),
+            _ => Err(serde::de::Error::custom(format!("expected valid, same or causal, found {name:?}"))),
+        }
+    }
+}
+
+impl Padding {
+    /// How much goes before and after an axis of `length` elements for a window that spans `span` of them.
+    pub(crate) fn amounts(self, length: usize, span: usize, stride: usize) -> (usize, usize) {
+        match self {
+            Padding::Valid => (0, 0),
+            Padding::Causal => (span.saturating_sub(1), 0),
+            Padding::Same if length == 0 => (0, 0),
+            Padding::Same => {
+                let last = length.div_ceil(stride.max(1)) - 1;
+                let total = last.saturating_mul(stride).saturating_add(span).saturating_sub(length);
+                (total / 2, total - total / 2)
+            }
+        }
+    }
+
+    /// Refuses `causal` where Keras has it not.
+    pub(crate) fn not_causal(self) -> Result<()> {
+        match self {
+            Padding::Causal => Err(Error::argument("padding", "`valid` or `same`", "`causal`")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How many elements `size` elements with `dilation - 1` others between them span.
+pub(crate) fn span(size: usize, dilation: usize) -> usize {
+    size.saturating_sub(1).saturating_mul(dilation).saturating_add(1)
+}
+
+/// The shape of the only input, which must have a batch axis, spatial axes and channels, and room for one window.
+pub(crate) fn windowed_input<'a>(
+    inputs: &'a [PartialShape],
+    spans: &[usize],
+    padding: Padding,
+    format: DataFormat,
+) -> Result<&'a PartialShape> {
+    let input = input_of_rank(inputs, spans.len() + 2)?;
+    let lengths = input.iter().skip(format.first_spatial_axis());
+    if padding == Padding::Valid && lengths.zip(spans).any(|(l, span)| l.is_some_and(|l| l < *span)) {
+        let found = format!("shape {input}, of which the computed output size would be zero or negative");
+        return Err(Error::argument("inputs", format!("spatial lengths of at least {spans:?}"), found));
+    }
+    Ok(input)
+}
+
+impl DataFormat {
+    /// A tensor of this format with its channels last.
+    pub(crate) fn to_channels_last(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            DataFormat::ChannelsLast => Ok(x.clone()),
+            DataFormat::ChannelsFirst => x.move_axis(1, -1),
+        }
+    }
+
+    /// A tensor of this format from one whose channels are last.
+    pub(crate) fn from_channels_last(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            DataFormat::ChannelsLast => Ok(x.clone()),
+            DataFormat::ChannelsFirst => x.move_axis(-1, 1),
+        }
+    }
+
+    /// [`channel_axis`](DataFormat::channel_axis) as Keras's messages count it.
+    pub(crate) fn signed_channel_axis(self) -> isize {
+        match self {
+            DataFormat::ChannelsLast => -1,
+            DataFormat::ChannelsFirst => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_padding_puts_the_larger_half_at_the_end() {
+        for (length, span, stride, expected) in [
+            (5, 3, 1, (1, 1)),
+            (5, 2, 1, (0, 1)),
+            (5, 2, 2, (0, 1)),
+            (6, 3, 2, (0, 1)),
+            (7, 1, 3, (0, 0)),
+            (4, 5, 4, (0, 1)),
+            (1, 4, 2, (1, 2)),
+            (0, 3, 2, (0, 0)),
+        ] {
+            let found = Padding::Same.amounts(length, span, stride);
+            assert_eq!(found, expected, "length {length}, span {span}, stride {stride}");
+        }
+    }
+
+    #[test]
+    fn names_of_paddings_may_be_in_capitals() {
+        assert_eq!(serde_json::from_str::<Padding>("\"SAME\"").ok(), Some(Padding::Same));
+        assert!(serde_json::from_str::<Padding>("\"full\"").is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! Damaged files give errors: no panic, no endless loop, no memory beyond what the file can hold.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use keras::saving::container::Archive;
+use keras::saving::h5;
+use keras::saving::sniff::sniff_bytes;
+
+/// Reads everything there is to read; how much could be read does not matter.
+fn read_all(bytes: &[u8]) {
+    let _ = sniff_bytes("mutated", bytes);
+    if let Ok(file) = h5::File::from_bytes("mutated", bytes.to_vec()) {
+        read_group(&file.root());
+    }
+    if let Ok(mut archive) = Archive::from_bytes("mutated", bytes.to_vec()) {
+        for member in archive.members().to_vec() {
+            let _ = archive.json(&member);
+            if let Ok(file) = archive.h5(&member) {
+                read_group(&file.root());
+            }
+        }
+    }
+}
+
+fn read_group(root: &h5::Group) {
+    let _ = root.attributes();
+    for path in root.dataset_paths().unwrap_or_default() {
+        if let Some((group, _)) = path.rsplit_once('/') {
+            let _ = root.group(group).and_then(|g| g.attributes());
+        }
+        let _ = root.dataset(&path).and_then(|d| d.read());
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 33) as usize) % n.max(1)
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    // Structure stands mostly at the front and, in a zip file, at the end.
+    let len = bytes.len();
+    let place = |random: &mut Random| match random.below(4) {
+        0 => random.below(len),
+        1 => len - 1 - random.below(len.min(600)),
+        _ => random.below(len.min(4096)),
+    };
+    for _ in 0..=random.below(4) {
+        let at = place(random);
+        match random.below(5) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.below(256) as u8,
+            2 => {
+                let word = [0u64, 1, 0xff, 0xffff, 1 << 31, u64::MAX >> 1, u64::MAX][random.below(7)];
+                bytes.iter_mut().skip(at).zip(word.to_le_bytes()).for_each(|(b, w)| *b = w);
+            }
+            3 => {
+                let from = place(random);
+                for i in 0..random.below(64) {
+                    if let (Some(&b), true) = (bytes.get(from + i), at + i < len) {
+                        bytes[at + i] = b;
+                    }
+                }
+            }
+            // Addresses of other objects, so that structures point at the wrong thing or at themselves.
+            _ => {
+                let word = (random.below(len) as u64 & !7).to_le_bytes();
+                bytes.iter_mut().skip(at & !7).zip(word).for_each(|(b, w)| *b = w);
+            }
+        }
+    }
+    if random.below(10) == 0 {
+        bytes.truncate(random.below(len));
+    }
+}
+
+/// The largest amount of memory this process ever had mapped; only Linux tells.
+fn peak_memory() -> u64 {
+    if !cfg!(target_os = "linux") {
+        return 0;
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn mutated_files_give_errors() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files");
+    let seed = std::env::var("MUTATION_SEED").map_or(1, |s| s.parse().unwrap());
+    let rounds = std::env::var("MUTATION_ROUNDS").map_or(350, |s| s.parse().unwrap());
+    let mut random = Random(seed);
+    let before = peak_memory();
+    for name in [
+        "keras-1.0.5-bn.weights.h5",
+        "keras-1.0.8-siamese_shared.h5",
+        "keras-3.15.1-cnn_upsample_bilinear.keras",
+        "keras-3.15.1-cnn_upsample_bilinear.weights.h5",
+        "made-compressed.h5",
+        "made-dtypes.h5",
+        "made-refused.h5",
+        "tf.keras-2.15-siamese_shared.keras",
+    ] {
+        let original = fs::read(folder.join(name)).unwrap();
+        for round in 0..rounds {
+            let mut bytes = original.clone();
+            mutate(&mut bytes, &mut random);
+            let start = Instant::now();
+            read_all(&bytes);
+            let (took, grown) = (start.elapsed(), peak_memory() - before);
+            // The files are under a hundred kilobytes: nothing takes seconds or a hundred megabytes.
+            if took > Duration::from_secs(5) || grown > 200 << 20 {
+                let copy = std::env::temp_dir().join(format!("mutated-{seed}-{round}-{name}"));
+                fs::write(&copy, bytes).unwrap();
+                panic!("{} took {took:?} and {grown} bytes", copy.display());
+            }
+        }
+    }
+}
