@@ -9,10 +9,12 @@ pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod optimizers;
+pub mod prelude;
 pub mod random;
 pub mod regularizers;
 pub mod saving;
 pub mod training;
+pub mod visual;
 
 #[cfg(feature = "ndarray")]
 use backend_ndarray as _;

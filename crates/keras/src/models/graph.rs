@@ -94,7 +94,7 @@ impl Node {
     }
 
     /// Greater than that of every node made before.
-    pub(crate) fn id(&self) -> u64 {
+    pub fn id(&self) -> u64 {
         self.id
     }
 

@@ -1,0 +1,121 @@
+//! A model's graph as a picture (`keras.utils.plot_model`, Keras 3.15.1).
+
+use std::path::Path;
+
+use keras_spec::{Call, Error, LayerRef, Result, TensorSpec};
+use layout::backends::svg::SVGWriter;
+use layout::core::base::Orientation;
+use layout::core::geometry::Point;
+use layout::core::style::StyleAttr;
+use layout::std_shapes::shapes::{Arrow, Element, ShapeKind};
+use layout::topo::layout::VisualGraph;
+
+use crate::models::{Functional, Model};
+
+/// What the picture shows beside names.
+#[derive(Clone, Copy, Debug)]
+pub struct PlotModel {
+    show_shapes: bool,
+    show_dtype: bool,
+    left_to_right: bool,
+}
+
+impl Default for PlotModel {
+    fn default() -> Self {
+        PlotModel { show_shapes: true, show_dtype: false, left_to_right: false }
+    }
+}
+
+impl PlotModel {
+    /// Names, classes and output shapes, from top to bottom.
+    pub fn new() -> Self {
+        PlotModel::default()
+    }
+
+    /// Whether boxes have output shapes.
+    #[must_use]
+    pub fn show_shapes(mut self, show: bool) -> Self {
+        self.show_shapes = show;
+        self
+    }
+
+    /// Whether boxes have dtypes.
+    #[must_use]
+    pub fn show_dtype(mut self, show: bool) -> Self {
+        self.show_dtype = show;
+        self
+    }
+
+    /// Whether the graph runs from left to right instead of from top to bottom.
+    #[must_use]
+    pub fn left_to_right(mut self, yes: bool) -> Self {
+        self.left_to_right = yes;
+        self
+    }
+
+    fn label(self, layer: &LayerRef, outputs: &[TensorSpec]) -> String {
+        let mut lines = vec![format!("{} ({})", layer.name(), layer.class().name)];
+        if self.show_shapes {
+            let shapes: Vec<String> = outputs.iter().map(|s| s.shape.to_string()).collect();
+            lines.push(shapes.join(", "));
+        }
+        if self.show_dtype {
+            lines.push(layer.policy().name());
+        }
+        lines.join("\n")
+    }
+}
+
+impl Model {
+    /// The model's graph as an SVG picture.
+    ///
+    /// # Errors
+    /// If a layer's output shape cannot be inferred.
+    pub fn plot_svg(&self, options: PlotModel) -> Result<String> {
+        let orientation = match options.left_to_right {
+            true => Orientation::LeftToRight,
+            false => Orientation::TopToBottom,
+        };
+        let mut picture = VisualGraph::new(orientation);
+        let add = |picture: &mut VisualGraph, label: String| {
+            let width = label.lines().map(|l| l.chars().count()).max().unwrap_or(1);
+            let size = Point::new(9.0 * width as f64 + 20.0, 20.0 * label.lines().count() as f64 + 16.0);
+            let shape = ShapeKind::new_box(&label);
+            picture.add_node(Element::create(shape, StyleAttr::simple(), orientation, size))
+        };
+        if let Some(graph) = self.as_layer().downcast::<Functional>() {
+            let mut handles = std::collections::HashMap::new();
+            for node in graph.nodes() {
+                let handle = add(&mut picture, options.label(node.layer(), node.outputs()));
+                handles.insert(node.id(), handle);
+                for t in node.tensors() {
+                    if let Some(from) = handles.get(&t.node().id()) {
+                        picture.add_edge(Arrow::simple(""), *from, handle);
+                    }
+                }
+            }
+        } else {
+            let mut specs: Vec<TensorSpec> = self.inputs()?.into_iter().map(|(_, s)| s).collect();
+            let mut last = None;
+            for layer in self.layers() {
+                specs = layer.output_spec(&specs, &Call::inference())?;
+                let handle = add(&mut picture, options.label(&layer, &specs));
+                if let Some(last) = last.replace(handle) {
+                    picture.add_edge(Arrow::simple(""), last, handle);
+                }
+            }
+        }
+        let mut svg = SVGWriter::new();
+        picture.do_it(false, false, false, &mut svg);
+        Ok(svg.finalize())
+    }
+
+    /// Writes the model's graph to an SVG file.
+    ///
+    /// # Errors
+    /// If the file cannot be written or a layer's output shape cannot be inferred.
+    pub fn plot(&self, path: impl AsRef<Path>, options: PlotModel) -> Result<()> {
+        let path = path.as_ref();
+        std::fs::write(path, self.plot_svg(options)?).map_err(|e| Error::other(format!("{}: {e}", path.display())))
+    }
+}
