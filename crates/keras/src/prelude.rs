@@ -8,13 +8,13 @@ pub use keras_spec::{
 
 pub use crate::activations::Activation;
 pub use crate::callbacks::{
-    CSVLogger, EarlyStopping, History, LambdaCallback, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau,
-    TerminateOnNaN,
+    CSVLogger, EarlyStopping, History, LambdaCallback, LearningRateScheduler, ModelCheckpoint,
+    ReduceLROnPlateau, TerminateOnNaN,
 };
 pub use crate::layers::*;
 pub use crate::losses::{
-    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy, Huber,
-    MeanAbsoluteError, MeanSquaredError, SparseCategoricalCrossentropy,
+    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
+    Huber, MeanAbsoluteError, MeanSquaredError, SparseCategoricalCrossentropy,
 };
 pub use crate::models::{Apply, Input, KerasTensor, Model, Sequential};
 pub use crate::optimizers::{Adam, AdamW, RMSprop, SGD};

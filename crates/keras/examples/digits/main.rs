@@ -22,7 +22,8 @@ fn digits() -> Result<(HostTensor, HostTensor)> {
 /// A digit in five shades, two characters to a pixel.
 fn draw(image: &[f32]) {
     for row in image.chunks(8) {
-        let line: String = row.iter().map(|&v| ["  ", "░░", "▒▒", "▓▓", "██"][(v * 4.0).round() as usize]).collect();
+        let line: String =
+            row.iter().map(|&v| ["  ", "░░", "▒▒", "▓▓", "██"][(v * 4.0).round() as usize]).collect();
         println!("   {line}");
     }
 }
@@ -42,7 +43,8 @@ fn main() -> Result<()> {
         .add(Dense::new(64).activation(Activation::Relu))
         .add(Dense::new(10).activation(Activation::Softmax))
         .build()?;
-    model.compile(Compile::new(Adam::new(2e-3), SparseCategoricalCrossentropy::new()).metrics(["accuracy"]))?;
+    model
+        .compile(Compile::new(Adam::new(2e-3), SparseCategoricalCrossentropy::new()).metrics(["accuracy"]))?;
     model.summary()?;
 
     let history = model.fit(&x, &y, Fit::new().epochs(12).batch_size(32).validation_split(0.2))?;

@@ -116,6 +116,7 @@ impl Model {
     /// If the file cannot be written or a layer's output shape cannot be inferred.
     pub fn plot(&self, path: impl AsRef<Path>, options: PlotModel) -> Result<()> {
         let path = path.as_ref();
-        std::fs::write(path, self.plot_svg(options)?).map_err(|e| Error::other(format!("{}: {e}", path.display())))
+        std::fs::write(path, self.plot_svg(options)?)
+            .map_err(|e| Error::other(format!("{}: {e}", path.display())))
     }
 }

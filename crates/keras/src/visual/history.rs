@@ -33,7 +33,11 @@ impl History {
         std::fs::write(path, self.plot_svg()?).map_err(|e| Error::other(format!("{}: {e}", path.display())))
     }
 
-    fn draw(&self, names: &[&String], svg: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    fn draw(
+        &self,
+        names: &[&String],
+        svg: &mut String,
+    ) -> std::result::Result<(), Box<dyn std::error::Error>> {
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         for (area, name) in root.split_evenly((1, names.len())).iter().zip(names) {

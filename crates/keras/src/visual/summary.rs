@@ -120,7 +120,8 @@ fn add_rows(
         true => thousands(layer.count_params()),
         false => "0 (unbuilt)".to_owned(),
     };
-    let mut row = vec![format!("{prefix}{} ({})", layer.name(), layer.class().name), shape(layer, graph)?, params];
+    let mut row =
+        vec![format!("{prefix}{} ({})", layer.name(), layer.class().name), shape(layer, graph)?, params];
     if let Some(graph) = graph {
         row.push(connections(layer, graph));
     }
@@ -234,7 +235,8 @@ fn line(cells: &[String], widths: &[usize], border: char) -> String {
     for y in 0..height {
         for (x, (cell, &w)) in wrapped.iter().zip(widths).enumerate() {
             let text = cell.get(y).map_or("", String::as_str);
-            let centred = x + 1 == cells.len() && ["Y", "N", "-", "Trainable"].contains(&cells[x].as_str()) && x > 2;
+            let centred =
+                x + 1 == cells.len() && ["Y", "N", "-", "Trainable"].contains(&cells[x].as_str()) && x > 2;
             let padded = match x {
                 2 => format!("{text:>w$}"),
                 _ if centred && widths[x] < 14 => format!("{text:^w$}"),

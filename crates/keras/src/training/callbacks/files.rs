@@ -123,7 +123,8 @@ fn failed(path: &Path, e: &std::io::Error) -> Error {
 
 /// Python's `str.format` with the fields that Keras fills in: `{name}`, `{name:02d}`, `{name:.3f}`.
 fn format_path(pattern: &str, epoch: usize, batch: Option<usize>, logs: &Logs) -> Result<String> {
-    let wrong = |what: &str| Error::argument("filepath", "fields such as {epoch:02d} and {val_loss:.2f}", what);
+    let wrong =
+        |what: &str| Error::argument("filepath", "fields such as {epoch:02d} and {val_loss:.2f}", what);
     let mut out = String::new();
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
@@ -161,7 +162,11 @@ impl Callback for ModelCheckpoint {
             false => self.path.ends_with(".keras") || self.path.ends_with(".h5"),
         };
         if !fits {
-            let expected = if self.save_weights_only { "a path ending in .weights.h5" } else { "a path ending in .keras" };
+            let expected = if self.save_weights_only {
+                "a path ending in .weights.h5"
+            } else {
+                "a path ending in .keras"
+            };
             return Err(Error::argument("filepath", expected, &self.path));
         }
         match self.save_best_only {
@@ -249,12 +254,14 @@ impl Callback for CSVLogger {
             }
             let length = self.file.as_ref().and_then(|f| f.metadata().ok()).map_or(0, |m| m.len());
             if length == 0 {
-                let header: Vec<String> = std::iter::once("epoch".to_owned()).chain(self.keys.clone()).collect();
+                let header: Vec<String> =
+                    std::iter::once("epoch".to_owned()).chain(self.keys.clone()).collect();
                 self.line(&header)?;
             }
         }
         let value = |k: &String| logs.get(k).map_or("NA".to_owned(), f64::to_string);
-        let fields: Vec<String> = std::iter::once(epoch.to_string()).chain(self.keys.iter().map(value)).collect();
+        let fields: Vec<String> =
+            std::iter::once(epoch.to_string()).chain(self.keys.iter().map(value)).collect();
         self.line(&fields)
     }
 

@@ -68,7 +68,11 @@ impl ProgbarLogger {
 /// ` - accuracy: 0.9712 - loss: 0.1034`
 fn describe(logs: &Logs) -> String {
     let one = |(name, value): (&String, &f64)| {
-        if value.abs() > 1e-3 || *value == 0.0 { format!(" - {name}: {value:.4}") } else { format!(" - {name}: {value:.4e}") }
+        if value.abs() > 1e-3 || *value == 0.0 {
+            format!(" - {name}: {value:.4}")
+        } else {
+            format!(" - {name}: {value:.4e}")
+        }
     };
     logs.iter().map(one).collect()
 }
