@@ -124,7 +124,7 @@ impl Step<'_> {
 /// The weights of a call, of one dtype.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Weights {
+pub(super) struct Weights {
     pub(super) kernel: Tensor,
     pub(super) recurrent: Tensor,
     pub(super) bias: Option<Tensor>,
