@@ -28,8 +28,8 @@ pub use self::reshaping::{
     Cropping2D, Flatten, Interpolation, Permute, RepeatVector, Reshape, Sides2D, UpSampling2D, ZeroPadding2D,
 };
 pub use self::rnn::{
-    Cell, GRU, GRUCell, Gru, Kind, LSTM, LSTMCell, Lstm, Recurrent, Simple, SimpleRNN, SimpleRNNCell,
-    UseCudnn,
+    Bidirectional, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm, MergeMode, Recurrent, RecurrentCell,
+    RecurrentKind, SimpleRNN, SimpleRNNCell, SimpleRnn, TimeDistributed, UseCudnn,
 };
 pub use self::window::Padding;
 pub use crate::activations::Activation;

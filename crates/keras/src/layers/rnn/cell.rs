@@ -17,7 +17,7 @@ use crate::random;
 /// What makes a recurrent layer an LSTM, a GRU or a simple one: the arguments that only it has, and its arithmetic.
 ///
 /// Sealed: other recurrences are layers of their own.
-pub trait Kind:
+pub trait RecurrentKind:
     Clone + std::fmt::Debug + Default + Serialize + DeserializeOwned + Send + Sync + sealed::Sealed + 'static
 {
     /// The class of the cell.
@@ -292,7 +292,7 @@ pub(super) use cell_arguments;
 /// Weights: `kernel` `(features, gates · units)`, `recurrent_kernel` `(units, gates · units)`, `bias`. Called by itself, a
 /// cell draws new masks for its dropouts at each call; within a layer they are the same at all steps.
 #[derive(Clone, Debug)]
-pub struct Cell<K: Kind> {
+pub struct RecurrentCell<K: RecurrentKind> {
     pub(super) arguments: CellArguments,
     pub(super) kind: K,
     pub(super) kernel: Weight,
@@ -300,16 +300,16 @@ pub struct Cell<K: Kind> {
     pub(super) bias: Weight,
 }
 
-impl<K: Kind> Cell<K> {
+impl<K: RecurrentKind> RecurrentCell<K> {
     /// A cell with states of `units` numbers per sample.
     pub fn new(units: usize) -> Self {
-        Cell::of(CellArguments::new(units), K::default())
+        RecurrentCell::of(CellArguments::new(units), K::default())
     }
 
     cell_arguments!(arguments);
 
     fn of(arguments: CellArguments, kind: K) -> Self {
-        Cell {
+        RecurrentCell {
             arguments,
             kind,
             kernel: Weight::default(),
@@ -324,7 +324,7 @@ impl<K: Kind> Cell<K> {
         // Keras takes it and does not keep it; it chooses between ways to the same result.
         rest.shift_remove("implementation");
         let own = take(&mut rest, &K::default())?;
-        let cell = Cell::of(from_config(class, &rest)?, from_config(class, &own)?);
+        let cell = RecurrentCell::of(from_config(class, &rest)?, from_config(class, &own)?);
         cell.validate()?;
         Ok(cell)
     }
@@ -406,7 +406,7 @@ pub(super) fn check_states(
     Err(Error::argument("initial_state", format!("{count} tensors of shape {due}"), found))
 }
 
-impl<K: Kind> Object for Cell<K> {
+impl<K: RecurrentKind> Object for RecurrentCell<K> {
     fn class(&self) -> Class {
         K::CELL
     }
@@ -416,7 +416,7 @@ impl<K: Kind> Object for Cell<K> {
     }
 }
 
-impl<K: Kind> Layer for Cell<K> {
+impl<K: RecurrentKind> Layer for RecurrentCell<K> {
     fn draw_seeds(&self) {
         if K::GENERATOR_FIRST {
             self.arguments.seed.generator();

@@ -1,7 +1,7 @@
 use keras_spec::{Class, Fused, Layer, Result, RnnSpec, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, CellArguments, Kind, Run, Step, sealed};
+use super::cell::{CellArguments, RecurrentCell, RecurrentKind, Run, Step, sealed};
 use super::recurrent::{Recurrent, UseCudnn};
 use crate::activations::Activation;
 
@@ -32,7 +32,7 @@ impl Default for Gru {
 pub type GRU = Recurrent<Gru>;
 
 /// One step of a [`GRU`] (`keras.layers.GRUCell`, Keras 3.15.1).
-pub type GRUCell = Cell<Gru>;
+pub type GRUCell = RecurrentCell<Gru>;
 
 super::recurrent::register! { Gru }
 
@@ -77,7 +77,7 @@ impl GRU {
 
 impl sealed::Sealed for Gru {}
 
-impl Kind for Gru {
+impl RecurrentKind for Gru {
     const CELL: Class = Class::keras("keras.layers", "GRUCell");
     const LAYER: Class = Class::keras("keras.layers", "GRU");
     const CELL_NAME: &'static str = "gru_cell";

@@ -1,7 +1,7 @@
 use keras_spec::{Builder, Class, Error, Fused, Layer, Result, RnnSpec, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, CellArguments, Kind, Run, Step, sealed};
+use super::cell::{CellArguments, RecurrentCell, RecurrentKind, Run, Step, sealed};
 use super::recurrent::{Recurrent, UseCudnn};
 use crate::activations::Activation;
 
@@ -32,7 +32,7 @@ impl Default for Lstm {
 pub type LSTM = Recurrent<Lstm>;
 
 /// One step of an [`LSTM`] (`keras.layers.LSTMCell`, Keras 3.15.1).
-pub type LSTMCell = Cell<Lstm>;
+pub type LSTMCell = RecurrentCell<Lstm>;
 
 super::recurrent::register! { Lstm }
 
@@ -77,7 +77,7 @@ impl LSTM {
 
 impl sealed::Sealed for Lstm {}
 
-impl Kind for Lstm {
+impl RecurrentKind for Lstm {
     const CELL: Class = Class::keras("keras.layers", "LSTMCell");
     const LAYER: Class = Class::keras("keras.layers", "LSTM");
     const CELL_NAME: &'static str = "lstm_cell";

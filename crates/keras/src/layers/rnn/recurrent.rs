@@ -1,6 +1,7 @@
 //! The layer around a cell: steps, masks, states.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keras_spec::layer::Child;
 use keras_spec::object::{from_config, to_config};
@@ -11,17 +12,20 @@ use keras_spec::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cell::{Cell, Kind, Masks, Run, Step, Weights, cell_arguments, check_states, take};
+use super::cell::{
+    Masks, RecurrentCell, RecurrentKind, Run, Step, Weights, cell_arguments, check_states, take,
+};
+use super::{GRU, LSTM, SimpleRNN};
 use crate::activations::Activation;
 use crate::layers::common::{axis_length, input_of_rank};
 
 /// Registers the cell and the layer of a kind.
 macro_rules! register {
     ($Kind:ident) => {
-        keras_spec::register!(dyn Layer, <$Kind as Kind>::CELL, |config| {
-            Ok(Box::new(Cell::<$Kind>::from_config($Kind::CELL, config)?))
+        keras_spec::register!(dyn Layer, <$Kind as RecurrentKind>::CELL, |config| {
+            Ok(Box::new(RecurrentCell::<$Kind>::from_config($Kind::CELL, config)?))
         });
-        keras_spec::register!(dyn Layer, <$Kind as Kind>::LAYER, |config| {
+        keras_spec::register!(dyn Layer, <$Kind as RecurrentKind>::LAYER, |config| {
             Ok(Box::new(Recurrent::<$Kind>::from_config(config)?))
         });
     };
@@ -66,7 +70,7 @@ impl UseCudnn {
 }
 
 /// The arguments of the layer beside its cell's.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct SequenceArguments {
     return_sequences: bool,
@@ -74,7 +78,8 @@ struct SequenceArguments {
     go_backwards: bool,
     stateful: bool,
     unroll: bool,
-    zero_output_for_mask: bool,
+    /// `Bidirectional` sets it in layers that it is given.
+    zero_output_for_mask: AtomicBool,
 }
 
 /// A recurrent layer; [`SimpleRNN`](super::SimpleRNN), [`LSTM`](super::LSTM) and [`GRU`](super::GRU) are the kinds.
@@ -85,24 +90,24 @@ struct SequenceArguments {
 ///
 /// Weights belong to the cell: `kernel` `(features, gates · units)`, `recurrent_kernel` `(units, gates · units)`, `bias`.
 #[derive(Debug)]
-pub struct Recurrent<K: Kind> {
+pub struct Recurrent<K: RecurrentKind> {
     sequence: SequenceArguments,
     pub(super) use_cudnn: UseCudnn,
-    pub(super) cell: Cell<K>,
+    pub(super) cell: RecurrentCell<K>,
     /// The cell as a layer; shares weights and generator with `cell`.
     part: OnceLock<LayerRef>,
     states: OnceLock<Vec<Variable>>,
 }
 
-impl<K: Kind> Recurrent<K> {
+impl<K: RecurrentKind> Recurrent<K> {
     /// A layer with states of `units` numbers per sample.
     pub fn new(units: usize) -> Self {
-        Recurrent::of(SequenceArguments::default(), UseCudnn::Auto, Cell::new(units))
+        Recurrent::of(SequenceArguments::default(), UseCudnn::Auto, RecurrentCell::new(units))
     }
 
     cell_arguments!(cell.arguments);
 
-    fn of(sequence: SequenceArguments, use_cudnn: UseCudnn, cell: Cell<K>) -> Self {
+    fn of(sequence: SequenceArguments, use_cudnn: UseCudnn, cell: RecurrentCell<K>) -> Self {
         Recurrent { sequence, use_cudnn, cell, part: OnceLock::new(), states: OnceLock::new() }
     }
 
@@ -113,18 +118,18 @@ impl<K: Kind> Recurrent<K> {
         // Only kinds that have a single operation take the argument.
         let cudnn = if K::HAS_FUSED { rest.shift_remove("use_cudnn") } else { None };
         let cudnn = cudnn.map_or(Ok(UseCudnn::Auto), |v| UseCudnn::from_value(&v))?;
-        Ok(Recurrent::of(sequence, cudnn, Cell::from_config(K::LAYER, &rest)?))
+        Ok(Recurrent::of(sequence, cudnn, RecurrentCell::from_config(K::LAYER, &rest)?))
     }
 }
 
 /// Writes the builder methods of [`SequenceArguments`].
 macro_rules! sequence_arguments {
     ($($(#[$doc:meta])* $name:ident;)*) => {
-        impl<K: Kind> Recurrent<K> {
+        impl<K: RecurrentKind> Recurrent<K> {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(mut self, $name: bool) -> Self {
-                self.sequence.$name = $name;
+                self.sequence.$name = $name.into();
                 self
             })*
         }
@@ -146,7 +151,7 @@ sequence_arguments! {
     zero_output_for_mask;
 }
 
-impl<K: Kind> Recurrent<K> {
+impl<K: RecurrentKind> Recurrent<K> {
     /// Whether the layer keeps its states between batches.
     pub fn is_stateful(&self) -> bool {
         self.sequence.stateful
@@ -188,7 +193,7 @@ impl<K: Kind> Recurrent<K> {
 
     /// Whether the output of a masked step is the state that stayed, or zero.
     fn zeroes(&self) -> bool {
-        self.sequence.zero_output_for_mask && !self.sequence.unroll
+        self.sequence.zero_output_for_mask.load(Ordering::Relaxed) && !self.sequence.unroll
     }
 
     /// All steps as one operation: the output or outputs, and the last states. `None` if there is no such operation.
@@ -295,7 +300,7 @@ fn step_mask(mask: &Tensor, x: &Tensor) -> Result<Tensor> {
     mask.cast(DType::Bool)
 }
 
-impl<K: Kind> Object for Recurrent<K> {
+impl<K: RecurrentKind> Object for Recurrent<K> {
     fn class(&self) -> Class {
         K::LAYER
     }
@@ -310,7 +315,7 @@ impl<K: Kind> Object for Recurrent<K> {
     }
 }
 
-impl<K: Kind> Layer for Recurrent<K> {
+impl<K: RecurrentKind> Layer for Recurrent<K> {
     fn make_parts(&self, policy: DTypePolicy) {
         self.part.get_or_init(|| self.cell.clone().name(K::CELL_NAME).dtype(policy).into());
     }
@@ -425,6 +430,51 @@ impl<K: Kind> Layer for Recurrent<K> {
 
     fn build_config(&self, shapes: &[PartialShape]) -> Option<Value> {
         sequence_build_config(shapes)
+    }
+}
+
+/// A layer of any kind, for what wraps one.
+pub(super) enum RecurrentLayer<'a> {
+    SimpleRnn(&'a SimpleRNN),
+    Lstm(&'a LSTM),
+    Gru(&'a GRU),
+}
+
+impl<'a> RecurrentLayer<'a> {
+    /// The layer, if it is one of these.
+    pub(super) fn of(layer: &'a LayerRef) -> Option<Self> {
+        layer
+            .downcast()
+            .map(RecurrentLayer::Lstm)
+            .or_else(|| layer.downcast().map(RecurrentLayer::Gru))
+            .or_else(|| layer.downcast().map(RecurrentLayer::SimpleRnn))
+    }
+
+    pub(super) fn reset_state(&self) -> Result<()> {
+        match self {
+            RecurrentLayer::SimpleRnn(layer) => layer.reset_state(),
+            RecurrentLayer::Lstm(layer) => layer.reset_state(),
+            RecurrentLayer::Gru(layer) => layer.reset_state(),
+        }
+    }
+
+    /// The argument, of kinds that have it.
+    pub(super) fn use_cudnn(self) -> Option<UseCudnn> {
+        match self {
+            RecurrentLayer::SimpleRnn(_) => None,
+            RecurrentLayer::Lstm(layer) => Some(layer.use_cudnn),
+            RecurrentLayer::Gru(layer) => Some(layer.use_cudnn),
+        }
+    }
+
+    /// Says whether outputs at masked steps are 0.
+    pub(super) fn zero_output_for_mask(&self, zero: bool) {
+        let sequence = match self {
+            RecurrentLayer::SimpleRnn(layer) => &layer.sequence,
+            RecurrentLayer::Lstm(layer) => &layer.sequence,
+            RecurrentLayer::Gru(layer) => &layer.sequence,
+        };
+        sequence.zero_output_for_mask.store(zero, Ordering::Relaxed);
     }
 }
 

@@ -1,12 +1,12 @@
 use keras_spec::{Class, Fused, Layer, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, CellArguments, Kind, Run, Step, sealed};
+use super::cell::{CellArguments, RecurrentCell, RecurrentKind, Run, Step, sealed};
 use super::recurrent::Recurrent;
 
 /// What makes a layer a [`SimpleRNN`]; it has no arguments of its own.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Simple {}
+pub struct SimpleRnn {}
 
 /// `h = activation(x · kernel + bias + h · recurrent_kernel)` at each step: `(batch, steps, features)` → `(batch, units)`, or
 /// `(batch, steps, units)` with `return_sequences` (`keras.layers.SimpleRNN`, Keras 3.15.1).
@@ -17,16 +17,16 @@ pub struct Simple {}
 /// let layer = SimpleRNN::new(8).return_sequences(true);
 /// # let _ = layer;
 /// ```
-pub type SimpleRNN = Recurrent<Simple>;
+pub type SimpleRNN = Recurrent<SimpleRnn>;
 
 /// One step of a [`SimpleRNN`] (`keras.layers.SimpleRNNCell`, Keras 3.15.1).
-pub type SimpleRNNCell = Cell<Simple>;
+pub type SimpleRNNCell = RecurrentCell<SimpleRnn>;
 
-super::recurrent::register! { Simple }
+super::recurrent::register! { SimpleRnn }
 
-impl sealed::Sealed for Simple {}
+impl sealed::Sealed for SimpleRnn {}
 
-impl Kind for Simple {
+impl RecurrentKind for SimpleRnn {
     const CELL: Class = Class::keras("keras.layers", "SimpleRNNCell");
     const LAYER: Class = Class::keras("keras.layers", "SimpleRNN");
     const CELL_NAME: &'static str = "simple_rnn_cell";
