@@ -483,6 +483,7 @@ pub(super) fn sequence_build_config(shapes: &[PartialShape]) -> Option<Value> {
     let (x, states) = shapes.split_first()?;
     Some(match states {
         [] => json!({ "input_shape": x }),
+        [one] => json!({ "shapes_dict": { "sequences_shape": x, "initial_state_shape": one } }),
         states => json!({ "shapes_dict": { "sequences_shape": x, "initial_state_shape": states } }),
     })
 }
