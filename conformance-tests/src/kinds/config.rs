@@ -2,7 +2,7 @@
 
 use keras_spec::object::{Family, Serialized, make};
 use keras_spec::{
-    Constraint, Initializer, Layer, LayerRef, LearningRateSchedule, Loss, Metric, Optimizer, Regularizer,
+    Constraint, Initializer, LayerRef, LearningRateSchedule, Loss, Metric, Optimizer, Regularizer,
 };
 use serde_json::Value;
 

@@ -198,7 +198,7 @@ fn specs(layer: &LayerRef, invocation: &Invocation, outputs: &Outputs) -> Result
         TensorSpec::new(shape, t.dtype())
     };
     let inputs: Vec<TensorSpec> = invocation.inputs.iter().map(symbolic).collect();
-    let call = Call { training: invocation.call.training, ..Call::default() };
+    let call = if invocation.call.training { Call::training() } else { Call::inference() };
     let specs = layer.output_spec(&inputs, &call)?;
     let fits = |(spec, t): (&TensorSpec, &Tensor)| spec.shape.matches(t.shape()) && spec.dtype == t.dtype();
     match specs.len() == outputs.tensors.len() && specs.iter().zip(&outputs.tensors).all(fits) {

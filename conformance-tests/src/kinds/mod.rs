@@ -87,7 +87,7 @@ fn dispatch(case: &Case, device: &Device, check: &mut Check) -> Result {
         "metric" => metric::run(case, device, check),
         "optimizer" => optimizer::run(case, device, check),
         "op" => op::run(case, device, check),
-        "model" => model::run(case, check),
+        "model" => model::run(case),
         "config" => config::run(case),
         "initializer" => objects::initializer(case, device, check),
         "regularizer" => objects::regularizer(case, device, check),
@@ -252,7 +252,7 @@ pub(crate) fn to_device(arrays: Vec<Option<HostTensor>>, device: &Device) -> Res
     Ok(arrays.into_iter().map(bring).collect::<KerasResult<_>>()?)
 }
 
-/// The leaves of a value on the device, of which there must be at least `least`.
+/// The leaves of a value on the device.
 pub(crate) fn leaves(value: &Tree, device: &Device) -> Result<Vec<Option<Tensor>>> {
     to_device(value.tensors()?, device)
 }
