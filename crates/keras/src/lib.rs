@@ -21,4 +21,5 @@ use backend_ndarray as _;
 
 pub use keras_spec::{Device, Error, Result, set_backend};
 pub use models::{Input, Model, Sequential};
+pub use saving::{load_model, load_model_from_bytes, model_from_json};
 pub use training::callbacks;

@@ -106,11 +106,13 @@ impl LayerExt for Configured {
 impl From<Configured> for LayerRef {
     fn from(c: Configured) -> Self {
         let name = c.common.name.unwrap_or_else(|| auto_name(c.layer.class().name));
+        let policy = c.common.policy.unwrap_or_else(DTypePolicy::global);
+        c.layer.make_parts(policy);
         c.layer.draw_seeds();
         LayerRef(Arc::new(Cell {
             layer: c.layer,
             name,
-            policy: c.common.policy.unwrap_or_else(DTypePolicy::global),
+            policy,
             trainable: AtomicBool::new(c.common.trainable.unwrap_or(true)),
             activity_regularizer: c.common.activity_regularizer,
             built: OnceLock::new(),

@@ -6,6 +6,7 @@ mod handle;
 
 use crate::error::Result;
 use crate::object::{Config, Object, family};
+use crate::policy::DTypePolicy;
 use crate::shape::{PartialShape, TensorSpec};
 use crate::tensor::Tensor;
 
@@ -17,8 +18,8 @@ pub use handle::{LayerExt, LayerRef, auto_name, reset_names, to_snake_case};
 ///
 /// A layer is a struct with its constructor arguments as serde fields and [`crate::Weight`] slots for its weights; methods
 /// take `&self`. What all layers have in common (name, `trainable`, dtype policy, activity regularizer) is kept by
-/// [`LayerRef`], which is also what calls these methods, in the order `draw_seeds`, `check_inputs`, `build`,
-/// `check_inputs`, `call`.
+/// [`LayerRef`], which is also what calls these methods, in the order `make_parts`, `draw_seeds`, `check_inputs`,
+/// `build`, `check_inputs`, `call`.
 ///
 /// ```
 /// use keras_spec::object::{Class, Config, Object, from_config, to_config};
@@ -56,6 +57,12 @@ pub use handle::{LayerExt, LayerRef, auto_name, reset_names, to_snake_case};
 /// }
 /// ```
 pub trait Layer: Object {
+    /// Makes the layers that this one consists of and that have its dtype policy, such as the cell of an `LSTM`; called once,
+    /// when the layer becomes a [`LayerRef`].
+    fn make_parts(&self, policy: DTypePolicy) {
+        let _ = policy;
+    }
+
     /// Draws the seeds that the layer's constructor draws in Keras, in that order.
     fn draw_seeds(&self) {}
 

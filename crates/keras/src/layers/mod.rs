@@ -10,6 +10,7 @@ mod normalization;
 mod pooling;
 mod regularization;
 mod reshaping;
+mod rnn;
 mod window;
 
 pub use self::activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
@@ -25,6 +26,10 @@ pub use self::pooling::{
 pub use self::regularization::{Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D};
 pub use self::reshaping::{
     Cropping2D, Flatten, Interpolation, Permute, RepeatVector, Reshape, Sides2D, UpSampling2D, ZeroPadding2D,
+};
+pub use self::rnn::{
+    Bidirectional, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm, MergeMode, Recurrent, RecurrentCell,
+    RecurrentKind, SimpleRNN, SimpleRNNCell, SimpleRnn, TimeDistributed, UseCudnn,
 };
 pub use self::window::Padding;
 pub use crate::activations::Activation;

@@ -111,3 +111,9 @@ impl FileError {
         FileError::Damaged { file: file.into(), object: object.into(), why: why.into() }
     }
 }
+
+impl From<FileError> for keras_spec::Error {
+    fn from(error: FileError) -> Self {
+        keras_spec::Error::other(error)
+    }
+}

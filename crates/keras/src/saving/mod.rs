@@ -1,16 +1,37 @@
-//! Model files: HDF5, `.keras` archives and JSON, read and written without Python or a C library.
+//! Model files: `.keras` archives, HDF5 and JSON, read and written without Python or a C library.
 //!
-//! Everything here deals in names, groups, arrays and JSON; what they mean to a model is decided
-//! elsewhere. Files are untrusted: sizes are checked before memory is taken, nothing is executed, links
-//! that leave the file are not followed, and whatever is wrong is a [`FileError`].
+//! [`load_model`], [`Model::save`](crate::Model::save) and their like are what programs use; the modules below deal in names,
+//! groups, arrays and JSON. Files are untrusted: sizes are checked before memory is taken, nothing is executed, links
+//! that leave the file are not followed, and whatever is wrong is an error.
 
+mod architecture;
+mod archive;
 pub mod atomic;
 pub mod container;
 mod error;
 pub mod h5;
 pub mod json;
-#[cfg(not(target_family = "wasm"))]
+mod legacy_config;
 mod model;
+mod optimizer_state;
 pub mod sniff;
+mod tree;
+mod whole_h5;
+
+use keras_spec::{HostTensor, Tensor, Variable};
 
 pub use error::{FileError, Result};
+pub use model::{Load, load_model, load_model_from_bytes, model_from_json};
+
+/// The version of Keras of which files are written.
+const KERAS_VERSION: &str = "3.15.1";
+
+/// Gives variables their values, of which the shapes have been checked.
+fn assign(values: Vec<(Variable, HostTensor)>) -> keras_spec::Result<()> {
+    let on_device = |(variable, value): (Variable, HostTensor)| {
+        let value = Tensor::from_host(value, variable.get().device())?.into_dtype(variable.dtype())?;
+        Ok((variable, value))
+    };
+    let values = values.into_iter().map(on_device).collect::<keras_spec::Result<Vec<_>>>()?;
+    values.iter().try_for_each(|(variable, value)| variable.assign(value))
+}

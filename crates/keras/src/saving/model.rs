@@ -1,25 +1,260 @@
-//! Placeholder for the high-level half.
+//! Saving and loading models: the files that a user names.
 
+use std::io::{Cursor, Write};
 use std::path::Path;
 
-use keras_spec::{Error, Result};
+use keras_spec::{Error, Result, ResultExt};
 
+use super::archive::{self, Packed};
+use super::atomic::write_atomically;
+use super::container::{Archive, WEIGHTS};
+use super::sniff::{FileKind, Sniffed, sniff, sniff_bytes};
+use super::tree::{self, Tree};
+use super::{FileError, architecture, assign, h5, json, optimizer_state, whole_h5};
 use crate::models::Model;
 
-impl Model {
-    /// Writes the model to a file.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Err(Error::other(format!("{}: not yet", path.as_ref().display())))
+/// How a model is loaded (the arguments of `keras.saving.load_model`, Keras 3.15.1).
+///
+/// ```no_run
+/// use keras::saving::Load;
+///
+/// let model = Load::new().compile(false).open("model.keras")?;
+/// # Ok::<(), keras::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub(super) compile: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Load { compile: true }
+    }
+}
+
+impl Load {
+    /// Everything that the file has.
+    pub fn new() -> Self {
+        Load::default()
     }
 
-    /// Writes the weights to a file.
+    /// Whether the model is compiled as it was, and its optimizer goes on where it was. Without, a file can be loaded
+    /// whose losses, metrics or optimizer are not known here.
+    #[must_use]
+    pub fn compile(mut self, compile: bool) -> Self {
+        self.compile = compile;
+        self
+    }
+
+    /// Loads the model in a file: `.keras` (or the same as a directory) or whole-model HDF5, told by its content.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// The file is damaged or no model, a class is not registered, or weights do not fit; the message names the file and
+    /// the object in it.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        let kind = sniff(path)?;
+        match kind.kind {
+            FileKind::Keras => archive::load(&file, Archive::open(path)?, self),
+            FileKind::WholeModelH5 => whole_h5::load(&file, &h5::File::open(path)?.root(), self),
+            _ => Err(no_model(&file, kind)),
+        }
+    }
+
+    /// Loads the model in the bytes of a file; messages call it `name`.
+    ///
+    /// # Errors
+    /// As [`open`](Load::open).
+    pub fn from_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Model> {
+        let kind = sniff_bytes(name, &bytes)?;
+        match kind.kind {
+            FileKind::Keras => archive::load(name, Archive::from_bytes(name, bytes)?, self),
+            FileKind::WholeModelH5 => whole_h5::load(name, &h5::File::from_bytes(name, bytes)?.root(), self),
+            _ => Err(no_model(name, kind)),
+        }
+    }
+}
+
+fn no_model(file: &str, found: Sniffed) -> Error {
+    let found = match found.kind {
+        FileKind::ArchitectureJson => format!("{}; use model_from_json", found.reason),
+        FileKind::LayerWeightsH5 | FileKind::ObjectWeightsH5 => {
+            format!("weights alone ({}); build the model and use load_weights", found.reason)
+        }
+        _ => found.reason.to_owned(),
+    };
+    FileError::unexpected(file, "", "a whole model: .keras, or .h5 with the attribute model_config", found)
+        .into()
+}
+
+/// Loads a model from a file: the real Keras's `.keras` and whole-model `.h5` files, and those written here
+/// (`keras.saving.load_model`, Keras 3.15.1). It is compiled if it was compiled when it was saved.
+///
+/// # Errors
+/// The file is damaged or no model, a class is not registered, or weights do not fit; the message names the file and the
+/// object in it.
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
+    Load::new().open(path)
+}
+
+/// [`load_model`] of the bytes of a file, for systems without files.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
+    Load::new().from_bytes("the model", bytes.into())
+}
+
+/// A model from [`Model::to_json`] or Keras's (`keras.models.model_from_json`, Keras 3.15.1), with new weights.
+///
+/// # Errors
+/// The text is not JSON or no model, or a class is not registered.
+pub fn model_from_json(text: &str) -> Result<Model> {
+    let value = json::parse(text).map_err(|e| Error::config("model", format!("not JSON: {e}")))?;
+    let mut model = architecture::from_value(&value, None)?;
+    architecture::compile(&mut model, value.get("compile_config"))?;
+    Ok(model)
+}
+
+/// The layouts of files, by the ends of their names.
+enum Layout {
+    Archive,
+    Tree,
+    Layers,
+}
+
+fn layout(path: &Path, weights: bool) -> Result<Layout> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let is_h5 = name.ends_with(".h5") || name.ends_with(".hdf5");
+    match weights {
+        true if name.ends_with(".weights.h5") => Ok(Layout::Tree),
+        _ if is_h5 => Ok(Layout::Layers),
+        false if name.ends_with(".keras") => Ok(Layout::Archive),
+        _ => {
+            let expected = match weights {
+                true => "a name that ends in .weights.h5 (or .h5 or .hdf5, the layout of Keras 2)",
+                false => "a name that ends in .keras (or .h5 or .hdf5, the layout of Keras 2)",
+            };
+            Err(Error::argument("path", expected, format!("`{}`", path.display())))
+        }
+    }
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> super::Result<()>) -> Result<()> {
+    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+        let why = "there are no files here; use `to_keras_bytes`";
+        return Err(Error::other(format!("{}: {why}", path.display())));
+    }
+    Ok(write_atomically(path, |out| write(out))?)
+}
+
+trait WriteSeek: Write + std::io::Seek {}
+
+impl<T: Write + std::io::Seek> WriteSeek for T {}
+
+impl Model {
+    /// Writes the model to a file, with its weights, what it was compiled with, and the state of its optimizer
+    /// (`Model.save`, Keras 3.15.1). The end of the name says in which format: `.keras`, or `.h5` and `.hdf5` for the
+    /// layout of Keras 2. Keras 3 reads all of them. An older file of the name is replaced once the new one is
+    /// complete.
+    ///
+    /// # Errors
+    /// The name ends in something else, the file cannot be written, or a layer cannot be; an older file is left as it was.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        match layout(path, false)? {
+            Layout::Archive => {
+                let packed = Packed::new(self).at(|| &*name)?;
+                write_file(path, |out| packed.write(&name, out).map(|_| ()))
+            }
+            _ => {
+                let file = whole_h5::pack(self).at(|| &*name)?;
+                write_file(path, |out| file.finish_to(&name, out))
+            }
+        }
+    }
+
+    /// The bytes of a `.keras` file: [`save`](Model::save) for systems without files.
+    ///
+    /// # Errors
+    /// A layer cannot be written.
+    pub fn to_keras_bytes(&self) -> Result<Vec<u8>> {
+        let packed = Packed::new(self)?;
+        Ok(packed.write("the model", Cursor::new(Vec::new()))?.into_inner())
+    }
+
+    /// Writes the weights to a file (`Model.save_weights`, Keras 3.15.1): by their way through the model with the
+    /// optimizer's state if the name ends in `.weights.h5`, by layer as in Keras 2 for another `.h5` or `.hdf5`.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`]; the name ends in something else, or the file cannot be written; an older file is left as it
+    /// was.
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
-        Err(Error::other(format!("{}: not yet", path.as_ref().display())))
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        self.check_built("saving its weights")?;
+        let mut file = h5::Writer::new();
+        match layout(path, true)? {
+            Layout::Layers => whole_h5::write_weights(self, &mut file),
+            _ => tree::write(self, &mut file),
+        }
+        .at(|| &*name)?;
+        write_file(path, |out| file.finish_to(&name, out))
+    }
+
+    /// Reads the weights from a file (`Model.load_weights`, Keras 3.15.1): `.weights.h5`, `.keras`, and HDF5 files of
+    /// Keras 2, told by their content. The state of the optimizer is read if the optimizer has made a step and the file
+    /// has one that fits.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`]; the file is damaged, lacks a weight, has one too many or one of another shape. No weight is
+    /// changed then.
+    pub fn load_weights(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.check_built("loading its weights")?;
+        let file = path.display().to_string();
+        let found = sniff(path)?;
+        let (name, root) = match found.kind {
+            FileKind::Keras => (format!("{file}: {WEIGHTS}"), Archive::open(path)?.h5(WEIGHTS)?.root()),
+            _ => (file.clone(), h5::File::open(path)?.root()),
+        };
+        match found.kind {
+            FileKind::Keras | FileKind::ObjectWeightsH5 => {
+                let tree = Tree { file: &name, root };
+                let weights = tree.weights(self.as_layer())?;
+                let optimizer = self.compiled.as_ref().map(|c| &c.optimizer);
+                let optimizer = optimizer.filter(|o| !o.variables().is_empty());
+                let state = optimizer.map(|_| tree.optimizer()).transpose()?.flatten();
+                assign(weights)?;
+                match (optimizer, state) {
+                    (Some(optimizer), Some(state)) => optimizer_state::restore(&**optimizer, state),
+                    _ => Ok(()),
+                }
+            }
+            FileKind::WholeModelH5 => {
+                assign(whole_h5::weights(&name, &root.group(whole_h5::WEIGHTS)?, self)?)
+            }
+            FileKind::LayerWeightsH5 => assign(whole_h5::weights(&name, &root, self)?),
+            _ => Err(FileError::unexpected(file, "", "weights of Keras 2 or 3", found.reason).into()),
+        }
+    }
+
+    /// The model without its weights, as JSON (`Model.to_json`, Keras 3.15.1).
+    ///
+    /// # Errors
+    /// A layer's configuration cannot be written.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(json::to_string(&architecture::to_value(self)?))
+    }
+
+    fn check_built(&self, action: &str) -> Result<()> {
+        match self.is_built() {
+            true => Ok(()),
+            false => {
+                Err(Error::NotBuilt { name: format!("model `{}`", self.name()), action: action.to_owned() })
+            }
+        }
     }
 }

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use crate::activations::Activation;
 use crate::class::builders;
-use crate::initializers::{GlorotUniform, HeUniform, Zeros};
+use crate::initializers::{HeUniform, Zeros};
 use crate::layers::common::{
     axis_length, input_of_min_rank, keras_layer, no_quantization, one, positive, weight_spec,
 };
+use crate::layers::defaults::{glorot_uniform, yes, zeros};
 
 /// `activation(x · kernel + bias)` over the last axis: `(batch, …, features)` → `(batch, …, units)`
 /// (`keras.layers.Dense`, Keras 3.15.1).
@@ -63,18 +64,6 @@ pub struct Dense {
 }
 
 keras_layer!(Dense, check validate);
-
-fn yes() -> bool {
-    true
-}
-
-fn glorot_uniform() -> Shared<dyn Initializer> {
-    GlorotUniform::new().into()
-}
-
-fn zeros() -> Shared<dyn Initializer> {
-    Zeros::new().into()
-}
 
 impl Dense {
     /// A layer of `units` outputs per sample, with bias and without activation.

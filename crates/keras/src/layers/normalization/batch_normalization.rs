@@ -313,7 +313,7 @@ impl Layer for BatchNormalization {
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
         let x = one(inputs)?;
-        let mask = call.tensors("mask").first().or(call.mask(0));
+        let mask = call.mask(0);
         if let Some(mask) = mask
             && mask.rank() + 1 != x.rank()
         {

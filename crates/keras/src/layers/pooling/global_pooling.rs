@@ -24,7 +24,7 @@ pub type GlobalMaxPooling1D = GlobalPooling<1, true>;
 pub type GlobalMaxPooling2D = GlobalPooling<2, true>;
 
 /// The mean of all steps: `(batch, steps, channels)` → `(batch, channels)` (`keras.layers.GlobalAveragePooling1D`, Keras
-/// 3.15.1). Where there is a mask, of the input or as the argument `mask`, only the steps that it keeps count.
+/// 3.15.1). Where there is a mask, only the steps that it keeps count.
 pub type GlobalAveragePooling1D = GlobalPooling<1, false>;
 
 /// The mean of all places: `(batch, height, width, channels)` → `(batch, channels)`
@@ -85,7 +85,7 @@ where
         let x = one(inputs)?;
         let first = self.data_format.first_spatial_axis() as isize;
         let axes: [isize; N] = std::array::from_fn(|i| first + i as isize);
-        let mask = call.tensors("mask").first().or(call.mask(0)).filter(|_| Self::MASKED);
+        let mask = call.mask(0).filter(|_| Self::MASKED);
         Ok(vec![match mask {
             Some(mask) => self.masked_mean(x, mask, &axes)?,
             None if MAX => x.max(&axes, self.keepdims)?,

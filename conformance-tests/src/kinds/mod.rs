@@ -1,0 +1,275 @@
+//! How a case of each kind is run.
+
+mod activation;
+mod config;
+mod layer;
+mod loss;
+mod metric;
+mod model;
+mod objects;
+mod op;
+mod optimizer;
+mod seeded;
+
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use keras_spec::{Device, Error, GradientOptions, HostTensor, Result as KerasResult, Tensor, gradients_with};
+use serde_json::Value;
+
+use crate::compare::{Tolerance, compare};
+use crate::vectors::{Case, Tree, VectorError, is_varied, shown};
+
+/// Why a case did not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The implementation gave an error.
+    #[error("{0}")]
+    Keras(#[from] Error),
+    /// The case cannot be read.
+    #[error("the vector is at fault: {0}")]
+    Vector(#[from] VectorError),
+    /// A result is not the expected one.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The implementation panicked.
+    #[error("panicked: {0}")]
+    Panic(String),
+    /// The case did not end.
+    #[error("did not end within {} s", .0.as_secs())]
+    Hung(Duration),
+}
+
+impl Failure {
+    /// The reason that a backend gives for not doing an operation.
+    pub(crate) fn unsupported(&self) -> Option<&str> {
+        match self {
+            Failure::Keras(e) => match e.root() {
+                Error::Unsupported { why, .. } if !why.is_empty() => Some(why),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+pub(crate) fn mismatch<T>(message: impl Into<String>) -> Result<T> {
+    Err(Failure::Mismatch(message.into()))
+}
+
+/// Held for writing where a case seeds what is drawn without a seed, for reading by all others.
+static GLOBAL_SEED: RwLock<()> = RwLock::new(());
+
+/// Runs a case: whether it passes, and the largest error in units of the tolerance.
+pub(crate) fn run(case: &Case, device: &Device) -> (Result, f64) {
+    let mut check = Check { tolerance: None, error: 0.0 };
+    let result = match case.json("expect_error") {
+        Value::String(text) => refused(dispatch(case, device, &mut check), text),
+        _ => proves_something(case)
+            .and_then(|()| dispatch(case, device, &mut check))
+            .map_err(|f| f.with_inputs(case)),
+    };
+    (result, check.error)
+}
+
+fn dispatch(case: &Case, device: &Device, check: &mut Check) -> Result {
+    check.tolerance = tolerance(case)?;
+    if case.kind == "seeded_model" {
+        let _alone = GLOBAL_SEED.write().unwrap_or_else(PoisonError::into_inner);
+        return seeded::run(case, check);
+    }
+    let _others = GLOBAL_SEED.read().unwrap_or_else(PoisonError::into_inner);
+    match case.kind.as_str() {
+        "layer" => layer::run(case, device, check),
+        "loss" => loss::run(case, device, check),
+        "metric" => metric::run(case, device, check),
+        "optimizer" => optimizer::run(case, device, check),
+        "op" => op::run(case, device, check),
+        "model" => model::run(case),
+        "config" => config::run(case),
+        "initializer" => objects::initializer(case, device, check),
+        "regularizer" => objects::regularizer(case, device, check),
+        "constraint" => objects::constraint(case, device, check),
+        "activation" => activation::run(case, device, check),
+        other => Err(VectorError::Key("kind".to_owned(), format!("`{other}` is not known")).into()),
+    }
+}
+
+/// Whether the case failed as it must: with an error of the implementation that holds `text`.
+fn refused(result: Result, text: &str) -> Result {
+    match result {
+        Err(Failure::Keras(e)) if e.to_string().contains(text) => Ok(()),
+        Err(Failure::Keras(e)) => mismatch(format!("the error `{e}` does not hold `{text}`")),
+        // Such a case has no results: all that could fail has passed once they are asked for.
+        Ok(()) | Err(Failure::Vector(VectorError::Key(..))) => {
+            mismatch(format!("no error, where one that holds `{text}` is expected"))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Refuses a case whose results are all constant, unless it says why they are.
+fn proves_something(case: &Case) -> Result {
+    let Some(outputs) = case.optional("outputs")?.filter(|_| case.json("why").is_null()) else {
+        return Ok(());
+    };
+    let arrays = outputs.tensors()?;
+    match is_varied(arrays.iter().flatten()) {
+        true => Ok(()),
+        false => {
+            Err(VectorError::Key("outputs".to_owned(), "are constant, which proves nothing".to_owned())
+                .into())
+        }
+    }
+}
+
+fn tolerance(case: &Case) -> Result<Option<Tolerance>> {
+    let own = case.json("tolerance");
+    if own.is_null() {
+        return Ok(None);
+    }
+    let number = |key: &str| {
+        let value = own.get(key).and_then(Value::as_f64).filter(|x| *x >= 0.0);
+        value.ok_or_else(|| VectorError::Key("tolerance".to_owned(), format!("`{key}` is no number")))
+    };
+    Ok(Some(Tolerance { rtol: number("rtol")?, atol: number("atol")? }))
+}
+
+impl Failure {
+    /// Adds the inputs to the message of a wrong result, so that it can be reproduced.
+    fn with_inputs(self, case: &Case) -> Self {
+        let (Failure::Mismatch(message), Ok(Some(args))) = (&self, case.optional("args")) else {
+            return self;
+        };
+        let inputs: Vec<String> = args.tensors().unwrap_or_default().iter().flatten().map(shown).collect();
+        match inputs.is_empty() {
+            true => self,
+            false => Failure::Mismatch(format!("{message}; args {}", inputs.join(", "))),
+        }
+    }
+}
+
+/// Compares results with what a case expects.
+pub(crate) struct Check {
+    tolerance: Option<Tolerance>,
+    /// The largest error so far, in units of the tolerance.
+    error: f64,
+}
+
+impl Check {
+    /// One array.
+    pub(crate) fn array(&mut self, what: &str, got: &HostTensor, expected: &HostTensor) -> Result {
+        match compare(got, expected, self.tolerance) {
+            Ok(error) => {
+                self.error = self.error.max(error);
+                Ok(())
+            }
+            Err(why) => mismatch(format!("{what}: {why}")),
+        }
+    }
+
+    /// Arrays, in the order of the leaves of `expected`; null stands for none.
+    pub(crate) fn arrays(&mut self, what: &str, got: &[Option<HostTensor>], expected: &Tree) -> Result {
+        let expected = expected.tensors()?;
+        if got.len() != expected.len() {
+            return mismatch(format!("{what}: {} of them where {} are expected", got.len(), expected.len()));
+        }
+        for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            match (got, expected) {
+                (Some(got), Some(expected)) => self.array(&format!("{what}[{i}]"), got, expected)?,
+                (None, None) => {}
+                (Some(got), None) => {
+                    return mismatch(format!("{what}[{i}]: {} where none is expected", shown(got)));
+                }
+                (None, Some(expected)) => {
+                    return mismatch(format!("{what}[{i}]: none where {} is expected", shown(expected)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tensors on a device.
+    pub(crate) fn tensors<'a>(
+        &mut self,
+        what: &str,
+        got: impl IntoIterator<Item = &'a Tensor>,
+        expected: &Tree,
+    ) -> Result {
+        let got = got.into_iter().map(|t| t.to_host().map(Some)).collect::<KerasResult<Vec<_>>>()?;
+        self.arrays(what, &got, expected)
+    }
+
+    /// The vector-Jacobian products of `targets` with `cotangents` (ones if there are none), for each source that has an
+    /// expected one. Where a target does not depend on a source, the product is zero.
+    pub(crate) fn gradients(
+        &mut self,
+        what: &str,
+        targets: &[Tensor],
+        cotangents: Option<&[Option<Tensor>]>,
+        sources: &[Option<Tensor>],
+        expected: &Tree,
+    ) -> Result {
+        let expected = expected.tensors()?;
+        if expected.len() != sources.len() {
+            return mismatch(format!(
+                "{what}: {} of them where {} are expected",
+                sources.len(),
+                expected.len()
+            ));
+        }
+        let wanted: Vec<(usize, &Tensor, &HostTensor)> = sources
+            .iter()
+            .zip(&expected)
+            .enumerate()
+            .filter_map(|(i, (s, e))| Some((i, s.as_ref()?, e.as_ref()?)))
+            .collect();
+        let floats = |i: &usize| {
+            cotangents.map_or(targets[*i].dtype().is_float(), |c| c.get(*i).is_some_and(Option::is_some))
+        };
+        let which: Vec<usize> = (0..targets.len()).filter(floats).collect();
+        let seeds = cotangents.map(|c| which.iter().filter_map(|&i| c[i].clone()).collect());
+        let options = GradientOptions { cotangents: seeds, create_graph: false };
+        let targets: Vec<&Tensor> = which.iter().map(|&i| &targets[i]).collect();
+        let sources: Vec<&Tensor> = wanted.iter().map(|(_, s, _)| *s).collect();
+        let grads = gradients_with(&targets, &sources, &options)?;
+        for ((i, source, expected), grad) in wanted.into_iter().zip(grads) {
+            let got = match grad {
+                Some(g) => g.to_host()?,
+                None => HostTensor::full(source.shape().clone(), source.dtype(), 0.0),
+            };
+            self.array(&format!("{what}[{i}]"), &got, expected)?;
+        }
+        Ok(())
+    }
+}
+
+/// Arrays brought to the device.
+pub(crate) fn to_device(arrays: Vec<Option<HostTensor>>, device: &Device) -> Result<Vec<Option<Tensor>>> {
+    let bring = |a: Option<HostTensor>| a.map(|a| Tensor::from_host(a, device)).transpose();
+    Ok(arrays.into_iter().map(bring).collect::<KerasResult<_>>()?)
+}
+
+/// The leaves of a value on the device.
+pub(crate) fn leaves(value: &Tree, device: &Device) -> Result<Vec<Option<Tensor>>> {
+    to_device(value.tensors()?, device)
+}
+
+/// Floats as the start of a history.
+pub(crate) fn watched(tensors: Vec<Option<Tensor>>) -> Vec<Option<Tensor>> {
+    let watch = |t: Tensor| if t.dtype().is_float() { t.watch() } else { t };
+    tensors.into_iter().map(|t| t.map(watch)).collect()
+}
+
+/// Argument `i` of a call, which must be an array.
+pub(crate) fn argument(args: &[Option<Tensor>], i: usize) -> Result<&Tensor> {
+    let missing = || VectorError::Key("args".to_owned(), format!("array {i} is missing"));
+    Ok(args.get(i).and_then(Option::as_ref).ok_or_else(missing)?)
+}
+
+/// The sources among the tensors of which gradients can be asked.
+pub(crate) fn sources(tensors: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+    tensors.iter().map(|t| t.clone().filter(Tensor::is_watched)).collect()
+}

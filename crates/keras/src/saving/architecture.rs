@@ -1,0 +1,91 @@
+//! Models without their weights, as JSON: Keras's object form, and what of it older versions wrote differently.
+
+use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
+use serde_json::{Value, json};
+
+use super::{json as python, legacy_config};
+use crate::models::{Chain, Model};
+use crate::training::Compile;
+
+/// The object form of a model with what it was compiled with (`keras.saving.serialize_keras_object`).
+///
+/// # Errors
+/// A configuration cannot be written.
+pub(super) fn to_value(model: &Model) -> Result<Value> {
+    let mut value = model.as_layer().serialize()?.to_value();
+    value["compile_config"] = compile_config(model)?.unwrap_or_else(|| json!({}));
+    Ok(value)
+}
+
+/// What a model was compiled with, and its present learning rate; `None` if it is not compiled.
+///
+/// # Errors
+/// A configuration cannot be written.
+pub(super) fn compile_config(model: &Model) -> Result<Option<Value>> {
+    let Some(compiled) = &model.compiled else { return Ok(None) };
+    let mut value = compiled.arguments.to_value()?;
+    let rate = value.pointer_mut("/optimizer/config/learning_rate").filter(|rate| rate.is_number());
+    if let Some(rate) = rate {
+        *rate = python::from_f64(compiled.optimizer.learning_rate().into());
+    }
+    Ok(Some(value))
+}
+
+/// The uncompiled model that `value` describes; `version` is that of the Keras which wrote it, as far as the file says.
+///
+/// # Errors
+/// A class is not registered, or a configuration is wrong.
+pub(super) fn from_value(value: &Value, version: Option<&str>) -> Result<Model> {
+    let upgraded;
+    let value = if is_legacy(value, version) {
+        upgraded = legacy_config::upgrade(value)?;
+        &upgraded
+    } else {
+        value
+    };
+    let layer = LayerRef::from_value(value)?;
+    let model = Model::from_layer(layer.clone());
+    if !model.is_built()
+        && let Some(shapes) = build_shapes(&layer, value)?
+    {
+        layer.build(&shapes)?;
+    }
+    Ok(model)
+}
+
+/// Whether a Keras before 3 wrote it. Only Keras 3 says which module the model's class is from, but for HDF5.
+pub(super) fn is_legacy(value: &Value, version: Option<&str>) -> bool {
+    let version = version.or_else(|| value.get("keras_version").and_then(Value::as_str));
+    match version.and_then(|v| v.split('.').next()).and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) => major < 3,
+        None => value.get("module").is_none(),
+    }
+}
+
+/// The shapes that a model which does not know its inputs was built for.
+fn build_shapes(layer: &LayerRef, value: &Value) -> Result<Option<Vec<PartialShape>>> {
+    if let Some(shape) = layer.downcast::<Chain>().and_then(Chain::batch_shape) {
+        return Ok(Some(vec![shape.clone()]));
+    }
+    let shape = value.pointer("/build_config/input_shape").filter(|s| !s.is_null());
+    let Some(shape) = shape else { return Ok(None) };
+    let one = serde_json::from_value::<PartialShape>(shape.clone()).map(|s| vec![s]);
+    let shapes = one.or_else(|_| serde_json::from_value::<Vec<PartialShape>>(shape.clone()));
+    shapes.map(Some).map_err(|e| Error::config(layer.class().name, format!("`build_config`: {e}")))
+}
+
+/// Compiles a model as `config` says: Keras 3's `compile_config`, of which nothing is left where the model was not
+/// compiled.
+///
+/// # Errors
+/// A class is not registered, or a configuration is wrong.
+pub(super) fn compile(model: &mut Model, config: Option<&Value>) -> Result<()> {
+    match config {
+        Some(Value::Object(map)) if map.get("optimizer").is_some_and(|o| !o.is_null()) => {
+            let place = || "what the model was compiled with (loading uncompiled leaves it out)";
+            let arguments = Compile::from_value(&Value::Object(map.clone())).at(place)?;
+            model.compile(arguments).at(place)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,62 @@
+//! Whole models in `.keras` archives.
+
+use std::io::{Seek, Write};
+
+use keras_spec::{Result, ResultExt};
+use serde_json::Value;
+use web_time::SystemTime;
+
+use super::container::{self, Archive, ArchiveWriter, CONFIG, METADATA, WEIGHTS};
+use super::model::Load;
+use super::tree::{self, Tree};
+use super::{KERAS_VERSION, architecture, assign, h5, optimizer_state};
+use crate::models::Model;
+
+/// A model, ready to be written: what can fail because of the model has happened.
+pub(super) struct Packed {
+    config: Value,
+    weights: h5::Writer,
+}
+
+impl Packed {
+    pub(super) fn new(model: &Model) -> Result<Self> {
+        let mut weights = h5::Writer::new();
+        tree::write(model, &mut weights)?;
+        Ok(Packed { config: architecture::to_value(model)?, weights })
+    }
+
+    pub(super) fn write<W: Write + Seek>(self, name: &str, out: W) -> super::error::Result<W> {
+        let mut archive = ArchiveWriter::new(name, out);
+        archive.json(METADATA, &container::metadata(KERAS_VERSION, SystemTime::now()))?;
+        archive.json(CONFIG, &self.config)?;
+        archive.h5(WEIGHTS, self.weights)?;
+        archive.finish()
+    }
+}
+
+/// Loads the model in an archive.
+///
+/// # Errors
+/// The archive is damaged, a class is not registered, or weights do not fit.
+pub(super) fn load(file: &str, mut archive: Archive, options: &Load) -> Result<Model> {
+    let config = archive.json(CONFIG)?;
+    let metadata = archive.json(METADATA)?;
+    let version = metadata.get("keras_version").and_then(Value::as_str);
+    let place = || format!("{file}: {CONFIG}");
+    let mut model = architecture::from_value(&config, version).at(place)?;
+    let name = format!("{file}: {WEIGHTS}");
+    let weights = Tree { file: &name, root: archive.h5(WEIGHTS)?.root() };
+    assign(weights.weights(model.as_layer())?)?;
+    if options.compile {
+        let legacy = architecture::is_legacy(&config, version);
+        let config = config.get("compile_config");
+        let upgraded =
+            config.filter(|_| legacy).map(super::legacy_config::upgrade_compile).transpose().at(place)?;
+        architecture::compile(&mut model, upgraded.as_ref().or(config)).at(place)?;
+        if let (Some(compiled), Some(state)) = (&model.compiled, weights.optimizer()?) {
+            compiled.optimizer.build(&model.as_layer().trainable_weights())?;
+            optimizer_state::restore(&*compiled.optimizer, state)?;
+        }
+    }
+    Ok(model)
+}

@@ -1,0 +1,175 @@
+//! Where Keras 3 keeps the weights of a model in a file: by the way from the model to the object that has them.
+
+use std::collections::{HashMap, HashSet};
+
+use keras_spec::layer::{Child, to_snake_case};
+use keras_spec::{HostTensor, LayerRef, Variable};
+
+use super::error::{FileError, Result};
+use super::h5;
+use crate::models::{Chain, Functional, Model};
+
+/// The attribute of a model that holds its optimizer.
+pub(super) const OPTIMIZER: &str = "optimizer";
+
+/// What tf-keras calls the list of a model's layers.
+const OLD_LAYERS: &str = "_layer_checkpoint_dependencies";
+
+/// The variables of one object, and where they are.
+struct Place {
+    path: String,
+    name: String,
+    variables: Vec<Variable>,
+}
+
+impl Place {
+    fn group(&self) -> String {
+        join(&self.path, "vars")
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+/// Every object of a layer, each at the first place where a walk finds it (`_walk_saveable`, Keras 3.15.1).
+fn places(root: &LayerRef) -> Vec<Place> {
+    let (mut seen, mut out) = (Vec::new(), Vec::new());
+    visit(root, String::new(), &mut seen, &mut out);
+    out
+}
+
+fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec<Place>) {
+    if seen.iter().any(|l| LayerRef::same(l, layer)) {
+        return;
+    }
+    seen.push(layer.clone());
+    let is_model = layer.downcast::<Functional>().is_some() || layer.downcast::<Chain>().is_some();
+    let mut children = layer.children();
+    let rank = |c: &Child| (!is_model || c.attribute != "layers", c.attribute.starts_with('_'), c.attribute);
+    children.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    out.push(Place { path: path.clone(), name: layer.name().to_owned(), variables: layer.own_weights() });
+    for child in children {
+        let path = join(&path, child.attribute);
+        let mut used: HashMap<String, usize> = HashMap::new();
+        for layer in &child.layers {
+            if !child.list {
+                visit(layer, path.clone(), seen, out);
+                continue;
+            }
+            let class = to_snake_case(layer.class().name);
+            let n = used.entry(class.clone()).or_default();
+            let name = if *n == 0 { class } else { format!("{class}_{n}") };
+            *n += 1;
+            visit(layer, join(&path, &name), seen, out);
+        }
+    }
+}
+
+/// Adds the weights of a model, and the state of its optimizer, to a file.
+///
+/// # Errors
+/// A device fails, or two objects claim one place.
+pub(super) fn write(model: &Model, file: &mut h5::Writer) -> keras_spec::Result<()> {
+    let mut all = places(model.as_layer());
+    if let Some(compiled) = &model.compiled {
+        let variables = compiled.optimizer.variables();
+        if !variables.is_empty() {
+            all.push(Place { path: OPTIMIZER.to_owned(), name: compiled.optimizer.name(), variables });
+        }
+    }
+    for place in &all {
+        let group = file.group(&place.group());
+        group.text("name", place.name.clone());
+        for (i, variable) in place.variables.iter().enumerate() {
+            group.dataset(&i.to_string(), &variable.get().to_host()?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file, or a part of one, that holds weights by their way through the model.
+pub(super) struct Tree<'a> {
+    /// How messages name the file.
+    pub(super) file: &'a str,
+    pub(super) root: h5::Group,
+}
+
+impl Tree<'_> {
+    /// The values of all weights of a layer. Nothing is assigned.
+    ///
+    /// # Errors
+    /// An array is missing or damaged, has another shape than the weight, or belongs to no layer.
+    pub(super) fn weights(&self, layer: &LayerRef) -> Result<Vec<(Variable, HostTensor)>> {
+        let mut used = HashSet::new();
+        let mut out = Vec::new();
+        for place in places(layer).iter().filter(|p| !p.variables.is_empty()) {
+            let group = self.group(&place.group())?;
+            let arrays = self.numbered(&group)?;
+            let expected = place.variables.len();
+            if arrays.len() != expected {
+                let expected = format!("{expected} arrays for `{}`", place.name);
+                let found = format!("{} arrays", arrays.len());
+                return Err(FileError::unexpected(self.file, group.path(), expected, found));
+            }
+            for (variable, array) in place.variables.iter().zip(arrays) {
+                used.insert(array.path());
+                out.push((variable.clone(), read_for(self.file, &array, variable)?));
+            }
+        }
+        let root = self.root.path();
+        let paths = self.root.dataset_paths()?;
+        let absolute = |path: &String| format!("{}/{path}", root.trim_end_matches('/'));
+        // Older Keras saves the state of metrics too.
+        let other = |path: &String| ["optimizer/", "metrics/"].iter().any(|p| path.starts_with(p));
+        if let Some(extra) = paths.iter().filter(|p| !other(p)).map(absolute).find(|p| !used.contains(p)) {
+            let found = "an array that no layer of the model has a place for";
+            return Err(FileError::unexpected(self.file, extra, "only weights of the model", found));
+        }
+        Ok(out)
+    }
+
+    /// The optimizer's state, if the file has one.
+    ///
+    /// # Errors
+    /// An array is damaged.
+    pub(super) fn optimizer(&self) -> Result<Option<Vec<HostTensor>>> {
+        match self.root.find_group(&join(OPTIMIZER, "vars"))? {
+            Some(group) => {
+                let arrays = self.numbered(&group)?;
+                arrays.iter().map(h5::Dataset::read).collect::<Result<_>>().map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn group(&self, path: &str) -> Result<h5::Group> {
+        if let Some(group) = self.root.find_group(path)? {
+            return Ok(group);
+        }
+        let old: Vec<&str> = path.split('/').map(|p| if p == "layers" { OLD_LAYERS } else { p }).collect();
+        match self.root.find_group(&old.join("/"))? {
+            Some(group) => Ok(group),
+            None => self.root.group(path),
+        }
+    }
+
+    /// The arrays `0`, `1`, … of a group.
+    fn numbered(&self, group: &h5::Group) -> Result<Vec<h5::Dataset>> {
+        let count = group.dataset_names()?.len();
+        (0..count).map(|i| group.dataset(&i.to_string())).collect()
+    }
+}
+
+/// Reads an array for a variable of which it must have the shape.
+///
+/// # Errors
+/// It is damaged, or has another shape.
+pub(super) fn read_for(file: &str, array: &h5::Dataset, variable: &Variable) -> Result<HostTensor> {
+    if array.shape() != variable.shape().dims() {
+        let expected = format!("shape {} for `{}`", variable.shape(), variable.path());
+        let found = format!("shape {}", keras_spec::Shape::from(array.shape()));
+        return Err(FileError::unexpected(file, array.path(), expected, found));
+    }
+    array.read()
+}
