@@ -14,7 +14,7 @@ pub(super) fn run(case: &Case, check: &mut Check) -> Result {
     if case.json("from_object") == &Value::Bool(false) {
         as_constructed(&mut object);
     }
-    let model = LayerRef::from_value(&object)?;
+    let model = keras::Model::from_layer(LayerRef::from_value(&object)?).as_layer().clone();
     if !model.is_built() {
         model.build(&build_shapes(&object)?)?;
     }

@@ -244,7 +244,8 @@ impl LayerRef {
             return Err(Error::other(format!("{} was built twice", place())));
         }
         if !self.is_trainable() {
-            self.set_trainable(false);
+            // Layers inside keep what they say of themselves, as in Keras; only their weights are frozen.
+            self.weights().iter().for_each(|w| w.set_trainable(false));
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl DataFormat {
     }
 
     /// A tensor of this format from one whose channels are last.
-    pub(crate) fn from_channels_last(self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn restore_channels(self, x: &Tensor) -> Result<Tensor> {
         match self {
             DataFormat::ChannelsLast => Ok(x.clone()),
             DataFormat::ChannelsFirst => x.move_axis(-1, 1),

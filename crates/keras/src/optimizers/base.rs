@@ -313,7 +313,9 @@ impl<R: Rule> Update<'_, R> {
             };
             given.push((i, g.into_dtype(self.built.variables[i].dtype())?));
         }
-        let step = Step { number: done + 1, learning_rate: learning_rate(self.rule) };
+        // Keras counts updates here, and calls for schedules.
+        let updates = done / self.base.gradient_accumulation_steps.unwrap_or(1);
+        let step = Step { number: updates + 1, learning_rate: learning_rate(self.rule) };
         match self.base.gradient_accumulation_steps {
             Some(n) if (done + 1) % n != 0 => {
                 for (i, g) in &given {
@@ -333,7 +335,7 @@ impl<R: Rule> Update<'_, R> {
             None => self.step(step, given)?,
         }
         if self.base.use_ema {
-            self.average(done)?;
+            self.average(updates)?;
         }
         for v in &self.built.variables {
             if let Some(constraint) = v.constraint() {

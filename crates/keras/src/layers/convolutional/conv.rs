@@ -166,7 +166,7 @@ impl<const N: usize> Conv<N> {
     fn validate(&self) -> Result<()> {
         positive("filters", self.filters)?;
         positive("groups", self.groups)?;
-        if self.filters % self.groups != 0 {
+        if !self.filters.is_multiple_of(self.groups) {
             let expected = format!("a divisor of filters={}", self.filters);
             return Err(Error::argument("groups", expected, self.groups));
         }
@@ -212,7 +212,7 @@ where
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
         let channels = builder.known_dim(one(inputs)?, self.data_format.signed_channel_axis())?;
-        if channels % self.groups != 0 {
+        if !channels.is_multiple_of(self.groups) {
             let expected = format!("a divisor of the number of input channels, {channels}");
             return Err(Error::argument("groups", expected, self.groups));
         }

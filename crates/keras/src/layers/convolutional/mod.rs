@@ -98,7 +98,7 @@ fn convolve(
         }
         None => x.convolution(kernel, spec)?,
     };
-    let y = format.from_channels_last(&y)?;
+    let y = format.restore_channels(&y)?;
     // Softmax and its like look at the last axis, whichever that is: the activation comes after the permutation.
     if fused.is_some() { Ok(y) } else { activation.call(&y) }
 }

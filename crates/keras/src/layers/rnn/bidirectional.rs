@@ -140,11 +140,11 @@ impl Bidirectional {
 
     fn make(&self) -> Result<Parts> {
         let forward = self.copy("forward_", false)?;
+        let (forward_goes, shared) = attributes(&forward)?;
         let backward = match &self.backward_layer {
             Some(given) => given.clone(),
             None => self.copy("backward_", true)?,
         };
-        let (forward_goes, shared) = attributes(&forward)?;
         let (backward_goes, backward_shared) = attributes(&backward)?;
         if forward_goes == backward_goes {
             let found = format!("{forward_goes} for both");

@@ -115,7 +115,7 @@ where
             let x = if x.dtype().is_float() { x } else { x.cast(DType::F32)? };
             Tensor::apply1(Op::Fused(Fused::AvgPool(window)), [x])?
         };
-        Ok(vec![self.data_format.from_channels_last(&y)?])
+        Ok(vec![self.data_format.restore_channels(&y)?])
     }
 
     fn adjust_config(&self, _layer: &LayerRef, config: &mut Config) {
