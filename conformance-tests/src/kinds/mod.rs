@@ -87,7 +87,7 @@ fn dispatch(case: &Case, device: &Device, check: &mut Check) -> Result {
         "metric" => metric::run(case, device, check),
         "optimizer" => optimizer::run(case, device, check),
         "op" => op::run(case, device, check),
-        "model" => model::run(case),
+        "model" => model::run(case, check),
         "config" => config::run(case),
         "initializer" => objects::initializer(case, device, check),
         "regularizer" => objects::regularizer(case, device, check),

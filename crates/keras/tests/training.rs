@@ -77,7 +77,8 @@ fn weights_of_samples_and_classes_count() {
     let x = HostTensor::new([2, 1], vec![1f32, 1.0]).unwrap();
     let y = HostTensor::new([2, 1], vec![0f32, 1.0]).unwrap();
     let fitted = |fit: Fit<'_>| {
-        let mut model = Sequential::new().add(Input::new([1])).add(Dense::new(1).use_bias(false)).build().unwrap();
+        let mut model =
+            Sequential::new().add(Input::new([1])).add(Dense::new(1).use_bias(false)).build().unwrap();
         model.compile(Compile::new(SGD::new(0.1), "mse")).unwrap();
         model.fit(&x, &y, fit.epochs(200).shuffle(false).verbose(0)).unwrap();
         model.get_weights().unwrap()[0].to_f64_vec()[0]
@@ -104,7 +105,9 @@ fn callbacks_see_and_steer_training() {
                 .verbose(0)
                 .validation_split(0.25)
                 .callback(EarlyStopping::new("val_loss").min_delta(1e3).patience(2))
-                .callback(LearningRateScheduler::new(|epoch, rate| if epoch == 1 { rate / 2.0 } else { rate }))
+                .callback(LearningRateScheduler::new(
+                    |epoch, rate| if epoch == 1 { rate / 2.0 } else { rate },
+                ))
                 .callback(CSVLogger::new(&csv))
                 .callback(LambdaCallback::new().on_epoch_end(|epoch, logs| seen.push((epoch, logs["loss"])))),
         )
@@ -113,7 +116,10 @@ fn callbacks_see_and_steer_training() {
     assert_eq!(history.epoch, [0, 1, 2]);
     assert_eq!(seen.len(), 3);
     assert_eq!(history.get("loss"), seen.iter().map(|s| s.1).collect::<Vec<_>>());
-    assert_eq!(history.get("learning_rate").iter().map(|r| (r * 100.0).round()).collect::<Vec<_>>(), [10.0, 5.0, 5.0]);
+    assert_eq!(
+        history.get("learning_rate").iter().map(|r| (r * 100.0).round()).collect::<Vec<_>>(),
+        [10.0, 5.0, 5.0]
+    );
     let lines: Vec<String> = std::fs::read_to_string(&csv).unwrap().lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[0], "epoch,learning_rate,loss,mae,val_loss,val_mae");
@@ -168,7 +174,8 @@ fn several_outputs_have_losses_and_metrics_of_their_own() {
     let sign = Dense::new(1).activation(Activation::Sigmoid).name("sign").apply(&hidden).unwrap();
     let mut model = Model::new(&[input], &[value, sign]).unwrap();
     let (x, y) = line();
-    let signs: Vec<f32> = y.as_slice::<f32>().unwrap().iter().map(|v| f32::from(u8::from(*v > 0.0))).collect();
+    let signs: Vec<f32> =
+        y.as_slice::<f32>().unwrap().iter().map(|v| f32::from(u8::from(*v > 0.0))).collect();
     let signs = HostTensor::new([64, 1], signs).unwrap();
     let losses = Nested::by_name([("value", "mse"), ("sign", "binary_crossentropy")]);
     let metrics = Nested::by_name([("sign", ["accuracy"])]);

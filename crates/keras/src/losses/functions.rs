@@ -102,7 +102,7 @@ pub fn log_cosh(y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
     let (t, p) = prepared(y_true, y_pred)?;
     let x = (p - t)?;
     let soft = (&x * -2.0)?.softplus()?;
-    ((x + soft)? - f64::from(std::f32::consts::LN_2))?.mean(&[-1], false)
+    ((x + soft)? - std::f64::consts::LN_2)?.mean(&[-1], false)
 }
 
 /// `mean(max(1 - y_true · y_pred, 0))`; targets of 0 and 1 are taken as -1 and 1.

@@ -61,7 +61,8 @@ pub fn compute(
     mask: Option<&Tensor>,
 ) -> Result<Tensor> {
     let dtype = loss.dtype();
-    let (mut values, own_mask) = loss.call_masked(&y_true.cast(dtype)?, &y_pred.cast(dtype)?)?;
+    let (y_true, y_pred) = same_rank(&y_true.cast(dtype)?, &y_pred.cast(dtype)?)?;
+    let (mut values, own_mask) = loss.call_masked(&y_true, &y_pred)?;
     let mask = match (mask, own_mask) {
         (Some(a), Some(b)) => Some(a.cast(DType::Bool)?.and(&b)?),
         (Some(a), None) => Some(a.cast(DType::Bool)?),
@@ -89,7 +90,8 @@ fn masked_weight(
     let floats = mask.cast(dtype)?;
     let floats = match reduction {
         Reduction::Mean | Reduction::SumOverBatchSize => {
-            let share = divide_no_nan(mask.shape().size() as f64, &floats.sum(&[], false)?)?;
+            let size = Tensor::full([], dtype, mask.shape().size() as f64, floats.device())?;
+            let share = divide_no_nan(&size, &floats.sum(&[], false)?)?;
             (floats * share)?
         }
         _ => floats,
@@ -103,9 +105,12 @@ fn masked_weight(
     }
 }
 
-fn divide_no_nan(a: f64, b: &Tensor) -> Result<Tensor> {
+/// `a / b`, and 0 where `b` is 0, in a way whose gradient is finite too.
+pub(crate) fn divide_no_nan(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let zero = Tensor::full([], b.dtype(), 0.0, b.device())?;
-    b.equal(&zero)?.select(&zero, &(a / b)?)
+    let nothing = b.equal(&zero)?;
+    let one = Tensor::full([], b.dtype(), 1.0, b.device())?;
+    nothing.select(&zero, &(a / nothing.select(&one, b)?)?)
 }
 
 fn reduce(values: &Tensor, weight: Option<&Tensor>, reduction: Reduction) -> Result<Tensor> {
@@ -115,11 +120,7 @@ fn reduce(values: &Tensor, weight: Option<&Tensor>, reduction: Reduction) -> Res
     let sum = values.sum(&[], false)?;
     match (reduction, weight) {
         (Reduction::Sum, _) => Ok(sum),
-        (Reduction::MeanWithSampleWeight, Some(w)) => {
-            let total = w.sum(&[], false)?;
-            let zero = Tensor::full([], total.dtype(), 0.0, total.device())?;
-            total.equal(&zero)?.select(&zero, &(sum / &total)?)
-        }
+        (Reduction::MeanWithSampleWeight, Some(w)) => divide_no_nan(&sum, &w.sum(&[], false)?),
         _ => match values.shape().size() {
             0 => Ok(sum),
             n => sum / n as f64,

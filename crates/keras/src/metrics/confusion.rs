@@ -3,8 +3,9 @@
 use keras_spec::{DType, Device, Error, HostTensor, Metric, Result, Shape, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::state::{State, add, divide_no_nan};
+use super::state::{State, add};
 use crate::class::{builders, keras_class};
+use crate::losses::divide_no_nan;
 use crate::losses::functions::same_rank;
 use crate::training::{Identifier, Nested};
 

@@ -4,8 +4,9 @@ use keras_spec::{DType, Metric, Result, Shape, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
 use super::accuracy;
-use super::state::{State, add, divide_no_nan};
+use super::state::{State, add};
 use crate::class::{builders, keras_class};
+use crate::losses::divide_no_nan;
 use crate::losses::functions::{self, same_rank};
 use crate::training::{Identifier, Nested};
 

@@ -57,9 +57,3 @@ impl State {
 pub(super) fn add(variable: &Variable, value: &Tensor) -> Result<()> {
     variable.assign(&(variable.get() + value.cast(variable.dtype())?)?)
 }
-
-/// `a / b`, and 0 where `b` is 0.
-pub(super) fn divide_no_nan(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let zero = Tensor::full([], b.dtype(), 0.0, b.device())?;
-    b.equal(&zero)?.select(&zero, &(a / b)?)
-}
