@@ -13,7 +13,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result, ResultExt};
 use crate::layer::build::Builder;
 use crate::layer::call::{Argument, Call, Outputs};
-use crate::layer::{Child, Layer};
+use crate::layer::{Child, Layer, sharing};
 use crate::object::{Class, Config, Serialized, Shared, make};
 use crate::policy::DTypePolicy;
 use crate::random::SeedGenerator;
@@ -139,6 +139,10 @@ impl LayerRef {
     /// # Errors
     /// [`Error::Unknown`] for a class that is not registered; [`Error::Config`] for a wrong configuration.
     pub fn from_value(value: &Value) -> Result<Self> {
+        let id = value.get("shared_object_id").and_then(Value::as_i64);
+        if let Some(layer) = sharing::known(id) {
+            return Ok(layer);
+        }
         let mut value = value.clone();
         let mut common = Common::default();
         if let Some(config) = value.get_mut("config").and_then(Value::as_object_mut) {
@@ -147,6 +151,7 @@ impl LayerRef {
         let place = || common.name.clone().unwrap_or_else(|| "layer".to_owned());
         let layer = make::<dyn Layer>(&value).at(|| format!("layer `{}`", place()))?;
         let made: LayerRef = Configured { layer, common }.into();
+        sharing::remember(id, &made);
         Ok(made)
     }
 
@@ -165,6 +170,7 @@ impl LayerRef {
         config.extend(self.0.layer.config().at(|| format!("layer `{}`", self.name()))?);
         self.0.layer.adjust_config(self, &mut config);
         let mut out = Serialized::new(self.class(), config);
+        out.shared_object_id = sharing::met(self);
         out.build_config = self.0.built.get().and_then(|b| self.0.layer.build_config(&b.inputs));
         Ok(out)
     }

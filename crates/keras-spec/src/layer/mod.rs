@@ -3,6 +3,7 @@
 mod build;
 mod call;
 mod handle;
+mod sharing;
 
 use crate::error::Result;
 use crate::object::{Config, Object, family};
@@ -13,6 +14,7 @@ use crate::tensor::Tensor;
 pub use build::{Builder, WeightSpec};
 pub use call::{Argument, Arguments, Call, Outputs};
 pub use handle::{LayerExt, LayerRef, auto_name, reset_names, to_snake_case};
+pub use sharing::{reading_shared, writing_shared};
 
 /// A computation with weights: what the author of a layer implements.
 ///

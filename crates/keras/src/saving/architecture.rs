@@ -1,9 +1,12 @@
 //! Models without their weights, as JSON: Keras's object form, and what of it older versions wrote differently.
 
-use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
-use serde_json::{Value, json};
+use std::collections::HashMap;
 
-use super::{json as python, legacy_config};
+use keras_spec::layer::{reading_shared, writing_shared};
+use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
+use serde_json::{Map, Value, json};
+
+use super::{graph_operations, json as python, legacy_config};
 use crate::models::{Chain, Model};
 use crate::training::Compile;
 
@@ -12,7 +15,7 @@ use crate::training::Compile;
 /// # Errors
 /// A configuration cannot be written.
 pub(super) fn to_value(model: &Model) -> Result<Value> {
-    let mut value = model.as_layer().serialize()?.to_value();
+    let mut value = writing_shared(|| model.as_layer().serialize())?.to_value();
     value["compile_config"] = compile_config(model)?.unwrap_or_else(|| json!({}));
     Ok(value)
 }
@@ -43,7 +46,10 @@ pub(super) fn from_value(value: &Value, version: Option<&str>) -> Result<Model> 
     } else {
         value
     };
-    let layer = LayerRef::from_value(value)?;
+    let mut linked = value.clone();
+    link_shared(&mut linked);
+    graph_operations::resolve(&mut linked)?;
+    let layer = reading_shared(|| LayerRef::from_value(&linked))?;
     let model = Model::from_layer(layer.clone());
     if !model.is_built()
         && let Some(shapes) = build_shapes(&layer, value)?
@@ -88,4 +94,64 @@ pub(super) fn compile(model: &mut Model, config: Option<&Value>) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Keras gives a layer that stands at two places a `shared_object_id`, but loses it at the first place if that is inside a
+/// graph. It is put back: an object whose number nothing else has is the same as the one before it that is equal to it.
+fn link_shared(value: &mut Value) {
+    let mut counts = HashMap::new();
+    visit(value, &mut |object| {
+        if let Some(id) = number(object) {
+            *counts.entry(id).or_insert(0) += 1;
+        }
+    });
+    let mut lone = HashMap::new();
+    visit(value, &mut |object| {
+        if let Some(id) = number(object).filter(|id| counts[id] == 1) {
+            lone.insert(identity(object), id);
+        }
+    });
+    if !lone.is_empty() {
+        visit(value, &mut |object| {
+            if let (None, Some(id)) = (number(object), lone.get(&identity(object))) {
+                object.insert("shared_object_id".to_owned(), (*id).into());
+            }
+        });
+    }
+}
+
+/// Calls `f` for every layer in a value: every object with a class and a name.
+fn visit(value: &mut Value, f: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|v| visit(v, f)),
+        Value::Object(map) => {
+            let named = map.get("config").and_then(|c| c.get("name")).is_some_and(Value::is_string);
+            if named && map.contains_key("class_name") {
+                f(map);
+            }
+            map.values_mut().for_each(|v| visit(v, f));
+        }
+        _ => {}
+    }
+}
+
+fn number(object: &Map<String, Value>) -> Option<i64> {
+    object.get("shared_object_id")?.as_i64()
+}
+
+/// Class and configuration, without the numbers inside.
+fn identity(object: &Map<String, Value>) -> String {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Array(list) => list.iter_mut().for_each(strip),
+            Value::Object(map) => {
+                map.shift_remove("shared_object_id");
+                map.values_mut().for_each(strip);
+            }
+            _ => {}
+        }
+    }
+    let mut config = object.get("config").cloned().unwrap_or_default();
+    strip(&mut config);
+    format!("{} {config}", object.get("class_name").unwrap_or(&Value::Null))
 }

@@ -53,7 +53,7 @@ fn begin_with_input(config: &mut Config) -> Result<()> {
     else {
         return Ok(());
     };
-    if let Some(shape) = first.remove("batch_input_shape") {
+    if let Some(shape) = first.shift_remove("batch_input_shape") {
         let dtype = first.get("dtype").filter(|d| d.is_string()).cloned().unwrap_or("float32".into());
         let name = auto_name("InputLayer");
         let input = json!({
@@ -61,6 +61,10 @@ fn begin_with_input(config: &mut Config) -> Result<()> {
             "config": { "batch_shape": shape, "dtype": dtype, "name": name },
         });
         layers.insert(0, input);
+    }
+    // Later versions say it twice: in an input layer, and in the layer behind it.
+    for config in layers.iter_mut().filter_map(|l| l.get_mut("config")?.as_object_mut()) {
+        config.shift_remove("batch_input_shape");
     }
     Ok(())
 }
@@ -355,7 +359,7 @@ fn short_form(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(short_form),
         Value::Object(map) if map.contains_key("class_name") => {
-            for key in ["module", "registered_name", "build_config", "compile_config", "shared_object_id"] {
+            for key in ["module", "registered_name", "build_config", "compile_config"] {
                 map.shift_remove(key);
             }
         }

@@ -9,6 +9,7 @@ mod archive;
 pub mod atomic;
 pub mod container;
 mod error;
+mod graph_operations;
 pub mod h5;
 pub mod json;
 mod legacy_config;

@@ -1,0 +1,148 @@
+//! The half of `scripts/check-with-keras.sh` that runs here: writes models for the real Keras to read, and reads what it
+//! wrote.
+//!
+//! `exchange_models write DIR` saves every model of the golden vectors in every format, and a trained one, each with inputs and
+//! predictions in `NAME.safetensors`. `exchange_models read DIR` loads the files of such a folder and compares.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use keras::saving::json;
+use keras::training::Batch;
+use keras::{Model, load_model, model_from_json};
+use keras_spec::HostTensor;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["write", directory] => write(Path::new(directory)),
+        ["read", directory] => read(Path::new(directory)),
+        _ => Err("usage: exchange_models write|read DIR".into()),
+    }
+}
+
+fn array(file: &SafeTensors, key: &str) -> Result<HostTensor> {
+    let view = file.tensor(key)?;
+    let values = view.data().chunks_exact(4).map(|b| <[u8; 4]>::try_from(b).unwrap_or_default());
+    Ok(match view.dtype() {
+        Dtype::F32 => HostTensor::new(view.shape(), values.map(f32::from_le_bytes).collect())?,
+        Dtype::I32 => HostTensor::new(view.shape(), values.map(i32::from_le_bytes).collect())?,
+        other => return Err(format!("{key}: {other:?} is not handled").into()),
+    })
+}
+
+fn bytes(array: &HostTensor) -> Result<(Dtype, Vec<u8>)> {
+    Ok(match array.as_slice::<i32>() {
+        Ok(values) => (Dtype::I32, values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Err(_) => (Dtype::F32, array.as_slice::<f32>()?.iter().flat_map(|x| x.to_le_bytes()).collect()),
+    })
+}
+
+/// Saves a model in every format.
+fn save(model: &Model, inputs: Vec<HostTensor>, directory: &Path, name: &str) -> Result<()> {
+    let path = |extension: &str| directory.join(format!("{name}.{extension}"));
+    model.save(path("keras"))?;
+    model.save(path("h5"))?;
+    model.save_weights(path("weights.h5"))?;
+    fs::write(path("json"), model.to_json()?)?;
+    let outputs = model.predict_on_batch(inputs.clone())?;
+    let named = |letter: char, list: Vec<HostTensor>| {
+        list.into_iter().enumerate().map(move |(i, a)| (format!("{letter}{i}"), a)).collect::<Vec<_>>()
+    };
+    let arrays = [named('x', inputs), named('y', outputs)].concat();
+    let data = arrays.iter().map(|(_, a)| bytes(a)).collect::<Result<Vec<_>>>()?;
+    let views = arrays.iter().zip(&data).map(|((key, a), (dtype, bytes))| {
+        Ok((key.as_str(), TensorView::new(*dtype, a.shape().to_vec(), bytes)?))
+    });
+    let views = views.collect::<Result<Vec<_>>>()?;
+    Ok(fs::write(path("safetensors"), safetensors::serialize(views, None)?)?)
+}
+
+fn write(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/models");
+    let mut count = 0;
+    for folder in fs::read_dir(root)? {
+        let folder = folder?.path();
+        let cases = json::parse(&fs::read_to_string(folder.join("cases.json"))?)?;
+        let arrays = fs::read(folder.join("cases.safetensors"))?;
+        let arrays = SafeTensors::deserialize(&arrays)?;
+        for case in cases["cases"].as_array().into_iter().flatten() {
+            let file = PathBuf::from(case["file"].as_str().ok_or("a case without a file")?);
+            let of_keras_2 = folder.ends_with("tf_keras");
+            if file.extension().is_none_or(|e| e != "keras") && !of_keras_2 {
+                continue;
+            }
+            let mut model = load_model(folder.join(&file))?;
+            let inputs = case["inputs"].as_array().into_iter().flatten();
+            let inputs = inputs.map(|v| array(&arrays, v["tensor"].as_str().unwrap_or_default()));
+            let inputs = inputs.collect::<Result<Vec<_>>>()?;
+            if of_keras_2 && keras_spec::Model::optimizer(&model).is_some() {
+                // One step, so that the state of the optimizer is not only what was read.
+                let targets = model.predict_on_batch(inputs.clone())?;
+                model.train_on_batch(&Batch::new(inputs.clone(), targets))?;
+            }
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            let group = folder.file_name().unwrap_or_default().to_string_lossy();
+            save(&model, inputs, directory, &format!("{group}-{stem}"))?;
+            count += 1;
+        }
+    }
+    println!("{count} models written to {}", directory.display());
+    Ok(())
+}
+
+fn read(directory: &Path) -> Result<()> {
+    let (mut count, mut failures) = (0, Vec::new());
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|e| e != "safetensors") {
+            continue;
+        }
+        for extension in ["keras", "h5", "weights.h5"] {
+            count += 1;
+            if let Err(why) = check(&path, extension) {
+                failures.push(format!("{}: {why}", path.with_extension(extension).display()));
+            }
+        }
+    }
+    println!("{count} files of Keras read, {} fail", failures.len());
+    failures.iter().for_each(|f| println!("  {f}"));
+    if count == 0 || !failures.is_empty() { Err("not everything was read".into()) } else { Ok(()) }
+}
+
+/// Loads a file and compares its predictions.
+fn check(arrays: &Path, extension: &str) -> Result<()> {
+    let file = arrays.with_extension(extension);
+    let model = match extension {
+        "weights.h5" => {
+            let model = model_from_json(&fs::read_to_string(arrays.with_extension("json"))?)?;
+            model.load_weights(&file)?;
+            model
+        }
+        _ => load_model(&file)?,
+    };
+    let data = fs::read(arrays)?;
+    let data = SafeTensors::deserialize(&data)?;
+    let list = |letter: char| -> Result<Vec<HostTensor>> {
+        let count = data.names().iter().filter(|n| n.starts_with(letter)).count();
+        (0..count).map(|i| array(&data, &format!("{letter}{i}"))).collect()
+    };
+    let (got, expected) = (model.predict_on_batch(list('x')?)?, list('y')?);
+    if got.len() != expected.len() {
+        return Err(format!("{} outputs, expected {}", got.len(), expected.len()).into());
+    }
+    for (g, e) in got.iter().zip(&expected) {
+        let pairs = g.to_f64_vec().into_iter().zip(e.to_f64_vec());
+        let worst = pairs.map(|(g, e)| (g - e).abs() / (1.0 + e.abs())).fold(0.0, f64::max);
+        if g.shape() != e.shape() || worst.is_nan() || worst > 1e-5 {
+            return Err(format!("predictions differ by {worst:e}").into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Exchanges model files with the real Keras, both ways. It is installed into target/keras-venv unless KERAS_PYTHON names a
+# Python that has it.
+set -eu
+cd "$(dirname "$0")/.."
+export KERAS_BACKEND="${KERAS_BACKEND:-jax}" TF_CPP_MIN_LOG_LEVEL=3
+if [ -z "${KERAS_PYTHON:-}" ]; then
+    venv=target/keras-venv
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet keras==3.15.1 jax tensorflow-cpu tf-keras==2.21.0 h5py safetensors
+    KERAS_PYTHON="$venv/bin/python"
+fi
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cargo run --quiet --package keras --example exchange_models -- write "$folder/ours"
+status=0
+"$KERAS_PYTHON" scripts/check_with_keras.py "$folder/ours" "$folder/theirs" || status=1
+cargo run --quiet --package keras --example exchange_models -- read "$folder/theirs" || status=1
+exit $status
