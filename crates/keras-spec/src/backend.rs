@@ -45,6 +45,7 @@ pub trait Backend: Send + Sync + 'static {
     fn dtype(&self, x: &Self::Buffer) -> DType;
 
     /// Copies or moves a tensor to the device.
+    #[allow(clippy::wrong_self_convention)]
     fn from_host(&self, x: HostTensor) -> Result<Self::Buffer>;
 
     /// Copies or moves a tensor to host memory.
@@ -199,6 +200,7 @@ pub trait DynBackend: Send + Sync + 'static {
     /// [`Backend::supports`]
     fn supports(&self, dtype: DType) -> bool;
     /// [`Backend::from_host`]
+    #[allow(clippy::wrong_self_convention)]
     fn from_host(&self, x: HostTensor) -> Result<AnyBuffer>;
     /// [`Backend::to_host`]
     fn to_host(&self, x: AnyBuffer) -> Result<HostTensor>;

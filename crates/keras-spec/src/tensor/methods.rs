@@ -193,7 +193,7 @@ impl Tensor {
     /// If the axis does not exist or its length is not a multiple of `parts`.
     pub fn split(&self, parts: usize, axis: isize) -> Result<Vec<Tensor>> {
         let n = self.shape()[self.shape().axis(axis)?];
-        if parts == 0 || n % parts != 0 {
+        if parts == 0 || !n.is_multiple_of(parts) {
             return Err(Error::argument("parts", format!("a divisor of {n}"), parts));
         }
         let step = n / parts;

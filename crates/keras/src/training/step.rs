@@ -150,12 +150,12 @@ impl Model {
         self.call(&inputs, &Call::inference())?.tensors.iter().map(Tensor::to_host).collect()
     }
 
-    /// Trains on one batch (`Model.train_on_batch`): the loss and metrics since the last
-    /// [`reset_metrics`](Model::reset_metrics).
+    /// Trains on one batch: its loss and metrics (`Model.train_on_batch`, as Keras on JAX: batches before do not count).
     ///
     /// # Errors
     /// If the model is not compiled or the data does not fit.
     pub fn train_on_batch(&mut self, batch: &Batch) -> Result<Logs> {
+        self.reset_metrics()?;
         self.train_step(batch)?;
         self.compiled()?.results()
     }
@@ -165,6 +165,7 @@ impl Model {
     /// # Errors
     /// If the model is not compiled or the data does not fit.
     pub fn test_on_batch(&mut self, batch: &Batch) -> Result<Logs> {
+        self.reset_metrics()?;
         self.test_step(batch)?;
         self.compiled()?.results()
     }
