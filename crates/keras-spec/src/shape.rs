@@ -313,7 +313,8 @@ mod tests {
     #[test]
     fn broadcasting_follows_numpy() {
         let s = |v: &[usize]| Shape::from(v);
-        let cases: [(&[usize], &[usize], Option<&[usize]>); 6] = [
+        type Case = (&'static [usize], &'static [usize], Option<&'static [usize]>);
+        let cases: [Case; 6] = [
             (&[], &[], Some(&[])),
             (&[3], &[], Some(&[3])),
             (&[2, 1], &[3], Some(&[2, 3])),

@@ -223,8 +223,10 @@ impl<'de> Deserialize<'de> for Activation {
 pub struct Function {
     package: String,
     name: String,
-    call: Arc<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>,
+    call: Arc<Apply>,
 }
+
+type Apply = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
 
 impl Function {
     fn registered_name(&self) -> String {

@@ -5,10 +5,10 @@ use keras_spec::{DType, GradientOptions, HostTensor, Result, Tensor, gradients_w
 use backend_ndarray as _;
 
 /// A function of tensors that is differentiated.
-pub type Function<'a> = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'a;
+pub(crate) type Function<'a> = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'a;
 
 /// Numbers in `low..high` that look random, the same for the same `seed`.
-pub fn numbers(seed: u64, count: usize, low: f64, high: f64) -> Vec<f64> {
+pub(crate) fn numbers(seed: u64, count: usize, low: f64, high: f64) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1234_5678_9ABC_DEF1;
     let mut next = || {
         // splitmix64
@@ -22,7 +22,7 @@ pub fn numbers(seed: u64, count: usize, low: f64, high: f64) -> Vec<f64> {
 }
 
 /// A float64 tensor of such numbers.
-pub fn random(seed: u64, shape: &[usize], low: f64, high: f64) -> Tensor {
+pub(crate) fn random(seed: u64, shape: &[usize], low: f64, high: f64) -> Tensor {
     Tensor::new(shape, numbers(seed, shape.iter().product(), low, high)).expect("sizes agree")
 }
 
@@ -45,7 +45,7 @@ fn value(f: &Function<'_>, operands: &[Tensor]) -> Result<f64> {
 }
 
 /// The gradients of the weighted sum; zeros where there is none.
-pub fn tape(f: &Function<'_>, operands: &[Tensor], create_graph: bool) -> Result<Vec<Tensor>> {
+pub(crate) fn tape(f: &Function<'_>, operands: &[Tensor], create_graph: bool) -> Result<Vec<Tensor>> {
     let watch = |t: &Tensor| if t.is_watched() { t.clone() } else { t.watch() };
     let operands: Vec<Tensor> = operands.iter().map(watch).collect();
     let results = f(&operands)?;
@@ -92,14 +92,14 @@ fn compare(what: &str, f: &Function<'_>, operands: &[Tensor]) {
 }
 
 /// First derivatives of `f` against finite differences of `f`, second derivatives against those of the first.
-pub fn check(what: &str, f: &Function<'_>, operands: &[Tensor]) {
+pub(crate) fn check(what: &str, f: &Function<'_>, operands: &[Tensor]) {
     compare(what, f, operands);
     let first = |operands: &[Tensor]| tape(f, operands, true);
     compare(&format!("second derivative of {what}"), &first, operands);
 }
 
 /// Asserts that two tensors agree to within `tolerance` of the larger of 1 and the value.
-pub fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
+pub(crate) fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!((found.shape(), found.dtype()), (expected.shape(), expected.dtype()), "{what}");
     let host = |t: &Tensor| -> HostTensor { t.to_host().expect("readable") };
     let (found, expected) = (host(found).to_f64_vec(), host(expected).to_f64_vec());

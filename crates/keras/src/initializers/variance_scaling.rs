@@ -69,7 +69,7 @@ fn sample(
     match distribution {
         Distribution::TruncatedNormal => {
             // The standard deviation of a standard normal distribution cut off at ±2.
-            let stddev = variance.sqrt() / 0.879_625_661_034_239_78;
+            let stddev = variance.sqrt() / 0.879_625_661_034_239_8;
             random::truncated_normal(shape, 0.0, stddev, dtype, seed.as_ref(), device)
         }
         Distribution::UntruncatedNormal => {

@@ -96,7 +96,8 @@ fn in_top_k(targets: &Tensor, rows: &Tensor, k: usize) -> Result<Tensor> {
     let better = rows.greater(&own)?.cast(DType::I32)?.sum(&[1], false)?;
     let few = better.compare_with(CompareOp::Lt, k as f64)?;
     let own = own.squeeze(1)?;
-    let finite = (&own - &own)?.compare_with(CompareOp::Eq, 0.0)?;
+    // NaN is unequal to everything.
+    let finite = own.abs()?.compare_with(CompareOp::Lt, f64::INFINITY)?;
     let exists =
         targets.compare_with(CompareOp::Ge, 0.0)?.and(&targets.compare_with(CompareOp::Lt, classes)?)?;
     few.and(&finite)?.and(&exists)

@@ -317,7 +317,7 @@ impl<R: Rule> Update<'_, R> {
         let updates = done / self.base.gradient_accumulation_steps.unwrap_or(1);
         let step = Step { number: updates + 1, learning_rate: learning_rate(self.rule) };
         match self.base.gradient_accumulation_steps {
-            Some(n) if (done + 1) % n != 0 => {
+            Some(n) if !(done + 1).is_multiple_of(n) => {
                 for (i, g) in &given {
                     let sum = &self.built.accumulators[*i];
                     sum.assign(&(g + sum.get())?)?;
@@ -383,7 +383,7 @@ impl<R: Rule> Update<'_, R> {
             let norm = total.sqrt()?;
             let scale = ((1.0 / &norm)?.at_most(1.0 / limit)? * limit)?;
             // An infinite or undefined norm makes every gradient NaN, as in Keras.
-            let scale = (scale + (&norm - &norm)?)?;
+            let scale = (scale + (norm * 0.0)?)?;
             return given.into_iter().map(|(i, g)| Ok((i, (g * &scale)?))).collect();
         }
         if let Some(limit) = positive(self.base.clipvalue) {
@@ -398,7 +398,7 @@ impl<R: Rule> Update<'_, R> {
             average.assign(&((average.get() * momentum)? + (v.get() * (1.0 - momentum))?)?)?;
         }
         match self.base.ema_overwrite_frequency {
-            Some(n) if n > 0 && (done + 1) % n == 0 => self.overwrite(),
+            Some(n) if n > 0 && (done + 1).is_multiple_of(n) => self.overwrite(),
             _ => Ok(()),
         }
     }

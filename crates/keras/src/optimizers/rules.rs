@@ -79,7 +79,7 @@ fn run(op: Fused, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Res
 }
 
 /// Adaptive moments (`keras.optimizers.Adam`, Keras 3.15.1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Adam {
     #[serde(flatten)]
@@ -175,12 +175,6 @@ macro_rules! moments_builders {
             self
         }
     };
-}
-
-impl Default for Adam {
-    fn default() -> Self {
-        Adam { base: Base::default(), moments: Moments::default() }
-    }
 }
 
 impl Adam {

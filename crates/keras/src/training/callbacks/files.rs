@@ -90,17 +90,16 @@ impl ModelCheckpoint {
 
     fn save(&mut self, batch: Option<usize>, model: &dyn Model, logs: &Logs) -> Result<()> {
         let path = PathBuf::from(format_path(&self.path, self.epoch, batch, logs)?);
-        if self.save_best_only {
-            if let Some(current) = self.monitor.value(logs) {
-                let before = self.monitor.best;
-                if !self.monitor.update(current) {
-                    return Ok(());
-                }
-                if self.verbose > 0 {
-                    let before = before.map_or("None".to_owned(), |b| format!("{b:.5}"));
-                    let (epoch, name) = (self.epoch + 1, &self.monitor.name);
-                    println!("\nEpoch {epoch}: {name} improved from {before} to {current:.5}, saving model");
-                }
+        let watched = if self.save_best_only { self.monitor.value(logs) } else { None };
+        if let Some(current) = watched {
+            let before = self.monitor.best;
+            if !self.monitor.update(current) {
+                return Ok(());
+            }
+            if self.verbose > 0 {
+                let before = before.map_or("None".to_owned(), |b| format!("{b:.5}"));
+                let (epoch, name) = (self.epoch + 1, &self.monitor.name);
+                println!("\nEpoch {epoch}: {name} improved from {before} to {current:.5}, saving model");
             }
         }
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {

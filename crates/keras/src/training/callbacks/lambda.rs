@@ -2,6 +2,7 @@
 
 use keras_spec::{Callback, Logs, Model, Result};
 
+type OnEnd<'a> = Box<dyn FnMut(&Logs) + 'a>;
 type OnEpoch<'a> = Box<dyn FnMut(usize, &Logs) + 'a>;
 
 /// Calls closures (`keras.callbacks.LambdaCallback`, Keras 3.15.1).
@@ -16,7 +17,7 @@ type OnEpoch<'a> = Box<dyn FnMut(usize, &Logs) + 'a>;
 #[derive(Default)]
 pub struct LambdaCallback<'a> {
     train_begin: Option<Box<dyn FnMut() + 'a>>,
-    train_end: Option<Box<dyn FnMut(&Logs) + 'a>>,
+    train_end: Option<OnEnd<'a>>,
     epoch_begin: Option<Box<dyn FnMut(usize) + 'a>>,
     epoch_end: Option<OnEpoch<'a>>,
     batch_begin: Option<Box<dyn FnMut(usize) + 'a>>,
