@@ -3,7 +3,6 @@
 # Python that has it.
 set -eu
 cd "$(dirname "$0")/.."
-export KERAS_BACKEND="${KERAS_BACKEND:-jax}" TF_CPP_MIN_LOG_LEVEL=3
 if [ -z "${KERAS_PYTHON:-}" ]; then
     venv=target/keras-venv
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
@@ -14,6 +13,6 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cargo run --quiet --package keras --example exchange_models -- write "$folder/ours"
 status=0
-"$KERAS_PYTHON" scripts/check_with_keras.py "$folder/ours" "$folder/theirs" || status=1
+KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=3 "$KERAS_PYTHON" scripts/check_with_keras.py "$folder/ours" "$folder/theirs" || status=1
 cargo run --quiet --package keras --example exchange_models -- read "$folder/theirs" || status=1
 exit $status

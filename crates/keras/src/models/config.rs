@@ -127,8 +127,8 @@ impl Graph {
             return Err(Error::config(CLASS.name, format!("a layer has no name: {entry}")));
         };
         let layer = LayerRef::from_value(entry)?;
-        if let Some(Ok(layer)) = layer.downcast::<InputLayer>().map(|_| input_tensor(&layer)) {
-            self.nodes.insert(name.to_owned(), vec![layer.node().clone()]);
+        if layer.downcast::<InputLayer>().is_some() {
+            self.nodes.insert(name.to_owned(), vec![input_tensor(&layer)?.node().clone()]);
         }
         let calls = match entry.get("inbound_nodes") {
             Some(Value::Array(calls)) => calls.clone(),
