@@ -168,8 +168,8 @@ proptest! {
         let size: usize = dims.iter().product();
         let shape: Shape = std::iter::once(2).chain(dims).collect();
         let x = Tensor::new(shape, (0..2 * size).map(|i| i as f32).collect::<Vec<_>>()).unwrap();
-        let flat = LayerRef::from(Flatten::new()).call(&[x.clone()], &Call::inference()).unwrap();
-        let shaped = LayerRef::from(Reshape::new([1, -1])).call(&[x.clone()], &Call::inference()).unwrap();
+        let flat = LayerRef::from(Flatten::new()).call(std::slice::from_ref(&x), &Call::inference()).unwrap();
+        let shaped = LayerRef::from(Reshape::new([1, -1])).call(std::slice::from_ref(&x), &Call::inference()).unwrap();
         prop_assert_eq!(flat.tensors[0].shape().dims(), [2, size]);
         prop_assert_eq!(shaped.tensors[0].shape().dims(), [2, 1, size]);
         prop_assert_eq!(flat.tensors[0].to_vec::<f32>().unwrap(), x.to_vec::<f32>().unwrap());
