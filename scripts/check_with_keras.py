@@ -24,7 +24,7 @@ def flat(value):
 
 
 def numbered(arrays, letter):
-    return [arrays[f"{letter}{i}"] for i in range(sum(k.startswith(letter) for k in arrays))]
+    return [arrays[f"{letter}{i}"] for i in range(sum(k[0] == letter and k[1:].isdigit() for k in arrays))]
 
 
 def predict(model, inputs):
@@ -45,7 +45,7 @@ def check(path, target):
     was_compiled = trained.compiled
     if was_compiled:
         steps = int(trained.optimizer.iterations)
-        assert steps > 0, "the optimizer forgot its steps"
+        assert steps == arrays["steps"], f"{steps} steps, expected {arrays['steps']}"
     else:
         trained.compile("sgd", "mse")
     # What it predicts is what it must learn, but for a shift: enough for gradients.

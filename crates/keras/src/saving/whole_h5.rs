@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use keras_spec::{Device, HostTensor, LayerRef, Result, ResultExt, Variable};
+use keras_spec::object::{Family, Serialized, make};
+use keras_spec::{Device, HostTensor, LayerRef, Loss, Metric, Result, ResultExt, Variable};
 use serde_json::{Value, json};
 
 use super::error::{FileError, Result as FileResult};
@@ -38,7 +39,7 @@ pub(super) fn pack(model: &Model) -> Result<h5::Writer> {
     file.text("backend", backend()?);
     file.bytes("model_config", python::to_string(&config));
     if let Some(training) = architecture::compile_config(model)? {
-        let training = legacy_config::training_config(training);
+        let training = legacy_config::training_config(with_objects(training)?);
         file.bytes("training_config", python::to_string(&training));
     }
     write_weights(model, file.group(WEIGHTS))?;
@@ -51,6 +52,27 @@ pub(super) fn pack(model: &Model) -> Result<h5::Writer> {
         write_arrays(file.group(OPTIMIZER), paths.collect(), &variables)?;
     }
     Ok(file)
+}
+
+/// Keras reads no names such as `"mse"` from these files, only objects; but for metrics that it chooses by shapes.
+fn with_objects(mut compile: Value) -> Result<Value> {
+    fn replace<T: Family + ?Sized>(value: &mut Value) -> Result<()> {
+        match value {
+            Value::String(name) if !["accuracy", "acc", "crossentropy", "ce"].contains(&name.as_str()) => {
+                *value = Serialized::of(&*make::<T>(value)?)?.to_value();
+                Ok(())
+            }
+            Value::Array(list) => list.iter_mut().try_for_each(replace::<T>),
+            Value::Object(map) if !map.contains_key("class_name") => {
+                map.values_mut().try_for_each(replace::<T>)
+            }
+            _ => Ok(()),
+        }
+    }
+    replace::<dyn Loss>(&mut compile["loss"])?;
+    replace::<dyn Metric>(&mut compile["metrics"])?;
+    replace::<dyn Metric>(&mut compile["weighted_metrics"])?;
+    Ok(compile)
 }
 
 fn backend() -> Result<String> {
