@@ -15,6 +15,8 @@ pub enum Status {
     Failed(String),
     /// The backend says that it cannot do this; its reason.
     Unsupported(String),
+    /// It is known to fail; why.
+    Known(String),
 }
 
 /// One case that was run.
@@ -58,7 +60,7 @@ impl Row {
         match outcome.status {
             Status::Passed => self.passed += 1,
             Status::Failed(_) => self.failed += 1,
-            Status::Unsupported(_) => self.unsupported += 1,
+            Status::Unsupported(_) | Status::Known(_) => self.unsupported += 1,
         }
         self.error = self.error.max(outcome.error);
     }
@@ -125,6 +127,7 @@ impl fmt::Display for Report {
                 Status::Passed => {}
                 Status::Failed(why) => writeln!(f, "\nfailed: {} ({})\n  {why}", c.id, c.file)?,
                 Status::Unsupported(why) => writeln!(f, "\nunsupported: {} ({})\n  {why}", c.id, c.file)?,
+                Status::Known(why) => writeln!(f, "\nknown to fail: {} ({})\n  {why}", c.id, c.file)?,
             }
         }
         let total = self.total();

@@ -94,19 +94,6 @@ def dropout():
     print(file.path, len(file.cases), file.write())
 
 
-def rejection():
-    """Distributions that JAX draws by rejection."""
-    file = vectors.VectorFile("random/rejection")
-    for seed in [11, STATES[1]]:
-        label = f"seed={np.asarray(seed).tolist()}"
-        for alpha in [0.5, 1.0, 3.5]:
-            add(file, "gamma", f"alpha={alpha},{label}", (3, 4), alpha, seed=seed)
-        add(file, "binomial", f"n=10,{label}", (3, 4), 10.0, 0.25, seed=seed)
-        add(file, "binomial", f"n=100,{label}", (3, 4), 100.0, 0.5, seed=seed)
-        add(file, "beta", label, (3, 4), 0.5, 2.0, seed=seed)
-    print(file.path, len(file.cases), file.write())
-
-
 def promotion():
     """`keras.backend.result_type` for pairs and triples, as called (x64 off) and before 64 bits are cut."""
     weak = {"int": int, "float": float}
@@ -190,6 +177,5 @@ if __name__ == "__main__":
     floats()
     integers()
     dropout()
-    rejection()
     promotion()
     python_random()

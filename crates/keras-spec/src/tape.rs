@@ -206,6 +206,10 @@ impl Walk {
             found.insert(key, None);
             keys.push(key);
         }
+        if let Some(c) = options.cotangents.as_ref().filter(|c| c.len() != targets.len()) {
+            let expected = format!("one for each of {} targets", targets.len());
+            return Err(Error::argument("cotangents", expected, c.len()));
+        }
         let oldest = keys.iter().map(|k| k.0).min().unwrap_or(u64::MAX);
         let mut walk = Walk { pending: BTreeMap::new(), cotangents: HashMap::new() };
         for (i, t) in targets.iter().enumerate() {
