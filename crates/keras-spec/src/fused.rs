@@ -37,7 +37,7 @@ pub struct RnnSpec {
     pub zero_output_for_mask: bool,
 }
 
-/// An operation with a composed default ([`crate::compose`]) that a backend may override
+/// An operation with a composed default that a backend may override
 /// ([`crate::Backend::fuses`], [`crate::Backend::fused`]).
 ///
 /// Operands and results are listed as `operands → results`. Floats of one dtype throughout, unless said otherwise.

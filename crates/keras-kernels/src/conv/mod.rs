@@ -6,7 +6,7 @@
 //!
 //! A tile of output pixels becomes a matrix with what each pixel sees in one row (*columns*, "im2col"), small enough
 //! for the cache, and is multiplied by the filter. The backward pass to the input is the same computation on the
-//! transposed geometry (see [`crate::window`]) with the filter transposed. A depthwise convolution skips the matrices.
+//! transposed geometry (see `window`) with the filter transposed. A depthwise convolution skips the matrices.
 
 mod filter;
 mod forward;
