@@ -11,11 +11,6 @@ pub type Shared<T> = ArcArray<T, IxDyn>;
 
 /// A Rust type that arrays of this backend hold: one for each [`DType`].
 pub trait Item: Element + PartialOrd {
-    /// The least value: minus infinity for floats, `false` for `bool`.
-    const LEAST: Self;
-    /// The greatest value.
-    const GREATEST: Self;
-
     /// The array as a buffer.
     fn wrap(array: Shared<Self>) -> Buffer;
 
@@ -34,9 +29,6 @@ pub trait Item: Element + PartialOrd {
 
 macro_rules! number {
     () => {
-        const LEAST: Self = <Self as Num>::LOWEST;
-        const GREATEST: Self = <Self as Num>::HIGHEST;
-
         #[inline(always)]
         fn larger(self, other: Self) -> Self {
             Num::maximum(self, other)
@@ -93,9 +85,6 @@ macro_rules! buffers {
 
 buffers! {
     Bool bool {
-        const LEAST: Self = false;
-        const GREATEST: Self = true;
-
         #[inline(always)]
         fn larger(self, other: Self) -> Self {
             self | other

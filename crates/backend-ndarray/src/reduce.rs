@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use keras_kernels::reduce::{self, ArgOp};
-use keras_spec::{ArgReduceOp, BinaryOp, DType, HostTensor, ReduceOp, Result, dispatch_dtype};
+use keras_spec::{ArgReduceOp, BinaryOp, DType, Element, HostTensor, ReduceOp, Result, dispatch_dtype};
 
 use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, from_host, rows, standard, unsupported};
 use crate::elementwise::binary;

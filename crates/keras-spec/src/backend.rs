@@ -175,12 +175,7 @@ pub trait Backend: Send + Sync + 'static {
     /// [`fuses`](Backend::fuses) says so.
     fn fused(&self, op: &Fused, operands: Vec<Self::Buffer>) -> Result<Vec<Self::Buffer>> {
         let dtype = operands.first().map_or(DType::F32, |x| self.dtype(x));
-        Err(Error::Unsupported {
-            backend: self.name().to_owned(),
-            op: op.name().to_owned(),
-            dtype,
-            why: "not fused here".to_owned(),
-        })
+        Err(Error::unsupported(self.name(), op.name(), dtype, "not fused here"))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// A backend that programs can ask for by name.
 ///
-/// A backend crate submits one with [`inventory::submit!`]; the application must mention the crate
+/// A backend crate submits one with [`register_backend!`](crate::register_backend!); the application must mention the crate
 /// (`use backend_ndarray as _;`), or the linker drops it together with its registration. Targets without code before
 /// `main` call [`register_backend`].
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +21,35 @@ pub struct BackendEntry {
     pub priority: i32,
     /// Whether the library, driver or hardware is there; the reason, if not.
     pub check: fn() -> Result<(), String>,
-    /// Opens a device by its name within the backend; `""` is the best one.
+    /// Opens a device: one of [`devices`](Self::devices), or `""` for the best one.
     pub make: fn(device: &str) -> Result<Arc<dyn DynBackend>>,
-    /// The names of the devices that are there.
+    /// The names of the devices that are there; only asked where the check passes.
     pub devices: fn() -> Vec<String>,
 }
 
 inventory::collect!(BackendEntry);
+
+/// Registers a [`BackendEntry`] when the program is linked.
+///
+/// ```
+/// use keras_spec::{BackendEntry, Device, Error, register_backend};
+///
+/// register_backend!(BackendEntry {
+///     name: "abacus",
+///     priority: 0,
+///     check: || Err("the beads are missing".to_owned()),
+///     devices: || vec!["cpu".to_owned()],
+///     make: |device| Err(Error::other(format!("{device} has no beads"))),
+/// });
+///
+/// assert!(Device::new("abacus").unwrap_err().to_string().contains("the beads are missing"));
+/// ```
+#[macro_export]
+macro_rules! register_backend {
+    ($entry:expr) => {
+        $crate::inventory::submit! { $entry }
+    };
+}
 
 #[derive(Default)]
 struct Global {
@@ -92,6 +114,11 @@ impl Device {
         let all = backends();
         let entry = all.iter().find(|e| e.name == backend).ok_or_else(|| no_backend(name, &all))?;
         (entry.check)().map_err(|why| Error::NoBackend { asked: name.to_owned(), why })?;
+        let devices = (entry.devices)();
+        if !device.is_empty() && !devices.iter().any(|known| known == device) {
+            let why = format!("the devices of {backend} are: {}", devices.join(", "));
+            return Err(Error::NoBackend { asked: name.to_owned(), why });
+        }
         let made = Device((entry.make)(device)?);
         Ok(global().open.entry(name.to_owned()).or_insert(made).clone())
     }

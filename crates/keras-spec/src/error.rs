@@ -161,6 +161,16 @@ impl Error {
         Error::DType { op: op.into(), why: why.to_string(), dtypes: dtypes.into_iter().collect() }
     }
 
+    /// An [`Error::Unsupported`].
+    pub fn unsupported(
+        backend: impl Into<String>,
+        op: impl Into<String>,
+        dtype: DType,
+        why: impl fmt::Display,
+    ) -> Self {
+        Error::Unsupported { backend: backend.into(), op: op.into(), dtype, why: why.to_string() }
+    }
+
     /// An [`Error::Unknown`] that lists what is known.
     pub fn unknown<S: AsRef<str>>(
         kind: impl Into<String>,

@@ -52,6 +52,12 @@ pub trait Element:
     /// The matching [`DType`].
     const DTYPE: DType;
 
+    /// The least value: negative infinity for floats, `false` for `bool`. The maximum of nothing.
+    const LEAST: Self;
+
+    /// The greatest value: infinity for floats, `true` for `bool`. The minimum of nothing.
+    const GREATEST: Self;
+
     /// Wraps elements.
     fn into_data(data: Vec<Self>) -> HostData;
 
@@ -147,12 +153,14 @@ macro_rules! dispatch_dtype {
 }
 
 macro_rules! element {
-    ($($T:ty, $variant:ident, |$x:ident| $to:expr, |$y:ident| $from:expr,
+    ($($T:ty, $variant:ident, $least:expr, $greatest:expr, |$x:ident| $to:expr, |$y:ident| $from:expr,
         |$i:ident| $to_int:expr, |$j:ident| $from_int:expr;)*) => {$(
         impl sealed::Sealed for $T {}
 
         impl Element for $T {
             const DTYPE: DType = DType::$variant;
+            const LEAST: Self = $least;
+            const GREATEST: Self = $greatest;
 
             fn into_data(data: Vec<Self>) -> HostData {
                 HostData::$variant(data)
@@ -222,19 +230,19 @@ macro_rules! element {
 }
 
 element! {
-    bool, Bool, |x| f64::from(u8::from(x)), |y| y != 0.0, |i| i128::from(i), |j| j != 0;
-    u8, U8, |x| f64::from(x), |y| y as u8, |i| i128::from(i), |j| j as u8;
-    u16, U16, |x| f64::from(x), |y| y as u16, |i| i128::from(i), |j| j as u16;
-    u32, U32, |x| f64::from(x), |y| y as u32, |i| i128::from(i), |j| j as u32;
-    u64, U64, |x| x as f64, |y| y as u64, |i| i128::from(i), |j| j as u64;
-    i8, I8, |x| f64::from(x), |y| y as i8, |i| i128::from(i), |j| j as i8;
-    i16, I16, |x| f64::from(x), |y| y as i16, |i| i128::from(i), |j| j as i16;
-    i32, I32, |x| f64::from(x), |y| y as i32, |i| i128::from(i), |j| j as i32;
-    i64, I64, |x| x as f64, |y| y as i64, |i| i128::from(i), |j| j as i64;
-    f16, F16, |x| x.to_f64(), |y| f16::from_f64(y), |i| i.to_f64() as i128, |j| f16::from_f64(j as f64);
-    bf16, BF16, |x| x.to_f64(), |y| bf16::from_f64(y), |i| i.to_f64() as i128, |j| bf16::from_f64(j as f64);
-    f32, F32, |x| f64::from(x), |y| y as f32, |i| i as i128, |j| j as f32;
-    f64, F64, |x| x, |y| y, |i| i as i128, |j| j as f64;
+    bool, Bool, false, true, |x| f64::from(u8::from(x)), |y| y != 0.0, |i| i128::from(i), |j| j != 0;
+    u8, U8, u8::MIN, u8::MAX, |x| f64::from(x), |y| y as u8, |i| i128::from(i), |j| j as u8;
+    u16, U16, u16::MIN, u16::MAX, |x| f64::from(x), |y| y as u16, |i| i128::from(i), |j| j as u16;
+    u32, U32, u32::MIN, u32::MAX, |x| f64::from(x), |y| y as u32, |i| i128::from(i), |j| j as u32;
+    u64, U64, u64::MIN, u64::MAX, |x| x as f64, |y| y as u64, |i| i128::from(i), |j| j as u64;
+    i8, I8, i8::MIN, i8::MAX, |x| f64::from(x), |y| y as i8, |i| i128::from(i), |j| j as i8;
+    i16, I16, i16::MIN, i16::MAX, |x| f64::from(x), |y| y as i16, |i| i128::from(i), |j| j as i16;
+    i32, I32, i32::MIN, i32::MAX, |x| f64::from(x), |y| y as i32, |i| i128::from(i), |j| j as i32;
+    i64, I64, i64::MIN, i64::MAX, |x| x as f64, |y| y as i64, |i| i128::from(i), |j| j as i64;
+    f16, F16, f16::NEG_INFINITY, f16::INFINITY, |x| x.to_f64(), |y| f16::from_f64(y), |i| i.to_f64() as i128, |j| f16::from_f64(j as f64);
+    bf16, BF16, bf16::NEG_INFINITY, bf16::INFINITY, |x| x.to_f64(), |y| bf16::from_f64(y), |i| i.to_f64() as i128, |j| bf16::from_f64(j as f64);
+    f32, F32, f32::NEG_INFINITY, f32::INFINITY, |x| f64::from(x), |y| y as f32, |i| i as i128, |j| j as f32;
+    f64, F64, f64::NEG_INFINITY, f64::INFINITY, |x| x, |y| y, |i| i as i128, |j| j as f64;
 }
 
 impl HostTensor {

@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::fused::{Fused, RnnSpec};
-use crate::op::{ConvSpec, Dims, Op, WindowSpec};
+use crate::op::{ConvSpec, Dims, Op, WindowSpec, dilated};
 use crate::shape::Shape;
 
 /// The shape and dtype of an operand or result.
@@ -411,16 +411,6 @@ fn accepts_reduce(op: crate::op::ReduceOp, dtype: DType) -> bool {
     dtype != DType::Bool || matches!(op, Max | Min)
 }
 
-/// The length of `n` elements with `dilation - 1` others between them.
-fn dilated(n: usize, dilation: usize) -> usize {
-    if n == 0 { 0 } else { (n - 1) * dilation + 1 }
-}
-
-/// How often a window of `window` elements fits into `n` with steps of `stride`.
-fn steps(n: usize, window: usize, stride: usize) -> usize {
-    if n < window { 0 } else { (n - window) / stride + 1 }
-}
-
 fn convolution(spec: &ConvSpec, check: &Check<'_>, x: &Shape, w: &Shape) -> Result<Shape> {
     check.one_dtype()?;
     check.accepts(check.operands[0].1 != DType::Bool, &"convolution")?;
@@ -438,14 +428,7 @@ fn convolution(spec: &ConvSpec, check: &Check<'_>, x: &Shape, w: &Shape) -> Resu
         format!("{cin} input channels do not fit a filter for {} in {} groups", w[n], spec.groups),
     )?;
     check.ensure(w[..n].iter().all(|&k| k > 0), "the filter's window must not be empty")?;
-    let mut out = Shape::from([x[0]]);
-    for i in 0..n {
-        let (low, high) = spec.padding[i];
-        let padded = dilated(x[i + 1], spec.input_dilation[i]) as isize + low + high;
-        out.push(steps(padded.max(0) as usize, dilated(w[i], spec.filter_dilation[i]), spec.strides[i]));
-    }
-    out.push(cout);
-    Ok(out)
+    Ok(spec.output_shape(x, w))
 }
 
 fn windowed(window: &WindowSpec, check: &Check<'_>, x: &Shape) -> Result<Shape> {
@@ -457,13 +440,7 @@ fn windowed(window: &WindowSpec, check: &Check<'_>, x: &Shape) -> Result<Shape> 
         window.size.iter().chain(&window.strides).all(|&v| v > 0),
         "windows and strides must be positive",
     )?;
-    let mut out = Shape::from([x[0]]);
-    for i in 0..n {
-        let (low, high) = window.padding[i];
-        out.push(steps(x[i + 1] + low + high, window.size[i], window.strides[i]));
-    }
-    out.push(x[n + 1]);
-    Ok(out)
+    Ok(window.output_shape(x))
 }
 
 /// What a rule is checked on.

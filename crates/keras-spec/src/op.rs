@@ -233,6 +233,17 @@ impl ConvSpec {
             groups: 1,
         }
     }
+
+    /// The shape `(batch, spatial…, out)` of the output for an input and a filter that fit.
+    pub fn output_shape(&self, input: &Shape, filter: &Shape) -> Shape {
+        let last = self.strides.len() + 1;
+        let spatial = (0..self.strides.len()).map(|i| {
+            let (low, high) = self.padding[i];
+            let padded = dilated(input[i + 1], self.input_dilation[i]) as isize + low + high;
+            steps(padded.max(0) as usize, dilated(filter[i], self.filter_dilation[i]), self.strides[i])
+        });
+        [input[0]].into_iter().chain(spatial).chain([filter[last]]).collect()
+    }
 }
 
 /// A window that slides over the spatial dimensions of a channels-last operand `(batch, spatial…, channels)`.
@@ -245,6 +256,28 @@ pub struct WindowSpec {
     pub strides: Dims,
     /// Neutral elements before and after each dimension.
     pub padding: SmallVec<[(usize, usize); 3]>,
+}
+
+impl WindowSpec {
+    /// The shape `(batch, windows…, channels)` of what is made of an input that fits.
+    pub fn output_shape(&self, input: &Shape) -> Shape {
+        let last = self.size.len() + 1;
+        let windows = (0..self.size.len()).map(|i| {
+            let (low, high) = self.padding[i];
+            steps(input[i + 1] + low + high, self.size[i], self.strides[i])
+        });
+        [input[0]].into_iter().chain(windows).chain([input[last]]).collect()
+    }
+}
+
+/// The length of `n` elements with `dilation - 1` others between them.
+pub(crate) fn dilated(n: usize, dilation: usize) -> usize {
+    if n == 0 { 0 } else { (n - 1) * dilation + 1 }
+}
+
+/// How often a window of `window` elements fits into `n` with steps of `stride`.
+fn steps(n: usize, window: usize, stride: usize) -> usize {
+    if n < window { 0 } else { (n - window) / stride + 1 }
 }
 
 /// One operation on tensors: what the tape records and [`crate::DynBackend::execute`] runs.

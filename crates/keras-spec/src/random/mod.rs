@@ -13,4 +13,5 @@ pub mod threefry;
 mod tests;
 
 pub use seed::{Seed, SeedGenerator, draw_seed, global_permutation, make_default_seed, set_random_seed};
+pub use special::erf_inv;
 pub use threefry::Key;

@@ -6,6 +6,12 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+/// The inverse of the error function, infinite at ±1 and NaN beyond: the one function that operations need and neither
+/// Rust's standard library nor `libm` has.
+pub fn erf_inv(x: f64) -> f64 {
+    if x.abs() == 1.0 { x * f64::INFINITY } else { Real::erf_inv(x) }
+}
+
 /// The precision that sampling computes in: `f32`, or `f64` for double-precision samples.
 pub trait Real:
     Copy
