@@ -51,7 +51,7 @@ pub fn compare(got: &HostTensor, expected: &HostTensor, tolerance: Option<Tolera
     let wrong = errors.iter().filter(|&&e| e > 1.0).count();
     let (g, e) = (got.to_f64_vec()[worst.0], expected.to_f64_vec()[worst.0]);
     Err(format!(
-        "{wrong} of {} elements differ; worst at {}: got {g}, expected {e}, {:.3} tolerances; got {}, expected {}",
+        "{wrong} of {} elements differ\nworst at {}: got {g}, expected {e}, {:.3} tolerances\ngot: {}\nexpected: {}",
         errors.len(),
         position(worst.0, expected.shape()),
         worst.1,

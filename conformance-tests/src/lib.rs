@@ -1,26 +1,30 @@
-//! The conformance suite: golden vectors of the real Keras, run on a backend.
+//! The conformance suite: proves that a backend computes what the real Keras does.
 //!
-//! A vector file is `NAME.json` beside `NAME.safetensors`; `spec/vectors/README.md` says what is in them and when a case
-//! passes. The command `conformance-tests run --backend NAME` runs a folder of them; another crate does so from its own
-//! tests with [`harness`]:
+//! Golden vectors of Keras (`spec/vectors/README.md` says what is in them and when a case passes), and properties that hold
+//! for every backend. A backend's own test is
 //!
-//! ```no_run
-//! use backend_ndarray as _; // the crate of the backend, so that it is linked
-//!
-//! fn main() -> std::process::ExitCode {
-//!     conformance_tests::harness(&conformance_tests::Options::new("ndarray"))
-//! }
-//! # mod backend_ndarray {}
+//! ```ignore
+//! use my_backend as _; // so that it is linked and registers itself
+//! conformance_tests::main!("my-backend");
 //! ```
+//!
+//! with `harness = false`; the program `conformance-tests` does the same for the backends of this repository.
+//! `docs/src/conformance.md` is the guide.
 
+mod command;
 mod compare;
+mod expected;
 mod kinds;
 mod report;
-mod runner;
+mod suite;
+mod tier;
 mod vectors;
 
+pub use command::{Program, main};
 pub use compare::{Tolerance, compare};
+pub use expected::{ExpectedError, ExpectedFailure, ExpectedFailures, FailureKind};
 pub use kinds::Failure;
-pub use report::{Outcome, Report, Status};
-pub use runner::{Options, RunError, harness, run};
+pub use report::{Count, Outcome, Report, Status};
+pub use suite::{Options, RunError, run, update};
+pub use tier::Tier;
 pub use vectors::{Arrays, Case, Tree, VectorError, VectorFile};

@@ -243,6 +243,18 @@ impl Case {
         Tree::read(value, &self.arrays)
     }
 
+    /// Every array that a value names, however deep.
+    pub(crate) fn arrays_in(&self, value: &Value) -> Vec<HostTensor> {
+        match value {
+            Value::Array(items) => items.iter().flat_map(|v| self.arrays_in(v)).collect(),
+            Value::Object(map) => match map.get("tensor") {
+                Some(Value::String(key)) => self.arrays.get(key).ok().cloned().into_iter().collect(),
+                _ => map.values().flat_map(|v| self.arrays_in(v)).collect(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
     /// The entries of a dict; none where the key is absent.
     ///
     /// # Errors
@@ -358,4 +370,14 @@ pub(crate) fn shown(array: &HostTensor) -> String {
     }
     let dtype: DType = array.dtype();
     format!("{dtype}{} [{}]", array.shape(), out.join(", "))
+}
+
+/// [`shown`] of the first few arrays.
+pub(crate) fn shown_all(arrays: &[HostTensor]) -> String {
+    const FIRST: usize = 8;
+    let mut out: Vec<String> = arrays.iter().take(FIRST).map(shown).collect();
+    if arrays.len() > FIRST {
+        out.push(format!("and {} more", arrays.len() - FIRST));
+    }
+    out.join(", ")
 }

@@ -1,7 +1,3 @@
-//! Every golden vector on the backend `ndarray`.
+//! The whole suite on the backend `ndarray`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    conformance_tests::harness(&conformance_tests::Options::new("ndarray"))
-}
+conformance_tests::main!("ndarray", "../crates/backend-ndarray/conformance.toml");

@@ -11,14 +11,14 @@ mod op;
 mod optimizer;
 mod seeded;
 
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use keras_spec::{Device, Error, GradientOptions, HostTensor, Result as KerasResult, Tensor, gradients_with};
 use serde_json::Value;
 
 use crate::compare::{Tolerance, compare};
-use crate::vectors::{Case, Tree, VectorError, is_varied, shown};
+use crate::expected::FailureKind;
+use crate::vectors::{Case, Tree, VectorError, is_varied, shown, shown_all};
 
 /// Why a case did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +41,14 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The reason that a backend gives for not doing an operation.
-    pub(crate) fn unsupported(&self) -> Option<&str> {
+    /// What a `conformance.toml` may call this; nothing, if the vector is at fault.
+    pub(crate) fn kind(&self) -> Option<FailureKind> {
         match self {
-            Failure::Keras(e) => match e.root() {
-                Error::Unsupported { why, .. } if !why.is_empty() => Some(why),
-                _ => None,
-            },
-            _ => None,
+            Failure::Vector(_) => None,
+            Failure::Keras(e) if matches!(e.root(), Error::Unsupported { .. }) => {
+                Some(FailureKind::Unsupported)
+            }
+            _ => Some(FailureKind::Bug),
         }
     }
 }
@@ -59,12 +59,23 @@ pub(crate) fn mismatch<T>(message: impl Into<String>) -> Result<T> {
     Err(Failure::Mismatch(message.into()))
 }
 
-/// Held for writing where a case seeds what is drawn without a seed, for reading by all others.
-static GLOBAL_SEED: RwLock<()> = RwLock::new(());
+/// Which part of a case is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All but gradients.
+    Results,
+    /// Gradients.
+    Gradients,
+}
 
-/// Runs a case: whether it passes, and the largest error in units of the tolerance.
-pub(crate) fn run(case: &Case, device: &Device) -> (Result, f64) {
-    let mut check = Check { tolerance: None, error: 0.0 };
+/// Whether a case has gradients to compare.
+pub(crate) fn has_gradients(case: &Case) -> bool {
+    ["input_grads", "weight_grads"].iter().any(|key| !case.json(key).is_null())
+}
+
+/// Runs a part of a case: whether it passes, and the largest error in units of the tolerance.
+pub(crate) fn run(case: &Case, part: Part, device: &Device) -> (Result, f64) {
+    let mut check = Check { part, tolerance: None, error: 0.0 };
     let result = match case.json("expect_error") {
         Value::String(text) => refused(dispatch(case, device, &mut check), text),
         _ => proves_something(case)
@@ -76,11 +87,6 @@ pub(crate) fn run(case: &Case, device: &Device) -> (Result, f64) {
 
 fn dispatch(case: &Case, device: &Device, check: &mut Check) -> Result {
     check.tolerance = tolerance(case)?;
-    if case.kind == "seeded_model" {
-        let _alone = GLOBAL_SEED.write().unwrap_or_else(PoisonError::into_inner);
-        return seeded::run(case, check);
-    }
-    let _others = GLOBAL_SEED.read().unwrap_or_else(PoisonError::into_inner);
     match case.kind.as_str() {
         "layer" => layer::run(case, device, check),
         "loss" => loss::run(case, device, check),
@@ -88,6 +94,7 @@ fn dispatch(case: &Case, device: &Device, check: &mut Check) -> Result {
         "optimizer" => optimizer::run(case, device, check),
         "op" => op::run(case, device, check),
         "model" => model::run(case, check),
+        "seeded_model" => seeded::run(case, check),
         "config" => config::run(case),
         "initializer" => objects::initializer(case, device, check),
         "regularizer" => objects::regularizer(case, device, check),
@@ -137,30 +144,51 @@ fn tolerance(case: &Case) -> Result<Option<Tolerance>> {
     Ok(Some(Tolerance { rtol: number("rtol")?, atol: number("atol")? }))
 }
 
+/// Where the inputs of a case stand.
+const INPUTS: [&str; 8] =
+    ["args", "kwargs", "inputs", "updates", "variables", "grads", "weights", "cotangents"];
+
 impl Failure {
+    /// Adds what the failure happened on.
+    pub(crate) fn within(self, what: &str) -> Self {
+        match self {
+            Failure::Mismatch(message) => Failure::Mismatch(format!("{message}\n{what}")),
+            Failure::Keras(e) => Failure::Keras(e.context(what)),
+            other => other,
+        }
+    }
+
     /// Adds the inputs to the message of a wrong result, so that it can be reproduced.
     fn with_inputs(self, case: &Case) -> Self {
-        let (Failure::Mismatch(message), Ok(Some(args))) = (&self, case.optional("args")) else {
-            return self;
-        };
-        let inputs: Vec<String> = args.tensors().unwrap_or_default().iter().flatten().map(shown).collect();
-        match inputs.is_empty() {
-            true => self,
-            false => Failure::Mismatch(format!("{message}; args {}", inputs.join(", "))),
+        let Failure::Mismatch(mut message) = self else { return self };
+        for key in INPUTS {
+            let arrays = case.arrays_in(case.json(key));
+            if !arrays.is_empty() {
+                message.push_str(&format!("\n{key}: {}", shown_all(&arrays)));
+            }
         }
+        Failure::Mismatch(message)
     }
 }
 
 /// Compares results with what a case expects.
 pub(crate) struct Check {
+    part: Part,
     tolerance: Option<Tolerance>,
     /// The largest error so far, in units of the tolerance.
     error: f64,
 }
 
 impl Check {
-    /// One array.
+    /// One array of the results.
     pub(crate) fn array(&mut self, what: &str, got: &HostTensor, expected: &HostTensor) -> Result {
+        match self.part {
+            Part::Results => self.agree(what, got, expected),
+            Part::Gradients => Ok(()),
+        }
+    }
+
+    fn agree(&mut self, what: &str, got: &HostTensor, expected: &HostTensor) -> Result {
         match compare(got, expected, self.tolerance) {
             Ok(error) => {
                 self.error = self.error.max(error);
@@ -172,6 +200,9 @@ impl Check {
 
     /// Arrays, in the order of the leaves of `expected`; null stands for none.
     pub(crate) fn arrays(&mut self, what: &str, got: &[Option<HostTensor>], expected: &Tree) -> Result {
+        if self.part == Part::Gradients {
+            return Ok(());
+        }
         let expected = expected.tensors()?;
         if got.len() != expected.len() {
             return mismatch(format!("{what}: {} of them where {} are expected", got.len(), expected.len()));
@@ -198,6 +229,9 @@ impl Check {
         got: impl IntoIterator<Item = &'a Tensor>,
         expected: &Tree,
     ) -> Result {
+        if self.part == Part::Gradients {
+            return Ok(());
+        }
         let got = got.into_iter().map(|t| t.to_host().map(Some)).collect::<KerasResult<Vec<_>>>()?;
         self.arrays(what, &got, expected)
     }
@@ -212,6 +246,9 @@ impl Check {
         sources: &[Option<Tensor>],
         expected: &Tree,
     ) -> Result {
+        if self.part == Part::Results {
+            return Ok(());
+        }
         let expected = expected.tensors()?;
         if expected.len() != sources.len() {
             return mismatch(format!(
@@ -240,7 +277,7 @@ impl Check {
                 Some(g) => g.to_host()?,
                 None => HostTensor::full(source.shape().clone(), source.dtype(), 0.0),
             };
-            self.array(&format!("{what}[{i}]"), &got, expected)?;
+            self.agree(&format!("{what}[{i}]"), &got, expected)?;
         }
         Ok(())
     }

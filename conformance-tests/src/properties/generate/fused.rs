@@ -1,0 +1,241 @@
+//! Generated instances of fused operations.
+
+use keras_spec::{Activ, DType, Fused, HostTensor, RnnSpec, Shape};
+
+use super::contraction::convolution;
+use super::reduction::{windowed, windows};
+use super::with_axis;
+use crate::properties::draw::Draw;
+use crate::properties::values::{Pool, shape, some_dim, tensor};
+
+/// A fused operation with its operands.
+pub(crate) struct FusedInstance {
+    pub(crate) op: Fused,
+    pub(crate) operands: Vec<HostTensor>,
+    /// How many results are specified; those behind are what the backward operation reads.
+    pub(crate) results: usize,
+    /// The operations that its gradient may use.
+    pub(crate) backward: Vec<Fused>,
+}
+
+/// A fused operation that is tested by itself.
+pub(crate) struct FusedFamily {
+    pub(crate) name: &'static str,
+    /// Whether it has gradients of its own; steps of optimizers have not.
+    pub(crate) differentiable: bool,
+    pub(crate) make: fn(&mut Draw<'_>, DType) -> FusedInstance,
+}
+
+/// Every fused operation but the backward ones, which run as their gradients.
+pub(crate) const FUSED: [FusedFamily; 12] = [
+    FusedFamily { name: "dense", differentiable: true, make: dense },
+    FusedFamily { name: "conv_bias", differentiable: true, make: conv_bias },
+    FusedFamily { name: "avg_pool", differentiable: true, make: avg_pool },
+    FusedFamily { name: "softmax", differentiable: true, make: softmax },
+    FusedFamily { name: "log_softmax", differentiable: true, make: log_softmax },
+    FusedFamily { name: "batch_norm", differentiable: true, make: batch_norm },
+    FusedFamily { name: "layer_norm", differentiable: true, make: layer_norm },
+    FusedFamily { name: "lstm", differentiable: true, make: lstm },
+    FusedFamily { name: "gru", differentiable: true, make: gru },
+    FusedFamily { name: "sgd", differentiable: false, make: sgd },
+    FusedFamily { name: "sgd_momentum", differentiable: false, make: sgd_momentum },
+    FusedFamily { name: "adam", differentiable: false, make: adam },
+];
+
+fn unit(draw: &mut Draw<'_>, shape: impl Into<Shape>, dtype: DType) -> HostTensor {
+    tensor(draw, &shape.into(), dtype, Pool::Unit)
+}
+
+fn activation(draw: &mut Draw<'_>) -> Activ {
+    draw.pick(&[Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid])
+}
+
+fn dense(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let lead = shape(draw, 0, 2);
+    let (inputs, units) = (some_dim(draw), draw.pick(&[2, 1, 3, 5, 17]));
+    let x: Shape = lead.iter().copied().chain([inputs]).collect();
+    let operands = vec![unit(draw, x, dtype), unit(draw, [inputs, units], dtype), unit(draw, [units], dtype)];
+    FusedInstance { op: Fused::Dense { activation: activation(draw) }, operands, results: 1, backward: vec![] }
+}
+
+fn conv_bias(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (x, filter, spec) = convolution(draw);
+    let bias = [filter[filter.rank() - 1]];
+    let operands =
+        vec![unit(draw, x.clone(), dtype), unit(draw, filter.clone(), dtype), unit(draw, bias, dtype)];
+    let backward = vec![
+        Fused::ConvBackwardInput { spec: spec.clone(), input: x },
+        Fused::ConvBackwardFilter { spec: spec.clone(), filter },
+    ];
+    FusedInstance { op: Fused::ConvBias { spec, activation: activation(draw) }, operands, results: 1, backward }
+}
+
+fn avg_pool(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (x, window) = windows(draw);
+    debug_assert!(windowed(&x, &window).size() > 0);
+    let operands = vec![unit(draw, x.clone(), dtype)];
+    let backward = vec![Fused::AvgPoolBackward { window: window.clone(), input: x }];
+    FusedInstance { op: Fused::AvgPool(window), operands, results: 1, backward }
+}
+
+fn softmax(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (x, axis) = with_axis(draw, 1, 4);
+    let operands = vec![tensor(draw, &x, dtype, Pool::Finite)];
+    let backward = vec![Fused::SoftmaxBackward { axis }];
+    FusedInstance { op: Fused::Softmax { axis }, operands, results: 1, backward }
+}
+
+fn log_softmax(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (x, axis) = with_axis(draw, 1, 4);
+    let operands = vec![tensor(draw, &x, dtype, Pool::Finite)];
+    let backward = vec![Fused::LogSoftmaxBackward { axis }];
+    FusedInstance { op: Fused::LogSoftmax { axis }, operands, results: 1, backward }
+}
+
+fn batch_norm(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let rank = 2 + draw.below(3);
+    let x: Shape = (0..rank).map(|_| some_dim(draw)).collect();
+    let axis = draw.below(rank);
+    let operands =
+        vec![unit(draw, x.clone(), dtype), unit(draw, [x[axis]], dtype), unit(draw, [x[axis]], dtype)];
+    // A large epsilon: where the variance is 0, a small one makes rounding errors large.
+    let epsilon = 0.125;
+    let backward = vec![Fused::BatchNormBackward { axis, epsilon }];
+    FusedInstance { op: Fused::BatchNorm { axis, epsilon }, operands, results: 3, backward }
+}
+
+fn layer_norm(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let rank = 1 + draw.below(4);
+    let x: Shape = (0..rank).map(|_| some_dim(draw)).collect();
+    let features = 1 + draw.below(rank);
+    let per_feature = Shape::from(&x[rank - features..]);
+    let operands = vec![
+        unit(draw, x.clone(), dtype),
+        unit(draw, per_feature.clone(), dtype),
+        unit(draw, per_feature, dtype),
+    ];
+    let backward = vec![Fused::LayerNormBackward { features }];
+    FusedInstance { op: Fused::LayerNorm { features, epsilon: 0.125 }, operands, results: 3, backward }
+}
+
+fn rnn(draw: &mut Draw<'_>) -> RnnSpec {
+    RnnSpec {
+        activation: draw.pick(&[Activ::Tanh, Activ::Linear, Activ::Relu, Activ::Sigmoid]),
+        recurrent_activation: draw.pick(&[Activ::Sigmoid, Activ::HardSigmoid]),
+        reverse: draw.chance(),
+        mask: draw.chance(),
+        zero_output_for_mask: draw.chance(),
+    }
+}
+
+/// `x`, kernel, recurrent kernel; then what `rest` adds; then the mask.
+fn recurrent(
+    draw: &mut Draw<'_>,
+    dtype: DType,
+    gates: usize,
+    rnn: RnnSpec,
+    rest: impl Fn(usize, usize) -> Vec<Shape>,
+) -> Vec<HostTensor> {
+    let [batch, steps, features] = [0; 3].map(|_| some_dim(draw));
+    let units = draw.pick(&[2, 1, 3, 9]);
+    let shapes = [
+        Shape::from([batch, steps, features]),
+        Shape::from([features, gates * units]),
+        Shape::from([units, gates * units]),
+    ];
+    let mut operands: Vec<HostTensor> =
+        shapes.into_iter().chain(rest(batch, units)).map(|s| unit(draw, s, dtype)).collect();
+    if rnn.mask {
+        operands.push(unit(draw, [batch, steps], DType::Bool));
+    }
+    operands
+}
+
+fn lstm(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let rnn = rnn(draw);
+    let rest = |b: usize, u: usize| vec![[4 * u].into(), [b, u].into(), [b, u].into()];
+    let operands = recurrent(draw, dtype, 4, rnn, rest);
+    let backward = vec![Fused::LstmBackward(rnn)];
+    FusedInstance { op: Fused::Lstm(rnn), operands, results: 3, backward }
+}
+
+fn gru(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (rnn, reset_after) = (rnn(draw), draw.chance());
+    let rest = |b: usize, u: usize| {
+        let bias: Shape = if reset_after { [2, 3 * u].into() } else { [3 * u].into() };
+        vec![bias, [b, u].into()]
+    };
+    let operands = recurrent(draw, dtype, 3, rnn, rest);
+    let backward = vec![Fused::GruBackward { rnn, reset_after }];
+    FusedInstance { op: Fused::Gru { rnn, reset_after }, operands, results: 2, backward }
+}
+
+/// `count` operands of one shape; the last one is not negative.
+fn step(draw: &mut Draw<'_>, dtype: DType, count: usize) -> Vec<HostTensor> {
+    let s = shape(draw, 0, 3);
+    (0..count).map(|_| unit(draw, s.clone(), dtype)).collect()
+}
+
+fn sgd(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let op = Fused::Sgd { learning_rate: 0.125 };
+    FusedInstance { op, operands: step(draw, dtype, 2), results: 1, backward: vec![] }
+}
+
+fn sgd_momentum(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let op = Fused::SgdMomentum { learning_rate: 0.125, momentum: 0.75, nesterov: draw.chance() };
+    FusedInstance { op, operands: step(draw, dtype, 3), results: 2, backward: vec![] }
+}
+
+fn adam(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let op = Fused::Adam { alpha: 0.125, beta_1: 0.75, beta_2: 0.875, epsilon: 0.0625 };
+    let mut operands = step(draw, dtype, 3);
+    let squares = operands[1].to_f64_vec().iter().map(|x| x * x).collect();
+    if let Ok(v) = HostTensor::new::<f64>(operands[1].shape().clone(), squares) {
+        operands.push(v.cast(dtype));
+    }
+    FusedInstance { op, operands, results: 3, backward: vec![] }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use keras_spec::layer::to_snake_case;
+
+    use super::*;
+    use crate::properties::draw::samples;
+    use crate::properties::generate::families;
+
+    /// The variants of an enum of the contracts.
+    fn variants(source: &str, name: &str) -> BTreeSet<String> {
+        let file = syn::parse_file(source).unwrap();
+        let found = file.items.into_iter().find_map(|item| match item {
+            syn::Item::Enum(e) if e.ident == name => Some(e.variants),
+            _ => None,
+        });
+        found.unwrap().iter().map(|v| to_snake_case(&v.ident.to_string())).collect()
+    }
+
+    #[test]
+    fn every_fused_operation_has_a_generator() {
+        let mut made = BTreeSet::new();
+        for family in FUSED {
+            for instance in samples(family.name, 4, |draw| (family.make)(draw, DType::F32)) {
+                assert_eq!(instance.op.name(), family.name);
+                made.insert(instance.op.name().to_owned());
+                made.extend(instance.backward.iter().map(|op| op.name().to_owned()));
+            }
+        }
+        assert_eq!(made, variants(include_str!("../../../../crates/keras-spec/src/fused.rs"), "Fused"));
+    }
+
+    #[test]
+    fn every_required_operation_has_a_generator() {
+        let method = |name: &str| name.split('/').next().unwrap_or(name).to_owned();
+        let mut made: BTreeSet<String> = families().iter().map(|f| method(&f.name)).collect();
+        made.insert("fused".to_owned());
+        let wanted = variants(include_str!("../../../../crates/keras-spec/src/op.rs"), "Op");
+        let wanted = wanted.iter().map(|v| v.replace("mat_mul", "matmul").replace("arg_sort", "argsort"));
+        assert_eq!(made, wanted.collect());
+    }
+}

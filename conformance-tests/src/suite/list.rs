@@ -1,0 +1,61 @@
+//! Which tests there are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keras_spec::Device;
+
+use super::{Options, RunError, Test};
+use crate::kinds::{self, Failure, Part};
+use crate::tier::Tier;
+use crate::vectors::{Case, VectorError, VectorFile};
+
+/// Every test of the suite on a device.
+pub(super) fn tests(options: &Options) -> Result<Vec<Test>, RunError> {
+    let mut tests = Vec::new();
+    for path in VectorFile::find(&options.vectors)? {
+        let place = path.strip_prefix(&options.vectors).unwrap_or(&path).display().to_string();
+        match VectorFile::read(&path) {
+            Ok(file) => {
+                for case in file.cases.into_iter().map(Arc::new) {
+                    tests.extend(halves(case, &place));
+                }
+            }
+            Err(e) => tests.push(unreadable(&path, place, e)),
+        }
+    }
+    tests.sort_by_key(|t| t.tier);
+    Ok(tests)
+}
+
+/// A vector's results, and its gradients if it has any.
+fn halves(case: Arc<Case>, place: &str) -> impl Iterator<Item = Test> {
+    let test = |id: String, tier: Tier, part: Part| {
+        let case = case.clone();
+        Test {
+            id,
+            tier,
+            kind: case.kind.clone(),
+            class_name: case.class.clone(),
+            file: place.to_owned(),
+            exclusive: case.kind == "seeded_model",
+            work: Box::new(move |device| kinds::run(&case, part, device)),
+        }
+    };
+    let results = test(case.id.clone(), Tier::of_kind(&case.kind), Part::Results);
+    let gradients =
+        kinds::has_gradients(&case).then(|| test(format!("{}#grad", case.id), Tier::Grad, Part::Gradients));
+    [Some(results), gradients].into_iter().flatten()
+}
+
+fn unreadable(path: &Path, place: String, error: VectorError) -> Test {
+    let work = move |_: &Device| (Err(Failure::Vector(error)), 0.0);
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Test { file: place.clone(), ..Test::new(place, Tier::Files, "file", &name, work) }
+}
+
+/// A test that fails with `why`.
+pub(super) fn failing(id: &str, kind: &str, why: String) -> Test {
+    let work = move |_: &Device| (Err(Failure::Mismatch(why)), 0.0);
+    Test::new(format!("conformance.toml/{id}"), Tier::Core, kind, "", work)
+}
