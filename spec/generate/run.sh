@@ -17,7 +17,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENT
 generators=("$@")
 if [ ${#generators[@]} -eq 0 ]; then
     generators=(layers capture check_coverage losses metrics optimizers initializers regularizers activations
-        random_ops models layer_models tf_keras_models seeded_models configs)
+        random_ops models layer_models tf_keras_models seeded_models configs api)
 fi
 for generator in "${generators[@]}"; do
     "$venv/bin/python" "$generator.py"
