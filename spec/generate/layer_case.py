@@ -1,9 +1,7 @@
 """Runs one layer in the real Keras and writes down what it did: a case of kind `layer`."""
 
-import contextlib
 import itertools
 import json
-import math
 import os
 import re
 import traceback
@@ -13,29 +11,10 @@ import keras
 import numpy as np
 from keras import tree
 from keras.src.backend import StatelessScope, get_keras_mask, set_keras_mask
-from keras.src.backend.common import dtypes
 from keras.src.backend.common.global_state import clear_session
 
+from precision import EXACT, exact_arithmetic, is_float, rounding_tolerance
 from vectors import Record, Rejected, VectorFile, data, dtype, is_array, rng, serialize, to_numpy
-
-TOLERANCE = {"float64": 1e-10, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
-EXACT = {"rtol": 0, "atol": 0, "why": "integer data: exact sums"}
-
-
-@contextlib.contextmanager
-def exact_arithmetic():
-    """64-bit types everywhere. Left alone, Keras on JAX turns them into 32-bit ones at every promotion."""
-    narrow = dict(dtypes.BIT64_TO_BIT32_DTYPE)
-    with jax.enable_x64(True):
-        dtypes.BIT64_TO_BIT32_DTYPE.clear()
-        try:
-            yield
-        finally:
-            dtypes.BIT64_TO_BIT32_DTYPE.update(narrow)
-
-
-def is_float(value):
-    return is_array(value) and np.dtype(value.dtype).name in TOLERANCE
 
 
 def revive(make):
@@ -173,22 +152,7 @@ def measured_tolerance(run, object_, state, args, kwargs, calls_before, results,
         else:
             outputs, input_grads, weight_grads = exact.gradients([None if c is None else wide(c) for c in cotangents])
             expected = outputs + input_grads + weight_grads
-    units, atol = 0.0, 0.0
-    for result, reference in zip(results, expected, strict=True):
-        if not is_float(result) or result.size == 0:
-            continue
-        base = TOLERANCE[result.dtype.name]
-        result, reference = result.astype("float64"), reference.astype("float64")
-        finite = np.isfinite(result) & np.isfinite(reference)
-        error = np.abs(result - reference)[finite] / (1 + np.abs(reference[finite]))
-        worst = float(np.max(error, initial=0.0))
-        units, atol = max(units, worst / base), max(atol, base, 4 * worst)
-    if units <= 0.5:
-        return None
-    digits = 10.0 ** math.floor(math.log10(atol))
-    nice = next(m for m in (1, 2, 5, 10) if m * digits >= atol * 0.999) * digits
-    nice = float(f"{nice:.0e}")
-    return {"rtol": nice, "atol": nice, "why": f"rounding: Keras itself is {units:.2g} default tolerances away from float64"}
+    return rounding_tolerance(results, expected)
 
 
 def add_layer_case(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates everything below spec/vectors from the real Keras, in a virtual environment of pinned
-# versions. A second run writes the same bytes. `run.sh layers` runs one generator only.
+# Regenerates everything below spec/vectors, and the fixtures of crates that come from the real Keras, in a virtual
+# environment of pinned versions. A second run writes the same bytes. `run.sh layers` runs one generator only.
 set -euo pipefail
 cd "$(dirname "$0")"
 venv=${KERAS_VENV:-../../.venv}
@@ -16,8 +16,9 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(realpath "$venv"
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 generators=("$@")
 if [ ${#generators[@]} -eq 0 ]; then
-    generators=(layers capture check_coverage losses metrics optimizers initializers regularizers activations
-        random_ops models layer_models tf_keras_models seeded_models configs api)
+    generators=(ops measure_ulp layers special_values capture check_coverage losses metrics optimizers initializers regularizers
+        activations random_ops models layer_models tf_keras_models seeded_models configs kinks promotion_table
+        random_numbers api)
 fi
 for generator in "${generators[@]}"; do
     "$venv/bin/python" "$generator.py"
