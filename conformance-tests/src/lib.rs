@@ -20,6 +20,8 @@ mod suite;
 mod tier;
 mod vectors;
 
+use backend_minimal as _;
+
 pub use command::{Program, main};
 pub use compare::{Tolerance, compare};
 pub use expected::{ExpectedError, ExpectedFailure, ExpectedFailures, FailureKind};

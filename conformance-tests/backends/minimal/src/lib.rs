@@ -1,9 +1,9 @@
 //! A complete backend in plain loops: all that a backend must do, and nothing that it may do.
 //!
 //! It is written to be read beside the contract, [`Backend`], and to be the judge of faster backends. A tensor is a
-//! [`HostTensor`] behind a reference count. Two ideas carry the rest. [`Places`] says where elements come from or go to,
-//! so that what moves elements is a few numbers for each axis. [`Item`] names the wider numbers that elements are
-//! computed in, so that each function is written once.
+//! [`HostTensor`] behind a reference count. Two ideas carry the rest. `places` says where elements come from or go to, so
+//! that what moves elements is a few numbers for each axis. `Item` names the wider numbers that elements are computed in,
+//! so that each function is written once.
 
 mod number;
 mod places;
@@ -15,8 +15,8 @@ use keras_spec::{
     ReduceOp, Result, ScatterOp, Shape, UnaryOp, WindowSpec, dispatch_dtype,
 };
 
-use number::{Item, Number, binary, comparison, order, reduction, update};
-use places::{Places, strides_of, windows};
+use number::{Item, Number, binary, comparison, order, preference, reduction, update};
+use places::{firsts, lines, places, resized, spread, strides_of, windows};
 
 /// The backend. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +36,7 @@ type Array = Arc<HostTensor>;
 /// What most methods return.
 type Answer = Result<Array>;
 
-fn array<T: Element>(shape: Shape, elements: Vec<T>) -> Answer {
+fn array<T: Element>(shape: &Shape, elements: Vec<T>) -> Answer {
     HostTensor::new(shape, elements).map(Arc::new)
 }
 
@@ -46,27 +46,20 @@ fn unknown(op: impl std::fmt::Debug, x: &HostTensor) -> Error {
 
 /// The elements as numbers to compute with.
 fn numbers<T: Item>(x: &HostTensor) -> Result<Vec<T::Wide>> {
-    Ok(x.as_slice::<T>()?.iter().map(|&v| Number::of(v)).collect())
+    Ok(x.as_slice::<T>()?.iter().map(|&v| v.wide()).collect())
 }
 
 /// A tensor of numbers that were computed.
-fn elements<T: Item>(shape: Shape, numbers: Vec<T::Wide>) -> Answer {
-    array::<T>(shape, numbers.into_iter().map(Number::to).collect())
+fn elements<T: Item>(shape: &Shape, numbers: Vec<T::Wide>) -> Answer {
+    array::<T>(shape, numbers.into_iter().map(T::of).collect())
 }
 
-/// A tensor of the elements at `places` of `x`.
-fn take(x: &HostTensor, shape: &Shape, places: impl Iterator<Item = usize>) -> Answer {
+/// A tensor of the elements at `places` in `x`.
+fn take(x: &HostTensor, shape: &Shape, places: Vec<usize>) -> Answer {
     dispatch_dtype!(x.dtype(), T => {
         let from = x.as_slice::<T>()?;
-        array(shape.clone(), places.map(|place| from[place]).collect())
+        array(shape, places.into_iter().map(|place| from[place]).collect())
     })
-}
-
-/// Puts the elements of `x` at places in `out`, where `x` begins at `first`.
-fn put<T: Element>(out: &mut [T], first: usize, strides: Vec<isize>, x: &HostTensor) -> Result<()> {
-    let places = Places::new(x.shape(), first, strides);
-    places.zip(x.as_slice::<T>()?).for_each(|(place, &v)| out[place] = v);
-    Ok(())
 }
 
 /// The shape that tensors are broadcast to together.
@@ -78,49 +71,41 @@ fn common(shapes: &[&Shape]) -> Result<Shape> {
 /// A function of two tensors with elements of type `T`.
 fn zip<T: Item, R>(a: &HostTensor, b: &HostTensor, f: fn(T::Wide, T::Wide) -> R) -> Result<(Shape, Vec<R>)> {
     let shape = common(&[a.shape(), b.shape()])?;
-    let places = Places::broadcast(a.shape(), &shape).zip(Places::broadcast(b.shape(), &shape));
+    let places = spread(a.shape(), &shape).into_iter().zip(spread(b.shape(), &shape));
     let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-    let results = places.map(|(i, j)| f(Number::of(a[i]), Number::of(b[j]))).collect();
-    Ok((shape, results))
-}
-
-/// Where the lines along an axis begin, how many elements they have, and how far these are apart.
-fn lines(shape: &Shape, axis: usize) -> (Vec<usize>, usize, usize) {
-    let mut crossed = shape.clone();
-    crossed.dims_mut()[axis] = 1;
-    (Places::lines(shape, axis, &crossed).collect(), shape[axis], shape.strides()[axis])
+    Ok((shape, places.map(|(i, j)| f(a[i].wide(), b[j].wide())).collect()))
 }
 
 /// For each place of the sorted tensor the place in `x` that its element comes from.
 fn sorted(x: &HostTensor, axis: usize, descending: bool) -> Result<Vec<usize>> {
-    let (firsts, n, stride) = lines(x.shape(), axis);
+    let mut out = vec![0; x.shape().size()];
     dispatch_dtype!(x.dtype(), T => {
-        let x = numbers::<T>(x)?;
-        let mut out = vec![0; x.len()];
-        for first in firsts {
-            let mut line: Vec<usize> = (0..n).map(|i| first + i * stride).collect();
-            line.sort_by(|&i, &j| if descending { order(x[j], x[i]) } else { order(x[i], x[j]) });
-            line.into_iter().enumerate().for_each(|(i, place)| out[first + i * stride] = place);
+        let v = numbers::<T>(x)?;
+        for line in lines(x.shape(), axis) {
+            let mut order_of = line.clone();
+            order_of.sort_by(|&i, &j| if descending { order(v[j], v[i]) } else { order(v[i], v[j]) });
+            line.into_iter().zip(order_of).for_each(|(to, from)| out[to] = from);
         }
-        Ok(out)
-    })
+    });
+    Ok(out)
 }
 
 /// The indices of `gather` along an axis of `x` as those of `gather_elements`.
-fn spread(x: &Shape, indices: Array, axis: usize) -> Answer {
-    let (mut column, mut shape) = (Shape::from(vec![1; x.rank()]), x.clone());
-    column.dims_mut()[axis] = indices.shape().size();
-    shape.dims_mut()[axis] = indices.shape().size();
-    Minimal.broadcast(Minimal.reshape(indices, &column)?, &shape)
+fn indices_of_elements(x: &Shape, indices: Array, axis: usize) -> Answer {
+    let (n, ones) = (indices.shape().size(), Shape::from(vec![1; x.rank()]));
+    Minimal.broadcast(Minimal.reshape(indices, &resized(&ones, axis, n))?, &resized(x, axis, n))
 }
 
-/// The shape that a window makes of `x`, and the taps and pixels that meet at each of its places.
-fn slide(x: &Shape, window: &WindowSpec) -> (Shape, Vec<Vec<(usize, usize)>>) {
+/// The shape that a window makes of `x`, and for each of its elements the places in `x` that its window sees.
+fn slide(x: &Shape, window: &WindowSpec) -> (Shape, Vec<Vec<usize>>) {
     let padding = window.padding.iter().map(|&(low, high)| (low as isize, high as isize)).collect();
     let spec = ConvSpec { strides: window.strides.clone(), padding, ..ConvSpec::new(window.size.len()) };
-    let y = window.output_shape(x);
+    let (y, channels) = (window.output_shape(x), x[window.size.len() + 1]);
     let windows = windows(x, &window.size, &spec, &y);
-    (y, windows)
+    let of_channel =
+        |met: &[(usize, usize)], c: usize| met.iter().map(|&(_, pixel)| pixel * channels + c).collect();
+    let seen = windows.iter().flat_map(|met| (0..channels).map(|c| of_channel(met, c))).collect();
+    (y, seen)
 }
 
 impl Backend for Minimal {
@@ -155,182 +140,171 @@ impl Backend for Minimal {
     }
 
     fn permute(&self, x: Array, axes: &[usize]) -> Answer {
-        let strides = strides_of(x.shape());
+        let of_x = strides_of(x.shape());
+        let strides: Vec<isize> = axes.iter().map(|&axis| of_x[axis]).collect();
         let shape = axes.iter().map(|&axis| x.shape()[axis]).collect();
-        take(&x, &shape, Places::new(&shape, 0, axes.iter().map(|&axis| strides[axis]).collect()))
+        take(&x, &shape, places(&shape, 0, &strides))
     }
 
     fn broadcast(&self, x: Array, shape: &Shape) -> Answer {
-        take(&x, shape, Places::broadcast(x.shape(), shape))
+        take(&x, shape, spread(x.shape(), shape))
     }
 
     fn slice(&self, x: Array, start: &[usize], limit: &[usize], stride: &[usize]) -> Answer {
-        let first = start.iter().zip(x.shape().strides()).map(|(start, stride)| start * stride).sum();
-        let strides =
-            strides_of(x.shape()).iter().zip(stride).map(|(s, &stride)| s * stride as isize).collect();
+        let mut strides = strides_of(x.shape());
+        let first = start.iter().zip(&strides).map(|(&start, &stride)| start * stride as usize).sum();
+        strides.iter_mut().zip(stride).for_each(|(of_x, &stride)| *of_x *= stride as isize);
         let shape = (0..start.len()).map(|i| (limit[i] - start[i]).div_ceil(stride[i])).collect();
-        take(&x, &shape, Places::new(&shape, first, strides))
+        take(&x, &shape, places(&shape, first, &strides))
     }
 
     fn reverse(&self, x: Array, axes: &[usize]) -> Answer {
         let mut strides = strides_of(x.shape());
         let last = axes.iter().map(|&axis| x.shape()[axis].saturating_sub(1) * strides[axis] as usize).sum();
         axes.iter().for_each(|&axis| strides[axis] *= -1);
-        take(&x, x.shape(), Places::new(x.shape(), last, strides))
+        take(&x, x.shape(), places(x.shape(), last, &strides))
     }
 
     fn concatenate(&self, xs: Vec<Array>, axis: usize) -> Answer {
-        let mut shape = xs[0].shape().clone();
-        shape.dims_mut()[axis] = xs.iter().map(|x| x.shape()[axis]).sum();
+        let shape = resized(xs[0].shape(), axis, xs.iter().map(|x| x.shape()[axis]).sum());
+        let strides = strides_of(&shape);
         dispatch_dtype!(xs[0].dtype(), T => {
             let (mut out, mut first) = (vec![T::default(); shape.size()], 0);
             for x in &xs {
-                put(&mut out, first, strides_of(&shape), x)?;
-                first += x.shape()[axis] * shape.strides()[axis];
+                let places = places(x.shape(), first, &strides).into_iter();
+                places.zip(x.as_slice::<T>()?).for_each(|(place, &v)| out[place] = v);
+                first += x.shape()[axis] * strides[axis] as usize;
             }
-            array(shape, out)
+            array(&shape, out)
         })
     }
 
     fn pad(&self, x: Array, value: f64, low: &[usize], high: &[usize], interior: &[usize]) -> Answer {
-        let inside = |(i, &n): (usize, &usize)| n + n.saturating_sub(1) * interior[i] + low[i] + high[i];
-        let shape: Shape = x.shape().iter().enumerate().map(inside).collect();
-        let first = low.iter().zip(shape.strides()).map(|(low, stride)| low * stride).sum();
-        let strides =
-            strides_of(&shape).iter().zip(interior).map(|(s, &gap)| s * (gap as isize + 1)).collect();
+        let padded = |(i, &n): (usize, &usize)| low[i] + n + n.saturating_sub(1) * interior[i] + high[i];
+        let shape: Shape = x.shape().iter().enumerate().map(padded).collect();
+        let mut strides = strides_of(&shape);
+        let first = low.iter().zip(&strides).map(|(&low, &stride)| low * stride as usize).sum();
+        strides.iter_mut().zip(interior).for_each(|(stride, &gap)| *stride *= gap as isize + 1);
         dispatch_dtype!(x.dtype(), T => {
             let mut out = vec![T::from_f64(value); shape.size()];
-            put(&mut out, first, strides, &x)?;
-            array(shape, out)
+            let places = places(x.shape(), first, &strides).into_iter();
+            places.zip(x.as_slice::<T>()?).for_each(|(place, &v)| out[place] = v);
+            array(&shape, out)
         })
     }
 
     fn unary(&self, op: UnaryOp, x: Array) -> Answer {
         dispatch_dtype!(x.dtype(), T => {
             let f = <T as Item>::Wide::unary(op).ok_or_else(|| unknown(op, &x))?;
-            elements::<T>(x.shape().clone(), numbers::<T>(&x)?.into_iter().map(f).collect())
+            elements::<T>(x.shape(), numbers::<T>(&x)?.into_iter().map(f).collect())
         })
     }
 
     fn binary(&self, op: BinaryOp, a: Array, b: Array) -> Answer {
         dispatch_dtype!(a.dtype(), T => {
             let (shape, results) = zip::<T, _>(&a, &b, binary(op).ok_or_else(|| unknown(op, &a))?)?;
-            elements::<T>(shape, results)
+            elements::<T>(&shape, results)
         })
     }
 
     fn compare(&self, op: CompareOp, a: Array, b: Array) -> Answer {
         dispatch_dtype!(a.dtype(), T => {
             let (shape, results) = zip::<T, _>(&a, &b, comparison(op).ok_or_else(|| unknown(op, &a))?)?;
-            array(shape, results)
+            array(&shape, results)
         })
     }
 
     fn select(&self, condition: Array, a: Array, b: Array) -> Answer {
         let shape = common(&[condition.shape(), a.shape(), b.shape()])?;
         let condition = self.broadcast(condition, &shape)?;
-        let places = Places::broadcast(a.shape(), &shape).zip(Places::broadcast(b.shape(), &shape));
+        let places = spread(a.shape(), &shape).into_iter().zip(spread(b.shape(), &shape));
+        let choices = condition.as_slice::<bool>()?.iter().zip(places);
         dispatch_dtype!(a.dtype(), T => {
             let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-            let choices = condition.as_slice::<bool>()?.iter().zip(places);
-            array(shape.clone(), choices.map(|(&c, (i, j))| if c { a[i] } else { b[j] }).collect())
+            array(&shape, choices.map(|(&c, (i, j))| if c { a[i] } else { b[j] }).collect())
         })
     }
 
     fn reduce(&self, op: ReduceOp, x: Array, axes: &[usize]) -> Answer {
-        let kept: Vec<usize> = (0..x.shape().rank()).filter(|axis| !axes.contains(axis)).collect();
-        let shape: Shape = kept.iter().map(|&axis| x.shape()[axis]).collect();
-        // A stride of 0 along the others lets their elements meet at one place.
-        let mut strides = vec![0; x.shape().rank()];
-        kept.iter().zip(strides_of(&shape)).for_each(|(&axis, stride)| strides[axis] = stride);
+        let shape =
+            (0..x.shape().rank()).filter(|axis| !axes.contains(axis)).map(|axis| x.shape()[axis]).collect();
+        // Where the result, broadcast back, comes from is where the elements go.
+        let places =
+            spread(&axes.iter().fold(x.shape().clone(), |all, &axis| resized(&all, axis, 1)), x.shape());
         dispatch_dtype!(x.dtype(), T => {
             let (start, combine) = reduction::<T>(op).ok_or_else(|| unknown(op, &x))?;
             let mut out = vec![start; shape.size()];
-            for (place, v) in Places::new(x.shape(), 0, strides).zip(numbers::<T>(&x)?) {
+            for (place, v) in places.into_iter().zip(numbers::<T>(&x)?) {
                 out[place] = combine(out[place], v);
             }
-            elements::<T>(shape, out)
+            elements::<T>(&shape, out)
         })
     }
 
     fn arg_reduce(&self, op: ArgReduceOp, x: Array, axis: usize) -> Answer {
         let mut shape = x.shape().clone();
-        shape.remove(axis);
-        let (firsts, n, stride) = lines(x.shape(), axis);
+        let n = shape.remove(axis);
         dispatch_dtype!(x.dtype(), T => {
-            let sign: <T as Item>::Wide = match op {
-                ArgReduceOp::Max => num_traits::one(),
-                ArgReduceOp::Min => -num_traits::one::<<T as Item>::Wide>(),
-                _ => return Err(unknown(op, &x)),
+            let (v, prefers) = (numbers::<T>(&x)?, preference(op).ok_or_else(|| unknown(op, &x))?);
+            let best = |line: Vec<usize>| {
+                (1..n).fold(0, |best, i| if prefers(v[line[i]], v[line[best]]) { i } else { best }) as i32
             };
-            let x = numbers::<T>(&x)?;
-            let best = |first: usize| {
-                let beats = |i, j| order(sign * x[first + i * stride], sign * x[first + j * stride]).is_gt();
-                (1..n).fold(0, |best, i| if beats(i, best) { i } else { best }) as i32
-            };
-            array(shape, firsts.into_iter().map(best).collect())
+            array(&shape, lines(x.shape(), axis).into_iter().map(best).collect())
         })
     }
 
     fn cumulative(&self, op: ReduceOp, x: Array, axis: usize) -> Answer {
-        let (firsts, n, stride) = lines(x.shape(), axis);
         dispatch_dtype!(x.dtype(), T => {
             let (_, combine) = reduction::<T>(op).ok_or_else(|| unknown(op, &x))?;
             let mut out = numbers::<T>(&x)?;
-            for place in firsts.iter().flat_map(|first| (1..n).map(move |i| first + i * stride)) {
-                out[place] = combine(out[place - stride], out[place]);
+            for line in lines(x.shape(), axis) {
+                line.windows(2).for_each(|two| out[two[1]] = combine(out[two[0]], out[two[1]]));
             }
-            elements::<T>(x.shape().clone(), out)
+            elements::<T>(x.shape(), out)
         })
     }
 
     fn sort(&self, x: Array, axis: usize, descending: bool) -> Answer {
-        take(&x, x.shape(), sorted(&x, axis, descending)?.into_iter())
+        take(&x, x.shape(), sorted(&x, axis, descending)?)
     }
 
     fn argsort(&self, x: Array, axis: usize, descending: bool) -> Answer {
         let index = |place: usize| (place / x.shape().strides()[axis] % x.shape()[axis]) as i32;
-        array(x.shape().clone(), sorted(&x, axis, descending)?.into_iter().map(index).collect())
+        array(x.shape(), sorted(&x, axis, descending)?.into_iter().map(index).collect())
     }
 
     fn gather(&self, x: Array, indices: Array, axis: usize) -> Answer {
         let lead = x.shape()[..axis].iter().chain(indices.shape().iter());
         let shape = lead.chain(&x.shape()[axis + 1..]).copied().collect();
-        let indices = spread(x.shape(), indices, axis)?;
+        let indices = indices_of_elements(x.shape(), indices, axis)?;
         self.reshape(self.gather_elements(x, indices, axis)?, &shape)
     }
 
     fn gather_elements(&self, x: Array, indices: Array, axis: usize) -> Answer {
-        let clamp = |&i: &i32| usize::try_from(i).unwrap_or(0).min(x.shape()[axis] - 1);
-        let places = Places::lines(x.shape(), axis, indices.shape()).zip(indices.as_slice()?);
-        take(&x, indices.shape(), places.map(|(first, i)| first + clamp(i) * x.shape().strides()[axis]))
-    }
-
-    fn scatter(&self, op: ScatterOp, x: Array, indices: Array, updates: Array, axis: usize) -> Answer {
-        let indices = spread(x.shape(), indices, axis)?;
-        let updates = self.reshape(updates, indices.shape())?;
-        self.scatter_elements(op, x, indices, updates, axis)
-    }
-
-    fn scatter_elements(
-        &self,
-        op: ScatterOp,
-        x: Array,
-        indices: Array,
-        updates: Array,
-        axis: usize,
-    ) -> Answer {
         let (n, stride) = (x.shape()[axis], x.shape().strides()[axis]);
-        let places = Places::lines(x.shape(), axis, indices.shape()).zip(indices.as_slice::<i32>()?);
+        let clamped = |&i: &i32| usize::try_from(i).unwrap_or(0).min(n - 1);
+        let places = firsts(x.shape(), axis, indices.shape()).into_iter().zip(indices.as_slice()?);
+        take(&x, indices.shape(), places.map(|(first, i)| first + clamped(i) * stride).collect())
+    }
+
+    fn scatter(&self, op: ScatterOp, x: Array, indices: Array, new: Array, axis: usize) -> Answer {
+        let indices = indices_of_elements(x.shape(), indices, axis)?;
+        let new = self.reshape(new, indices.shape())?;
+        self.scatter_elements(op, x, indices, new, axis)
+    }
+
+    fn scatter_elements(&self, op: ScatterOp, x: Array, indices: Array, new: Array, axis: usize) -> Answer {
+        let (n, stride) = (x.shape()[axis], x.shape().strides()[axis]);
+        let places = firsts(x.shape(), axis, indices.shape()).into_iter().zip(indices.as_slice::<i32>()?);
         dispatch_dtype!(x.dtype(), T => {
             let update = update(op).ok_or_else(|| unknown(op, &x))?;
             let mut out = numbers::<T>(&x)?;
-            for ((first, &i), new) in places.zip(numbers::<T>(&updates)?) {
+            for ((first, &i), new) in places.zip(numbers::<T>(&new)?) {
                 if let Some(i) = usize::try_from(i).ok().filter(|&i| i < n) {
                     out[first + i * stride] = update(out[first + i * stride], new);
                 }
             }
-            elements::<T>(x.shape().clone(), out)
+            elements::<T>(x.shape(), out)
         })
     }
 
@@ -340,18 +314,17 @@ impl Backend for Minimal {
         let (lead_a, lead_b, m, k, n) = (lead_a.into(), lead_b.into(), size_a[0], size_a[1], size_b[1]);
         let lead = common(&[&lead_a, &lead_b])?;
         let shape: Shape = lead.iter().copied().chain([m, n]).collect();
-        let matrices = Places::broadcast(&lead_a, &lead).zip(Places::broadcast(&lead_b, &lead));
+        let matrices = spread(&lead_a, &lead).into_iter().zip(spread(&lead_b, &lead));
         dispatch_dtype!(a.dtype(), T => {
             let (a, b) = (numbers::<T>(&a)?, numbers::<T>(&b)?);
             let mut out = vec![num_traits::zero(); shape.size()];
             for ((in_a, in_b), out) in matrices.zip(out.chunks_mut((m * n).max(1))) {
-                for (i, row) in out.chunks_mut(n).enumerate() {
-                    for (l, &v) in a[(in_a * m + i) * k..][..k].iter().enumerate() {
-                        row.iter_mut().zip(&b[(in_b * k + l) * n..]).for_each(|(out, &w)| *out = *out + v * w);
-                    }
+                for (i, out) in out.iter_mut().enumerate() {
+                    let (a, b) = (&a[(in_a * m + i / n) * k..][..k], b[in_b * k * n..].iter().skip(i % n));
+                    *out = a.iter().zip(b.step_by(n)).fold(*out, |sum, (&a, &b)| sum + a * b);
                 }
             }
-            elements::<T>(shape, out)
+            elements::<T>(&shape, out)
         })
     }
 
@@ -359,53 +332,43 @@ impl Backend for Minimal {
         let y = spec.output_shape(x.shape(), filter.shape());
         let (taps, channels) = filter.shape().split_at(spec.strides.len());
         let windows = windows(x.shape(), taps, spec, &y);
-        let (inputs, outputs, all_inputs) = (channels[0], channels[1], channels[0] * spec.groups);
-        let group = outputs / spec.groups;
+        let (inputs, outputs, group) = (channels[0], channels[1], channels[1] / spec.groups);
         dispatch_dtype!(x.dtype(), T => {
             let (x, filter) = (numbers::<T>(&x)?, numbers::<T>(&filter)?);
             let mut out = vec![num_traits::zero(); y.size()];
-            for (window, out) in windows.iter().zip(out.chunks_mut(outputs.max(1))) {
+            for (i, out) in out.iter_mut().enumerate() {
+                let (window, output) = (&windows[i / outputs], i % outputs);
                 for &(tap, pixel) in window {
-                    for (channel, &v) in x[pixel * all_inputs..][..all_inputs].iter().enumerate() {
-                        let first = channel / inputs * group;
-                        let weights = &filter[(tap * inputs + channel % inputs) * outputs + first..];
-                        let out = &mut out[first..first + group];
-                        out.iter_mut().zip(weights).for_each(|(out, &w)| *out = *out + v * w);
-                    }
+                    let x = &x[(pixel * spec.groups + output / group) * inputs..][..inputs];
+                    let filter = filter[tap * inputs * outputs..].iter().skip(output).step_by(outputs);
+                    *out = x.iter().zip(filter).fold(*out, |sum, (&v, &w)| sum + v * w);
                 }
             }
-            elements::<T>(y, out)
+            elements::<T>(&y, out)
         })
     }
 
     fn reduce_window(&self, op: ReduceOp, x: Array, window: &WindowSpec) -> Answer {
-        let (y, windows) = slide(x.shape(), window);
-        let channels = y[y.rank() - 1];
+        let (y, seen) = slide(x.shape(), window);
         dispatch_dtype!(x.dtype(), T => {
             let (start, combine) = reduction::<T>(op).ok_or_else(|| unknown(op, &x))?;
-            let (x, mut out) = (numbers::<T>(&x)?, vec![start; y.size()]);
-            for (window, out) in windows.iter().zip(out.chunks_mut(channels.max(1))) {
-                for &(_, pixel) in window {
-                    out.iter_mut().zip(&x[pixel * channels..]).for_each(|(out, &v)| *out = combine(*out, v));
-                }
-            }
-            elements::<T>(y, out)
+            let v = numbers::<T>(&x)?;
+            let all = |places: Vec<usize>| places.into_iter().fold(start, |all, place| combine(all, v[place]));
+            elements::<T>(&y, seen.into_iter().map(all).collect())
         })
     }
 
     fn select_and_scatter(&self, x: Array, g: Array, window: &WindowSpec) -> Answer {
-        let (y, windows) = slide(x.shape(), window);
-        let channels = y[y.rank() - 1];
+        let (_, seen) = slide(x.shape(), window);
         dispatch_dtype!(x.dtype(), T => {
-            let (v, g) = (numbers::<T>(&x)?, numbers::<T>(&g)?);
+            let v = numbers::<T>(&x)?;
             let mut out = vec![num_traits::zero(); v.len()];
-            for (i, &g) in g.iter().enumerate() {
-                let places = windows[i / channels].iter().map(|&(_, pixel)| pixel * channels + i % channels);
-                if let Some(place) = places.reduce(|best, place| if v[best] >= v[place] { best } else { place }) {
+            for (places, g) in seen.into_iter().zip(numbers::<T>(&g)?) {
+                if let Some(place) = places.into_iter().reduce(|best, i| if v[best] >= v[i] { best } else { i }) {
                     out[place] = out[place] + g;
                 }
             }
-            elements::<T>(x.shape().clone(), out)
+            elements::<T>(x.shape(), out)
         })
     }
 }

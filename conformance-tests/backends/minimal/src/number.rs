@@ -5,29 +5,35 @@ use std::num::Wrapping;
 use std::ops::Neg;
 
 use keras_spec::half::{bf16, f16};
-use keras_spec::{BinaryOp, CompareOp, Element, ReduceOp, ScatterOp, UnaryOp};
+use keras_spec::{ArgReduceOp, BinaryOp, CompareOp, Element, ReduceOp, ScatterOp, UnaryOp};
 use num_traits::Num;
 
 /// An element type of tensors, and the wider numbers that it is computed in.
 pub(crate) trait Item: Element {
     type Wide: Number;
+    fn wide(self) -> Self::Wide;
+    fn of(number: Self::Wide) -> Self;
 }
 
 macro_rules! items {
-    ($($wide:ty: $($element:ty)*;)*) => {$($(impl Item for $element { type Wide = $wide; })*)*};
+    X $wide_of:expr, $of:expr) => {
+        $(impl Item for $element {
+            type Wide = $wide;
+            fn wide(self) -> $wide { $wide_of(self) }
+            fn of(number: $wide) -> Self { $of(number) }
+        })*
+    };
 }
 
-// What is computed here is rounded, or wrapped, once: when it becomes an element again. So a sum of half precisions is
-// at least as precise as in float32, which the contract asks for, and integers wrap as if every step had.
-items! {
-    f64: f16 bf16 f32 f64;
-    Wrapping<i128>: bool u8 u16 u32 u64 i8 i16 i32 i64;
-}
+// What is computed is rounded, or wrapped, once: when it becomes an element again. So a sum of half precisions is at
+// least as precise as in float32, which the contract asks for, and integers wrap as if every step had.
+items!(f64: f16 bf16 f32 f64, Element::to_f64, Element::from_f64);
+items!(Wrapping<i128>: u8 u16 u32 u64 i8 i16 i32 i64, |x| Wrapping(Element::to_i128(x)), |n: Wrapping<i128>| Element::from_i128(n.0));
+// `bool` is the integer of one bit: so its complement is right.
+items!(Wrapping<i128>: bool, |x| Wrapping(Element::to_i128(x)), |n: Wrapping<i128>| n.0 & 1 == 1);
 
 /// Numbers to compute in.
 pub(crate) trait Number: Num + Neg<Output = Self> + PartialOrd + Copy {
-    fn of<T: Element>(element: T) -> Self;
-    fn to<T: Element>(self) -> T;
     fn unary(op: UnaryOp) -> Option<fn(Self) -> Self>;
     fn binary(op: BinaryOp) -> Option<fn(Self, Self) -> Self>;
 }
@@ -43,14 +49,6 @@ macro_rules! table {
 }
 
 impl Number for f64 {
-    fn of<T: Element>(element: T) -> f64 {
-        element.to_f64()
-    }
-
-    fn to<T: Element>(self) -> T {
-        T::from_f64(self)
-    }
-
     fn unary(op: UnaryOp) -> Option<fn(f64) -> f64> {
         table!(op: UnaryOp {
             Neg = |x| -x; Abs = f64::abs; Sign = |x| if x == 0.0 { x } else { x.signum() };
@@ -75,15 +73,6 @@ impl Number for f64 {
 }
 
 impl Number for Wrapping<i128> {
-    fn of<T: Element>(element: T) -> Self {
-        Wrapping(element.to_i128())
-    }
-
-    /// `bool` is the integer of one bit; so its complement is right.
-    fn to<T: Element>(self) -> T {
-        T::from_i128(if T::DTYPE.is_int() { self.0 } else { self.0 & 1 })
-    }
-
     fn unary(op: UnaryOp) -> Option<fn(Self) -> Self> {
         table!(op: UnaryOp {
             Neg = |x| -x; Abs = |x| Wrapping(x.0.abs()); Sign = |x| Wrapping(x.0.signum());
@@ -114,6 +103,11 @@ pub(crate) fn comparison<N: Number>(op: CompareOp) -> Option<fn(N, N) -> bool> {
     })
 }
 
+/// Whether an arg-reduction prefers a later element to the best one so far: NaN to everything else.
+pub(crate) fn preference<N: Number>(op: ArgReduceOp) -> Option<fn(N, N) -> bool> {
+    table!(op: ArgReduceOp { Max = |new, best| order(new, best).is_gt(); Min = |new, best| order(-new, -best).is_gt(); })
+}
+
 /// What becomes of the old value at a place that is updated with the new one.
 pub(crate) fn update<N: Number>(op: ScatterOp) -> Option<fn(N, N) -> N> {
     table!(op: ScatterOp { Set = |_, new| new; Add = |old, new| old + new; Max = larger; Min = smaller; })
@@ -122,19 +116,17 @@ pub(crate) fn update<N: Number>(op: ScatterOp) -> Option<fn(N, N) -> N> {
 /// What a reduction starts from, and the function that takes in one number more.
 #[allow(clippy::type_complexity)]
 pub(crate) fn reduction<T: Item>(op: ReduceOp) -> Option<(T::Wide, fn(T::Wide, T::Wide) -> T::Wide)> {
-    let (least, greatest) = (Number::of(T::LEAST), Number::of(T::GREATEST));
     table!(op: ReduceOp {
         Sum = (num_traits::zero(), |a, b| a + b); Prod = (num_traits::one(), |a, b| a * b);
-        Max = (least, larger); Min = (greatest, smaller);
+        Max = (T::LEAST.wide(), larger); Min = (T::GREATEST.wide(), smaller);
     })
 }
 
-/// Only NaN is not equal to itself.
-#[allow(clippy::eq_op)]
 fn is_nan<N: Number>(x: N) -> bool {
-    x != x
+    x.partial_cmp(&x).is_none()
 }
 
+/// NaN if either is.
 fn larger<N: Number>(a: N, b: N) -> N {
     if a > b || is_nan(a) { a } else { b }
 }
