@@ -62,6 +62,10 @@ fn take(x: &HostTensor, shape: &Shape, places: Vec<usize>) -> Answer {
     })
 }
 
+fn put<T: Copy>(elements: &[T], out: &mut [T], places: Vec<usize>) {
+    elements.iter().zip(places).for_each(|(&v, place)| out[place] = v);
+}
+
 /// The shape that tensors are broadcast to together.
 fn common(shapes: &[&Shape]) -> Result<Shape> {
     let all = shapes.iter().try_fold(Shape::scalar(), |all, shape| all.broadcast(shape));
@@ -102,9 +106,8 @@ fn slide(x: &Shape, window: &WindowSpec) -> (Shape, Vec<Vec<usize>>) {
     let spec = ConvSpec { strides: window.strides.clone(), padding, ..ConvSpec::new(window.size.len()) };
     let (y, channels) = (window.output_shape(x), x[window.size.len() + 1]);
     let windows = windows(x, &window.size, &spec, &y);
-    let of_channel =
-        |met: &[(usize, usize)], c: usize| met.iter().map(|&(_, pixel)| pixel * channels + c).collect();
-    let seen = windows.iter().flat_map(|met| (0..channels).map(|c| of_channel(met, c))).collect();
+    let channel = |met: &[(usize, usize)], c| met.iter().map(|&(_, pixel)| pixel * channels + c).collect();
+    let seen = windows.iter().flat_map(|met| (0..channels).map(|c| channel(met, c))).collect();
     (y, seen)
 }
 
@@ -171,8 +174,7 @@ impl Backend for Minimal {
         dispatch_dtype!(xs[0].dtype(), T => {
             let (mut out, mut first) = (vec![T::default(); shape.size()], 0);
             for x in &xs {
-                let places = places(x.shape(), first, &strides).into_iter();
-                places.zip(x.as_slice::<T>()?).for_each(|(place, &v)| out[place] = v);
+                put(x.as_slice::<T>()?, &mut out, places(x.shape(), first, &strides));
                 first += x.shape()[axis] * strides[axis] as usize;
             }
             array(&shape, out)
@@ -187,8 +189,7 @@ impl Backend for Minimal {
         strides.iter_mut().zip(interior).for_each(|(stride, &gap)| *stride *= gap as isize + 1);
         dispatch_dtype!(x.dtype(), T => {
             let mut out = vec![T::from_f64(value); shape.size()];
-            let places = places(x.shape(), first, &strides).into_iter();
-            places.zip(x.as_slice::<T>()?).for_each(|(place, &v)| out[place] = v);
+            put(x.as_slice::<T>()?, &mut out, places(x.shape(), first, &strides));
             array(&shape, out)
         })
     }
@@ -226,11 +227,11 @@ impl Backend for Minimal {
     }
 
     fn reduce(&self, op: ReduceOp, x: Array, axes: &[usize]) -> Answer {
-        let shape =
-            (0..x.shape().rank()).filter(|axis| !axes.contains(axis)).map(|axis| x.shape()[axis]).collect();
-        // Where the result, broadcast back, comes from is where the elements go.
-        let places =
-            spread(&axes.iter().fold(x.shape().clone(), |all, &axis| resized(&all, axis, 1)), x.shape());
+        let kept = (0..x.shape().rank()).filter(|axis| !axes.contains(axis));
+        let shape: Shape = kept.map(|axis| x.shape()[axis]).collect();
+        // An element goes to where it would come from if the result were broadcast.
+        let ones = axes.iter().fold(x.shape().clone(), |ones, &axis| resized(&ones, axis, 1));
+        let places = spread(&ones, x.shape());
         dispatch_dtype!(x.dtype(), T => {
             let (start, combine) = reduction::<T>(op).ok_or_else(|| unknown(op, &x))?;
             let mut out = vec![start; shape.size()];
@@ -246,9 +247,8 @@ impl Backend for Minimal {
         let n = shape.remove(axis);
         dispatch_dtype!(x.dtype(), T => {
             let (v, prefers) = (numbers::<T>(&x)?, preference(op).ok_or_else(|| unknown(op, &x))?);
-            let best = |line: Vec<usize>| {
-                (1..n).fold(0, |best, i| if prefers(v[line[i]], v[line[best]]) { i } else { best }) as i32
-            };
+            let later = |line: &[usize], best, i| if prefers(v[line[i]], v[line[best]]) { i } else { best };
+            let best = |line: Vec<usize>| (1..n).fold(0, |best, i| later(&line, best, i)) as i32;
             array(&shape, lines(x.shape(), axis).into_iter().map(best).collect())
         })
     }

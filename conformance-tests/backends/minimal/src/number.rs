@@ -16,7 +16,7 @@ pub(crate) trait Item: Element {
 }
 
 macro_rules! items {
-    X $wide_of:expr, $of:expr) => {
+    ($wide:ty: $($element:ident)*, $wide_of:expr, $of:expr) => {
         $(impl Item for $element {
             type Wide = $wide;
             fn wide(self) -> $wide { $wide_of(self) }
@@ -51,16 +51,13 @@ macro_rules! table {
 impl Number for f64 {
     fn unary(op: UnaryOp) -> Option<fn(f64) -> f64> {
         table!(op: UnaryOp {
-            Neg = |x| -x; Abs = f64::abs; Sign = |x| if x == 0.0 { x } else { x.signum() };
-            Ceil = f64::ceil; Floor = f64::floor; Round = f64::round_ties_even;
-            Exp = f64::exp; Expm1 = f64::exp_m1; Log = f64::ln; Log1p = f64::ln_1p;
-            Sqrt = f64::sqrt; Rsqrt = |x| 1.0 / x.sqrt();
-            Sin = f64::sin; Cos = f64::cos; Tan = f64::tan; Asin = f64::asin; Acos = f64::acos; Atan = f64::atan;
-            Sinh = f64::sinh; Cosh = f64::cosh; Tanh = f64::tanh;
-            Asinh = f64::asinh; Acosh = f64::acosh; Atanh = f64::atanh;
-            Erf = libm::erf; ErfInv = keras_spec::random::erf_inv;
+            Neg = |x| -x; Abs = f64::abs; Sign = |x| if x == 0.0 { x } else { x.signum() }; Sqrt = f64::sqrt;
+            Ceil = f64::ceil; Floor = f64::floor; Round = f64::round_ties_even; Rsqrt = |x| 1.0 / x.sqrt();
+            Exp = f64::exp; Expm1 = f64::exp_m1; Log = f64::ln; Log1p = f64::ln_1p; Sin = f64::sin; Cos = f64::cos;
+            Tan = f64::tan; Asin = f64::asin; Acos = f64::acos; Atan = f64::atan; Sinh = f64::sinh; Cosh = f64::cosh;
+            Tanh = f64::tanh; Asinh = f64::asinh; Acosh = f64::acosh; Atanh = f64::atanh; Erf = libm::erf;
+            ErfInv = keras_spec::random::erf_inv; Relu = |x| larger(x, 0.0);
             Sigmoid = |x| 1.0 / (1.0 + (-x).exp()); Softplus = |x| larger(x, 0.0) + (-x.abs()).exp().ln_1p();
-            Relu = |x| larger(x, 0.0);
         })
     }
 

@@ -56,15 +56,12 @@ pub(crate) fn windows(x: &Shape, taps: &[usize], spec: &ConvSpec, y: &Shape) -> 
             let at = usize::try_from(at - spec.padding[axis].0).ok()?;
             (at % spread == 0 && at / spread < pixels).then_some(at / spread)
         };
-        let mut finer = vec![];
-        for window in &windows {
-            for step in 0..y[axis + 1] {
-                let pairs = window.iter().flat_map(|&(t, p)| (0..taps).map(move |tap| (t, p, tap)));
-                let met = |(t, p, tap)| Some((t * taps + tap, p * pixels + meets(step, tap)?));
-                finer.push(pairs.filter_map(met).collect());
-            }
-        }
-        windows = finer;
+        let all = windows.iter().flat_map(|window| (0..y[axis + 1]).map(move |step| (window, step)));
+        let refine = |(window, step): (&Vec<(usize, usize)>, usize)| {
+            let pairs = window.iter().flat_map(|&(t, p)| (0..taps).map(move |tap| (t, p, tap)));
+            pairs.filter_map(|(t, p, tap)| Some((t * taps + tap, p * pixels + meets(step, tap)?))).collect()
+        };
+        windows = all.map(refine).collect();
     }
     windows
 }
