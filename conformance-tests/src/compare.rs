@@ -14,16 +14,9 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// That of a dtype (`spec/vectors/README.md`, "Agreement"); integers and booleans are exact.
+    /// That of a dtype (`spec/spec.json`); integers and booleans are exact.
     pub fn of(dtype: DType) -> Self {
-        let both = match dtype {
-            DType::F32 => 1e-5,
-            DType::F64 => 1e-10,
-            DType::F16 => 4e-3,
-            DType::BF16 => 3e-2,
-            _ => 0.0,
-        };
-        Tolerance { rtol: both, atol: both }
+        crate::spec::tolerance(dtype)
     }
 }
 

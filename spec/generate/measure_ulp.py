@@ -21,6 +21,7 @@ EXACT = {name: getattr(np, name) for name in NUMPY} | {
     "softplus": lambda x: np.logaddexp(x, 0),
     "erf": special.erf,
     "erfinv": special.erfinv,
+    "divide": np.divide,
     "power": np.power,
     "arctan2": np.arctan2,
     "mod": np.mod,

@@ -98,7 +98,7 @@ def differentiate(call, leaves, grads, exact, wide, cotangents=None):
 
 def special(name):
     """Numbers at which functions do something of their own. None is subnormal: XLA on CPUs takes those for zeros."""
-    huge, tiny = {"float16": (6e4, 1e-4), "float64": (1e300, 1e-300)}.get(name, (1e38, 2e-38))
+    huge, tiny = {"float16": (6e4, 1e-4), "float64": (1e300, 1e-300)}.get(name, (1e38, 1e-30))
     values = [np.nan, np.inf, -np.inf, 0.0, -0.0, huge, -huge, tiny, -tiny]
     values += [0.5, -0.5, 1, -1, 1.5, -1.5, 2, 2.5, -2.5, 3, -3, 20, -20, 88, -88, 100, -100, 1000, -1000]
     return np.array(values, dtype(name))

@@ -21,7 +21,7 @@ INTEGER_UNARY = ["negative", "absolute", "sign", "relu", "bitwise_not"]
 BINARY = ["add", "subtract", "multiply", "divide", "floor_divide", "mod", "power", "maximum", "minimum", "arctan2"]
 COMPARE = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 LAYOUTS = ["transposed", "sliced", "flipped"]
-PROMOTED = [("float32", "int32"), ("int8", "uint8"), ("bool", "int16"), ("bfloat16", "float16"), ("uint32", "int8"), ("float16", "int32"), ("bool", "float32")]
+PROMOTED = [("float32", "int32"), ("int8", "uint8"), ("bool", "int16"), ("bfloat16", "float16"), ("uint16", "int8"), ("float16", "int32"), ("bool", "float32")]
 
 
 def array(shape, name="float32", low=-3.0, high=3.0, key="ops"):

@@ -36,12 +36,12 @@ def numbers():
             add(lambda: window(2, padding=padding), line[..., None], f"not finite,{padding}")
             add(lambda: window(3, 1, padding), line[..., None], f"not finite,overlapping,{padding}")
     for pool in [layers.GlobalMaxPooling1D, layers.GlobalAveragePooling1D]:
-        add(pool, np.stack([line[1], line[1][::-1]], -1), "not finite")
+        add(pool, np.stack([line[1], line[1][::-1]], -1)[None], "not finite")
         add(pool, line[..., None], "NaN")
     add(lambda: layers.Dense(2), ODD, "not finite")
     add(layers.LayerNormalization, ODD, "not finite")
-    add(layers.LayerNormalization, np.array([[3, 3, 3, 3], [1, 2, 3, 4]], "float32"), "no variance", grads=True)
-    add(layers.BatchNormalization, np.array([[3, 1], [3, 2], [3, 5]], "float32"), "no variance", {"training": True}, grads=True)
+    add(layers.LayerNormalization, np.array([[3, 3, 3, 3], [1, 2, 3, 4]], "float32"), "no variance", grads=True, measure=True)
+    add(layers.BatchNormalization, np.array([[3, 1], [3, 2], [3, 5]], "float32"), "no variance", {"training": True}, grads=True, measure=True)
     steps = np.array([[[0, 0], [NAN, 0], [0, -0.0], [INF, 1]]], "float32")
     add(layers.Masking, steps, "not finite")
     for merge in [layers.Maximum, layers.Minimum, layers.Add, layers.Multiply]:

@@ -33,7 +33,7 @@ impl<const N: usize> fmt::Display for Table<N> {
 }
 
 impl fmt::Display for Report {
-    /// Tables by kind and class and by tier, what did not pass, and last the line `N passed, N failed, N skipped`.
+    /// Tables by kind and class and by tier, what did not pass, the level of the specification, and last the line `N passed, N failed, N skipped`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows: BTreeMap<(&str, &str), Count> = BTreeMap::new();
         for c in &self.cases {
@@ -50,6 +50,7 @@ impl fmt::Display for Report {
         for c in self.cases.iter().filter(|c| c.status != Status::Passed) {
             write!(f, "\n{}\n", c.explained())?;
         }
+        writeln!(f, "\nspecification level {}", crate::level())?;
         let count = self.count();
         write!(f, "\n{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped())
     }

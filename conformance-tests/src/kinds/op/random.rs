@@ -1,45 +1,15 @@
-//! `op`: functions of `keras.ops` and `keras.random`.
-
-use std::collections::BTreeMap;
+//! Functions of `keras.random`.
 
 use keras::random;
 use keras_spec::random::{Key, Seed, SeedGenerator, distributions, draw_seed};
-use keras_spec::{DType, Device, Element, HostTensor, Result as KerasResult, Shape, Tensor, dispatch_dtype};
-use serde_json::Value;
+use keras_spec::{DType, Element, HostTensor, Result as KerasResult, Shape, Tensor, dispatch_dtype};
 
-use super::{Check, Result};
-use crate::vectors::{Case, Tree, VectorError};
-
-pub(super) fn run(case: &Case, device: &Device, check: &mut Check) -> Result {
-    let name = case.text("op")?;
-    let call = Arguments { args: case.list("args")?, kwargs: case.dict("kwargs")?, device };
-    let output = match name.strip_prefix("random.") {
-        Some(name) => call.random(name)?,
-        None => return Err(unknown(name)),
-    };
-    check.tensors("outputs", [&output], &case.tree("outputs")?)
-}
-
-fn unknown(name: &str) -> super::Failure {
-    VectorError::Key("op".to_owned(), format!("`{name}` is not known")).into()
-}
-
-/// The arguments of a call, by position or name.
-struct Arguments<'a> {
-    args: Vec<Tree>,
-    kwargs: BTreeMap<String, Tree>,
-    device: &'a Device,
-}
+use super::super::Result;
+use super::arguments::Arguments;
+use super::unknown;
+use crate::vectors::{Tree, VectorError};
 
 impl Arguments<'_> {
-    fn get(&self, i: usize, name: &str) -> Option<&Tree> {
-        self.args.get(i).or_else(|| self.kwargs.get(name)).filter(|v| !v.is_null())
-    }
-
-    fn value(&self, i: usize, name: &str) -> Option<Value> {
-        self.get(i, name).and_then(Tree::to_value)
-    }
-
     fn number(&self, i: usize, name: &str, default: f64) -> f64 {
         self.value(i, name).and_then(|v| v.as_f64()).unwrap_or(default)
     }
@@ -49,28 +19,19 @@ impl Arguments<'_> {
         value.ok_or_else(|| VectorError::Key(name.to_owned(), "is no integer".to_owned()).into())
     }
 
-    /// An argument that serde reads.
-    fn read<T: serde::de::DeserializeOwned>(&self, i: usize, name: &str) -> Result<T> {
-        serde_json::from_value(self.value(i, name).unwrap_or_default())
-            .map_err(|e| VectorError::Key(name.to_owned(), e.to_string()).into())
-    }
-
     fn array(&self, i: usize, name: &str) -> Result<HostTensor> {
         let array = self.get(i, name).map(Tree::tensor).transpose()?.flatten();
         array.ok_or_else(|| VectorError::Key(name.to_owned(), "is missing".to_owned()).into())
     }
 
     fn dtype(&self, default: DType) -> Result<DType> {
-        match self.get(usize::MAX, "dtype") {
-            None => Ok(default),
-            Some(_) => self.read(usize::MAX, "dtype"),
-        }
+        self.or("dtype", default)
     }
 
     /// A number, or the state of a generator.
     fn seed(&self) -> Result<Seed> {
         let Some(Tree::Tensor(state)) = self.kwargs.get("seed") else {
-            return Ok(Seed::Int(self.read(usize::MAX, "seed")?));
+            return Ok(Seed::Int(self.keyword("seed")?));
         };
         let generator = SeedGenerator::new(Some(0));
         match state.as_slice::<u32>()? {
@@ -80,7 +41,8 @@ impl Arguments<'_> {
         Ok(Seed::Generator(generator))
     }
 
-    fn random(&self, name: &str) -> Result<Tensor> {
+    /// Calls the function of `keras.random` of this name.
+    pub(super) fn random(&self, name: &str) -> Result<Tensor> {
         let seed = self.seed()?;
         let shape = || self.read::<Vec<usize>>(0, "shape").map(Shape::from);
         let float = self.dtype(DType::F32);
