@@ -49,7 +49,7 @@ def unary():
         for name in INTS:
             cases.add(op, name, extremes(name))
     for op in ["ceil", "floor", "round"]:
-        for name in ["int32", "uint8"]:
+        for name in INTS:
             cases.add("backend.unary", f"{op},{name}", extremes(name), op=op)
     cases.add("logical_not", "bool", array((3, 4), "bool"))
     return cases.write()
@@ -397,7 +397,7 @@ def windows():
         convolve(layout, x, filter, padding=[[1, 1]] * 2, layout=layout, exact=True)
     for name in FLOATS[1:]:
         convolve(name, array((2, 5, 4), name, key="x"), array((2, 4, 3), name, key="w"), padding=[[1, 1]])
-    for name in ["int8", "int32", "uint8", "int64"]:
+    for name in INTS:
         convolve(name, array((2, 5, 4), name, key="x"), array((2, 4, 3), name, key="w"), padding=[[1, 1]])
     convolve("no batch", array((0, 5, 4)), array((2, 4, 3)), grads=False)
     convolve("special", np.array([1, np.inf, 0, -1, np.nan, 2, 3, 4], "float32").reshape(1, 8, 1), np.array([[[1.0]], [[0.5]]], "float32"), grads=False)

@@ -168,7 +168,7 @@ pub(super) fn unary(name: &str) -> Option<UnaryOp> {
 }
 
 /// The element-wise function of two operands that Keras calls so.
-fn binary(name: &str) -> Option<BinaryOp> {
+pub(super) fn binary(name: &str) -> Option<BinaryOp> {
     Some(match name {
         "add" => BinaryOp::Add,
         "subtract" => BinaryOp::Sub,

@@ -42,3 +42,87 @@ pub(super) fn run(case: &Case, device: &Device, check: &mut Check) -> Result {
 fn unknown(name: &str) -> Failure {
     VectorError::Key("op".to_owned(), format!("`{name}` is not known")).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use keras_spec::{BinaryOp, DType, UnaryOp};
+
+    use super::*;
+    use crate::vectors::VectorFile;
+
+    /// What the vectors hold: operation, dtype of the first operand that is no condition.
+    fn covered() -> BTreeSet<(String, DType)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors/ops");
+        let mut covered = BTreeSet::new();
+        for path in VectorFile::find(&folder).unwrap() {
+            for case in VectorFile::read(&path).unwrap().cases {
+                let op = case.text("op").unwrap();
+                let inner = case.dict("kwargs").unwrap().remove("op").and_then(|v| v.to_value());
+                let inner = inner.as_ref().and_then(|v| v.as_str()).unwrap_or_default();
+                let args = case.tree("args").unwrap().tensors().unwrap();
+                let first = args.iter().flatten().nth(usize::from(op == "where"));
+                let dtype = first.unwrap().dtype();
+                let (unary, binary) = match op {
+                    "backend.unary" => (functions::unary(inner), None),
+                    name => (functions::unary(name), functions::binary(name)),
+                };
+                let name = match (unary, binary) {
+                    (Some(op), _) => format!("{op:?}"),
+                    (_, Some(op)) => format!("{op:?}"),
+                    _ => format!("{op} {inner}").trim_end().to_owned(),
+                };
+                covered.insert((name, dtype));
+            }
+        }
+        covered
+    }
+
+    #[test]
+    fn the_vectors_hold_every_operation_for_every_dtype_that_it_accepts() {
+        let covered = covered();
+        let mut missing = Vec::new();
+        let mut need = |name: String, accepts: &dyn Fn(DType) -> bool| {
+            let lacks = |&dtype: &DType| accepts(dtype) && !covered.contains(&(name.clone(), dtype));
+            missing.extend(DType::ALL.into_iter().filter(lacks).map(|dtype| format!("{name} {dtype}")));
+        };
+        for op in UnaryOp::ALL {
+            need(format!("{op:?}"), &|dtype| op.accepts(dtype));
+        }
+        for op in BinaryOp::ALL {
+            need(format!("{op:?}"), &|dtype| op.accepts(dtype));
+        }
+        for op in ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "cast"] {
+            need(op.to_owned(), &|_| true);
+        }
+        for op in
+            ["reshape", "transpose", "broadcast_to", "backend.slice", "flip", "concatenate", "backend.pad"]
+        {
+            need(op.to_owned(), &|_| true);
+        }
+        for op in ["backend.sort", "backend.argsort", "backend.gather", "backend.gather_elements"] {
+            need(op.to_owned(), &|_| true);
+        }
+        for family in ["reduce", "cumulative", "reduce_window"] {
+            for op in ["sum", "prod", "max", "min"] {
+                let bools = ["max", "min"].contains(&op);
+                need(format!("backend.{family} {op}"), &|dtype| bools || dtype != DType::Bool);
+            }
+        }
+        for family in ["scatter", "scatter_elements"] {
+            for op in ["set", "add", "max", "min"] {
+                need(format!("backend.{family} {op}"), &|dtype| op != "add" || dtype != DType::Bool);
+            }
+        }
+        for op in ["max", "min"] {
+            need(format!("backend.arg_reduce {op}"), &|_| true);
+        }
+        need("matmul".to_owned(), &|dtype| dtype.is_float());
+        need("backend.matmul".to_owned(), &|dtype| dtype.is_int());
+        need("backend.convolution".to_owned(), &|dtype| dtype != DType::Bool);
+        need("backend.select_and_scatter".to_owned(), &|dtype| dtype.is_float());
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+}
