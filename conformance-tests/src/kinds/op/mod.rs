@@ -45,7 +45,7 @@ fn unknown(name: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::HashSet;
     use std::path::Path;
 
     use keras_spec::{BinaryOp, DType, UnaryOp};
@@ -54,9 +54,9 @@ mod tests {
     use crate::vectors::VectorFile;
 
     /// What the vectors hold: operation, dtype of the first operand that is no condition.
-    fn covered() -> BTreeSet<(String, DType)> {
+    fn covered() -> HashSet<(String, DType)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors/ops");
-        let mut covered = BTreeSet::new();
+        let mut covered = HashSet::new();
         for path in VectorFile::find(&folder).unwrap() {
             for case in VectorFile::read(&path).unwrap().cases {
                 let op = case.text("op").unwrap();
