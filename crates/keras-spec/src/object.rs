@@ -199,6 +199,18 @@ macro_rules! family {
             }
         }
 
+        impl<T: $Trait> From<T> for $crate::Identifier<dyn $Trait> {
+            fn from(object: T) -> Self {
+                $crate::Identifier::Object(object.into())
+            }
+        }
+
+        impl<T: $Trait> From<T> for $crate::Nested<$crate::Identifier<dyn $Trait>> {
+            fn from(object: T) -> Self {
+                $crate::Nested::One(object.into())
+            }
+        }
+
         impl $crate::object::Family for dyn $Trait {
             const KIND: &'static str = $kind;
 
@@ -226,6 +238,61 @@ macro_rules! register {
     ($Family:ty, $class:expr, $make:expr, $aliases:expr) => {
         $crate::inventory::submit! {
             $crate::object::Entry::<$Family> { class: $class, aliases: $aliases, make: $make }
+        }
+    };
+}
+
+/// Makes a struct with serde's `Serialize` and `Deserialize` a class that files can name: writes its [`Object`] and registers
+/// it. Its fields are the constructor's arguments.
+///
+/// `class!(dyn Layer, Class::of("my_package", "Scale"), Scale)`, and behind that, in this order and each optional, other names
+/// that it answers to (`aliases ["scale"]`) and a method `fn(&self) -> Result<()>` that refuses arguments which make no sense
+/// (`check validate`).
+///
+/// ```
+/// use keras_spec::{Class, Regularizer, Result, Tensor};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// `rate · sum(x⁴)`
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct Fourth {
+///     rate: f64,
+/// }
+/// keras_spec::class!(dyn Regularizer, Class::of("my_package", "Fourth"), Fourth);
+///
+/// impl Regularizer for Fourth {
+///     fn call(&self, x: &Tensor) -> Result<Tensor> {
+///         x.square()?.square()?.sum(&[], false)? * self.rate
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! class {
+    ($Family:ty, $class:expr, $Class:ident
+        $(, aliases [$($alias:literal),* $(,)?])? $(, check $check:ident)?) => {
+        impl $Class {
+            const CLASS: $crate::Class = $class;
+        }
+
+        $crate::register!(
+            $Family,
+            $Class::CLASS,
+            |config| {
+                let object: $Class = $crate::object::from_config($Class::CLASS, config)?;
+                $(object.$check()?;)?
+                Ok(Box::new(object))
+            },
+            &[$($($alias),*)?]
+        );
+
+        impl $crate::Object for $Class {
+            fn class(&self) -> $crate::Class {
+                Self::CLASS
+            }
+
+            fn config(&self) -> $crate::Result<$crate::Config> {
+                $crate::object::to_config(self)
+            }
         }
     };
 }

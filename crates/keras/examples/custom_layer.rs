@@ -3,8 +3,7 @@
 //! `cargo run --example custom_layer`
 
 use keras::prelude::*;
-use keras_spec::object::{Class, Config, Object, from_config, to_config};
-use keras_spec::{Builder, Call, Layer, Weight, WeightSpec};
+use keras_spec::{Builder, Call, Class, Layer, Weight, WeightSpec};
 use serde::{Deserialize, Serialize};
 
 /// Multiplies each feature by a number that is learnt, and all of them by one that is not.
@@ -15,18 +14,7 @@ struct Scale {
     factor: Weight,
 }
 
-const SCALE: Class = Class::of("examples", "Scale");
-keras_spec::register!(dyn Layer, SCALE, |config| Ok(Box::new(from_config::<Scale>(SCALE, config)?)));
-
-impl Object for Scale {
-    fn class(&self) -> Class {
-        SCALE
-    }
-
-    fn config(&self) -> Result<Config> {
-        to_config(self)
-    }
-}
+keras_spec::class!(dyn Layer, Class::of("examples", "Scale"), Scale);
 
 impl Layer for Scale {
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {

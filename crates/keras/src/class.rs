@@ -1,34 +1,9 @@
 //! What makes a struct with serde's traits a class that files can name.
 
-/// Makes a struct the class `$module.$Class` of a family of objects: its [`keras_spec::Object`] and its registration, with
-/// other names it answers to (`aliases ["zeros"]`) and a method that checks arguments from files (`check validate`).
+/// Makes a struct the class `$module.$Class` of Keras; the rest is that of [`keras_spec::class!`].
 macro_rules! keras_class {
-    ($Family:ty, $module:literal, $Class:ident
-        $(, aliases [$($alias:literal),* $(,)?])? $(, check $check:ident)?) => {
-        impl $Class {
-            const CLASS: keras_spec::Class = keras_spec::Class::keras($module, stringify!($Class));
-        }
-
-        keras_spec::register!(
-            $Family,
-            $Class::CLASS,
-            |config| {
-                let object: $Class = keras_spec::object::from_config($Class::CLASS, config)?;
-                $(object.$check()?;)?
-                Ok(Box::new(object))
-            },
-            &[$($($alias),*)?]
-        );
-
-        impl keras_spec::Object for $Class {
-            fn class(&self) -> keras_spec::Class {
-                Self::CLASS
-            }
-
-            fn config(&self) -> keras_spec::Result<keras_spec::Config> {
-                keras_spec::object::to_config(self)
-            }
-        }
+    ($Family:ty, $module:literal, $Class:ident $($rest:tt)*) => {
+        keras_spec::class!($Family, keras_spec::Class::keras($module, stringify!($Class)), $Class $($rest)*);
     };
 }
 pub(crate) use keras_class;

@@ -24,8 +24,7 @@ pub use sharing::{reading_shared, writing_shared};
 /// `build`, `check_inputs`, `call`.
 ///
 /// ```
-/// use keras_spec::object::{Class, Config, Object, from_config, to_config};
-/// use keras_spec::{Builder, Call, Layer, PartialShape, Result, Tensor, Weight, WeightSpec};
+/// use keras_spec::{Builder, Call, Class, Layer, PartialShape, Result, Tensor, Weight, WeightSpec};
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// Multiplies each feature by a number that is learnt.
@@ -35,17 +34,7 @@ pub use sharing::{reading_shared, writing_shared};
 ///     factor: Weight,
 /// }
 ///
-/// const SCALE: Class = Class::of("my_layers", "Scale");
-/// keras_spec::register!(dyn Layer, SCALE, |config| Ok(Box::new(from_config::<Scale>(SCALE, config)?)));
-///
-/// impl Object for Scale {
-///     fn class(&self) -> Class {
-///         SCALE
-///     }
-///     fn config(&self) -> Result<Config> {
-///         to_config(self)
-///     }
-/// }
+/// keras_spec::class!(dyn Layer, Class::of("my_layers", "Scale"), Scale);
 ///
 /// impl Layer for Scale {
 ///     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {

@@ -5,7 +5,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::functions::{self, Focal};
 use crate::class::{builders, keras_class};
-use crate::training::{Identifier, Nested};
 
 /// `reduction` in files may be null.
 fn reduction<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Reduction, D::Error> {
@@ -55,18 +54,6 @@ macro_rules! loss {
                 reduction: Reduction;
                 /// The dtype that the loss computes in; float32 unless given.
                 some dtype: DType;
-            }
-        }
-
-        impl From<$Loss> for Identifier<dyn Loss> {
-            fn from(loss: $Loss) -> Self {
-                Identifier::Object((Box::new(loss) as Box<dyn Loss>).into())
-            }
-        }
-
-        impl From<$Loss> for Nested<Identifier<dyn Loss>> {
-            fn from(loss: $Loss) -> Self {
-                Nested::One(loss.into())
             }
         }
 

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::confusion::{Condition, Options, accumulate, count};
 use super::state::State;
 use crate::class::{builders, keras_class};
-use crate::training::{Identifier, Nested};
 
 /// Which curve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +58,6 @@ pub struct AUC {
 }
 
 keras_class!(dyn Metric, "keras.metrics", AUC, aliases ["auc"], check validate);
-
-super::identifier!(AUC);
 
 impl Default for AUC {
     fn default() -> Self {

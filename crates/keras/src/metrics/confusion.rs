@@ -7,7 +7,6 @@ use super::state::{State, add};
 use crate::class::{builders, keras_class};
 use crate::losses::divide_no_nan;
 use crate::losses::functions::same_rank;
-use crate::training::{Identifier, Nested};
 
 /// One threshold, or several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -234,7 +233,6 @@ macro_rules! count_metric {
 
         keras_class!(dyn Metric, "keras.metrics", $Metric, aliases [$name], check validate);
 
-        super::identifier!($Metric);
 
         impl Default for $Metric {
             fn default() -> Self {
@@ -329,7 +327,6 @@ macro_rules! ratio_metric {
 
         keras_class!(dyn Metric, "keras.metrics", $Metric, aliases [$name], check validate);
 
-        super::identifier!($Metric);
 
         impl Default for $Metric {
             fn default() -> Self {

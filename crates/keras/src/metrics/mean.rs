@@ -8,7 +8,6 @@ use super::state::{State, add};
 use crate::class::{builders, keras_class};
 use crate::losses::divide_no_nan;
 use crate::losses::functions::{self, same_rank};
-use crate::training::{Identifier, Nested};
 
 type Reduce = fn(&Tensor, &[isize], bool) -> Result<Tensor>;
 
@@ -109,7 +108,6 @@ macro_rules! mean_metric {
             }
         }
 
-        super::identifier!($Metric);
 
         impl Metric for $Metric {
             fn name(&self) -> String {
@@ -335,8 +333,6 @@ keras_class!(
     aliases["sparse_categorical_crossentropy"]
 );
 
-super::identifier!(SparseCategoricalCrossentropy);
-
 impl Default for SparseCategoricalCrossentropy {
     fn default() -> Self {
         SparseCategoricalCrossentropy {
@@ -418,8 +414,6 @@ pub struct Sum {
 }
 
 keras_class!(dyn Metric, "keras.metrics", Sum, aliases["sum"]);
-
-super::identifier!(Sum);
 
 impl Default for Sum {
     fn default() -> Self {

@@ -24,24 +24,6 @@ use serde_json::json;
 
 use crate::losses::kind_of;
 
-/// Lets a metric be given to `compile` as it is.
-macro_rules! identifier {
-    ($Metric:ident) => {
-        impl From<$Metric> for Identifier<dyn Metric> {
-            fn from(metric: $Metric) -> Self {
-                Identifier::Object((Box::new(metric) as Box<dyn Metric>).into())
-            }
-        }
-
-        impl From<$Metric> for Nested<Identifier<dyn Metric>> {
-            fn from(metric: $Metric) -> Self {
-                Nested::One(metric.into())
-            }
-        }
-    };
-}
-pub(crate) use identifier;
-
 /// A metric by name (`keras.metrics.get`): a class or a function of `keras.metrics`, or what has been registered.
 ///
 /// # Errors

@@ -508,12 +508,6 @@ macro_rules! optimizer {
             }
         }
 
-        impl From<$Optimizer> for crate::training::Identifier<dyn keras_spec::Optimizer> {
-            fn from(optimizer: $Optimizer) -> Self {
-                crate::training::Identifier::Object((Box::new(optimizer) as Box<dyn keras_spec::Optimizer>).into())
-            }
-        }
-
         impl keras_spec::Optimizer for $Optimizer {
             fn name(&self) -> String {
                 base::name(self)

@@ -2,10 +2,9 @@
 
 use std::sync::Mutex;
 
-use keras_spec::{Error, Loss, Metric, Optimizer, Result, Shared, Tensor};
+use keras_spec::{Error, Identifier, Loss, Metric, Nested, Optimizer, Result, Shared, Tensor};
 use serde_json::{Value, json};
 
-use super::nested::{Identifier, Nested};
 use crate::{losses, metrics};
 
 /// The arguments of `compile` (`keras.Model.compile`, Keras 3.15.1).

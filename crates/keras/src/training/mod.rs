@@ -5,11 +5,10 @@ mod compile;
 mod data;
 mod fit;
 mod interrupt;
-mod nested;
 mod step;
 
 pub use compile::Compile;
 pub(crate) use compile::Compiled;
 pub use data::{Batch, Data, host};
 pub use fit::{Evaluate, Fit};
-pub use nested::{Identifier, Nested};
+pub use keras_spec::{Identifier, Nested};

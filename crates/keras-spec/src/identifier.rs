@@ -1,8 +1,9 @@
 //! Arguments of `compile` that are given once, per output in order, or per output by name.
 
-use keras_spec::object::{Family, make};
-use keras_spec::{Error, Result, Shared};
 use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::object::{Family, Serialized, Shared, make};
 
 /// Something given once, in a list, or by name (`loss="mse"`, `loss=["mse", None]`, `loss={"age": "mse"}`).
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,10 @@ impl<T> Nested<T> {
     }
 
     /// As JSON, with `write` for each value.
-    pub(crate) fn to_value(&self, write: &impl Fn(&T) -> Result<Value>) -> Result<Value> {
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn to_value(&self, write: &impl Fn(&T) -> Result<Value>) -> Result<Value> {
         Ok(match self {
             Nested::None => Value::Null,
             Nested::One(x) => write(x)?,
@@ -53,7 +57,10 @@ impl<T> Nested<T> {
     }
 
     /// From JSON: `read` takes strings, numbers and objects with a `class_name`.
-    pub(crate) fn from_value(value: &Value, read: &impl Fn(&Value) -> Result<T>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn from_value(value: &Value, read: &impl Fn(&Value) -> Result<T>) -> Result<Self> {
         Ok(match value {
             Value::Null => Nested::None,
             Value::Array(list) => {
@@ -81,7 +88,7 @@ impl<T: Family + ?Sized> Identifier<T> {
     ///
     /// # Errors
     /// If the object cannot be made.
-    pub(crate) fn from_value(value: &Value) -> Result<Self> {
+    pub fn from_value(value: &Value) -> Result<Self> {
         match value {
             Value::String(name) => Ok(Identifier::Name(name.clone())),
             Value::Object(o) if o.get("class_name").is_some_and(|c| c == "function") => {
@@ -98,10 +105,10 @@ impl<T: Family + ?Sized> Identifier<T> {
     ///
     /// # Errors
     /// If the object's configuration cannot be written.
-    pub(crate) fn to_value(&self) -> Result<Value> {
+    pub fn to_value(&self) -> Result<Value> {
         match self {
             Identifier::Name(name) => Ok(name.as_str().into()),
-            Identifier::Object(object) => Ok(keras_spec::object::Serialized::of(&**object)?.to_value()),
+            Identifier::Object(object) => Ok(Serialized::of(&**object)?.to_value()),
         }
     }
 }
