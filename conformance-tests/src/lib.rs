@@ -13,6 +13,7 @@
 
 mod command;
 mod compare;
+mod coverage;
 mod expected;
 mod kinds;
 mod report;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::coverage::Coverage;
 use crate::suite::{self, Options};
 use crate::tier::Tier;
 
@@ -22,6 +23,8 @@ struct Command {
 enum Action {
     /// Runs the suite; exits with 1 if a test fails.
     Run(run::Run),
+    /// Writes `docs/src/coverage.md` from `spec/api` and the registries.
+    Coverage(Coverage),
 }
 
 /// The tests that are meant.
@@ -111,12 +114,13 @@ fn own_list(backend: &str) -> Option<PathBuf> {
 /// The `main` of the command, and of a backend's test: there the arguments of `cargo test` are understood as well.
 pub fn main(program: Program) -> ExitCode {
     let first = std::env::args().nth(1);
-    let is_command = matches!(first.as_deref(), Some("run" | "help"));
+    let is_command = matches!(first.as_deref(), Some("run" | "coverage" | "help"));
     if let (Some(backend), false) = (program.backend, is_command) {
         return suite::harness(&program.options(backend));
     }
     let done = match Command::parse().action {
         Action::Run(run) => run.run(&program),
+        Action::Coverage(coverage) => coverage.run(),
     };
     done.unwrap_or_else(|why| {
         eprintln!("error: {why}");
