@@ -28,6 +28,8 @@ def arg_reduce(x, op, axis):
 
 
 def cumulative(x, op, axis):
+    if x.dtype == bool:
+        return cumulative(x.astype("int8"), op, axis).astype(bool)
     return CUMULATIVE[op](x, axis=axis)
 
 
