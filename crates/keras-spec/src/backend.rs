@@ -147,17 +147,20 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Self::Buffer>;
 
     /// Matrix product of the last two axes, `(…, m, k) · (…, k, n) → (…, m, n)`; leading axes broadcast. Floats and
-    /// integers; float16 and bfloat16 accumulate in float32.
+    /// integers, which wrap; float16 and bfloat16 accumulate in float32 or wider.
     fn matmul(&self, a: Self::Buffer, b: Self::Buffer) -> Result<Self::Buffer>;
 
-    /// Convolution (in the sense of neural networks: the filter is not flipped), channels-last; see [`ConvSpec`].
+    /// Convolution (in the sense of neural networks: the filter is not flipped), channels-last; see [`ConvSpec`], which
+    /// knows the shape of the result. Dtypes and precision as for [`matmul`](Backend::matmul).
     fn convolution(&self, x: Self::Buffer, filter: Self::Buffer, spec: &ConvSpec) -> Result<Self::Buffer>;
 
     /// Reduces every window of the spatial axes; padding counts as the reduction's neutral element.
+    /// [`WindowSpec`] knows the shape of the result.
     fn reduce_window(&self, op: ReduceOp, x: Self::Buffer, window: &WindowSpec) -> Result<Self::Buffer>;
 
     /// The gradient of the maximum over windows: each element of `g` is added to the place of the first maximum of its
-    /// window in `x`, in a tensor of zeros of the shape of `x`.
+    /// window in `x`, in a tensor of zeros of the shape of `x`. In row-major order an element takes the place of the best so
+    /// far unless that is greater or equal (so one after NaN does). Padding is never chosen.
     fn select_and_scatter(
         &self,
         x: Self::Buffer,

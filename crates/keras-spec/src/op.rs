@@ -64,13 +64,13 @@ pub enum UnaryOp {
     Atanh,
     /// Error function.
     Erf,
-    /// Inverse of the error function.
+    /// Inverse of the error function, infinite at ±1; see [`erf_inv`](crate::random::erf_inv).
     ErfInv,
     /// `1 / (1 + e^-x)`
     Sigmoid,
     /// `ln(1 + e^x)` without overflow.
     Softplus,
-    /// `max(x, 0)`; integers too.
+    /// `max(x, 0)`, NaN for NaN; integers too.
     Relu,
     /// `!x` for `bool`, bit-wise complement for integers. Not for floats.
     Not,
@@ -109,7 +109,8 @@ pub enum BinaryOp {
     Mul,
     /// `a / b`. Floats only: Keras divides integers as floats.
     Div,
-    /// `floor(a / b)`; integers too (0 where `b` is 0).
+    /// `floor(a / b)`, computed from the remainder as Python does (so `1 // 0.1` is 9); `a / b` where `b` is 0. Integers
+    /// too (0 where `b` is 0; the least one divided by -1 wraps).
     FloorDiv,
     /// `a - floor(a / b) * b`, Python's `%`; integers too (0 where `b` is 0).
     Mod,
@@ -166,7 +167,7 @@ pub enum CompareOp {
 }
 
 /// How many elements become one, in reductions, windows and scans. The result has the operand's dtype; float16 and
-/// bfloat16 accumulate in float32; integers wrap.
+/// bfloat16 accumulate in float32 or wider; integers wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReduceOp {
@@ -196,11 +197,11 @@ pub enum ArgReduceOp {
 pub enum ScatterOp {
     /// Replaces; the last of several updates to one place stays.
     Set,
-    /// Adds.
+    /// Adds; not for `bool`. Half precisions accumulate as in [`ReduceOp`].
     Add,
-    /// Keeps the larger.
+    /// Keeps the larger; NaN if either is.
     Max,
-    /// Keeps the smaller.
+    /// Keeps the smaller; NaN if either is.
     Min,
 }
 

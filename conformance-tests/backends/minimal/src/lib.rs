@@ -16,7 +16,7 @@ use keras_spec::{
 };
 
 use number::{Item, Number, binary, comparison, order, preference, reduction, update};
-use places::{firsts, lines, places, resized, spread, strides_of, windows};
+use places::{firsts, index_along, lines, places, resized, spread, strides_of, windows};
 
 /// The backend. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,12 +244,12 @@ impl Backend for Minimal {
 
     fn arg_reduce(&self, op: ArgReduceOp, x: Array, axis: usize) -> Answer {
         let mut shape = x.shape().clone();
-        let n = shape.remove(axis);
+        shape.remove(axis);
         dispatch_dtype!(x.dtype(), T => {
             let (v, prefers) = (numbers::<T>(&x)?, preference(op).ok_or_else(|| unknown(op, &x))?);
-            let later = |line: &[usize], best, i| if prefers(v[line[i]], v[line[best]]) { i } else { best };
-            let best = |line: Vec<usize>| (1..n).fold(0, |best, i| later(&line, best, i)) as i32;
-            array(&shape, lines(x.shape(), axis).into_iter().map(best).collect())
+            let better = |best: usize, place: usize| if prefers(v[place], v[best]) { place } else { best };
+            let best = lines(x.shape(), axis).into_iter().filter_map(|line| line.into_iter().reduce(better));
+            array(&shape, best.map(|place| index_along(x.shape(), axis, place)).collect())
         })
     }
 
@@ -269,8 +269,8 @@ impl Backend for Minimal {
     }
 
     fn argsort(&self, x: Array, axis: usize, descending: bool) -> Answer {
-        let index = |place: usize| (place / x.shape().strides()[axis] % x.shape()[axis]) as i32;
-        array(x.shape(), sorted(&x, axis, descending)?.into_iter().map(index).collect())
+        let places = sorted(&x, axis, descending)?.into_iter();
+        array(x.shape(), places.map(|place| index_along(x.shape(), axis, place)).collect())
     }
 
     fn gather(&self, x: Array, indices: Array, axis: usize) -> Answer {
@@ -309,9 +309,8 @@ impl Backend for Minimal {
     }
 
     fn matmul(&self, a: Array, b: Array) -> Answer {
-        let (lead_a, size_a) = a.shape().split_at(a.shape().rank() - 2);
-        let (lead_b, size_b) = b.shape().split_at(b.shape().rank() - 2);
-        let (lead_a, lead_b, m, k, n) = (lead_a.into(), lead_b.into(), size_a[0], size_a[1], size_b[1]);
+        let split = |x: &Shape| (Shape::from(&x[..x.rank() - 2]), x[x.rank() - 2], x[x.rank() - 1]);
+        let ((lead_a, m, k), (lead_b, _, n)) = (split(a.shape()), split(b.shape()));
         let lead = common(&[&lead_a, &lead_b])?;
         let shape: Shape = lead.iter().copied().chain([m, n]).collect();
         let matrices = spread(&lead_a, &lead).into_iter().zip(spread(&lead_b, &lead));

@@ -1,8 +1,6 @@
 //! The numbers that elements are computed in, and the functions of them.
 
-use std::cmp::Ordering;
-use std::num::Wrapping;
-use std::ops::Neg;
+use std::{cmp::Ordering, num::Wrapping, ops::Neg};
 
 use keras_spec::half::{bf16, f16};
 use keras_spec::{ArgReduceOp, BinaryOp, CompareOp, Element, ReduceOp, ScatterOp, UnaryOp};
@@ -63,8 +61,8 @@ impl Number for f64 {
 
     fn binary(op: BinaryOp) -> Option<fn(f64, f64) -> f64> {
         table!(op: BinaryOp {
-            Div = |a, b| a / b; FloorDiv = |a, b| if b == 0.0 { a / b } else { floor_div(a, b).round() };
-            Mod = modulo; Pow = f64::powf; Atan2 = f64::atan2;
+            Div = |a, b| a / b; FloorDiv = |a, b| if b == 0.0 { a / b } else { floored(a, b).0.round() };
+            Mod = |a, b| floored(a, b).1; Pow = f64::powf; Atan2 = f64::atan2;
         })
     }
 }
@@ -79,8 +77,8 @@ impl Number for Wrapping<i128> {
 
     fn binary(op: BinaryOp) -> Option<fn(Self, Self) -> Self> {
         table!(op: BinaryOp {
-            FloorDiv = |a, b| if b.0 == 0 { b } else { floor_div(a, b) };
-            Mod = |a, b| if b.0 == 0 { b } else { modulo(a, b) };
+            FloorDiv = |a, b| if b.0 == 0 { b } else { floored(a, b).0 };
+            Mod = |a, b| if b.0 == 0 { b } else { floored(a, b).1 };
             Pow = power; And = |a, b| a & b; Or = |a, b| a | b; Xor = |a, b| a ^ b;
         })
     }
@@ -137,20 +135,11 @@ pub(crate) fn order<N: Number>(a: N, b: N) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| is_nan(a).cmp(&is_nan(b)))
 }
 
-/// Whether Python's remainder, which has the sign of the divisor, is not Rust's.
-fn straddles<N: Number>(remainder: N, divisor: N) -> bool {
-    !remainder.is_zero() && (remainder < N::zero()) != (divisor < N::zero())
-}
-
-fn modulo<N: Number>(a: N, b: N) -> N {
-    let r = a % b;
-    if straddles(r, b) { r + b } else { r }
-}
-
-fn floor_div<N: Number>(a: N, b: N) -> N {
-    let r = a % b;
+/// Quotient and remainder as Python has them: the remainder has the sign of the divisor.
+fn floored<N: Number>(a: N, b: N) -> (N, N) {
+    let (r, zero) = (a % b, N::zero());
     let q = (a - r) / b;
-    if straddles(r, b) { q - N::one() } else { q }
+    if r != zero && (r < zero) != (b < zero) { (q - N::one(), r + b) } else { (q, r) }
 }
 
 fn power(base: Wrapping<i128>, exponent: Wrapping<i128>) -> Wrapping<i128> {

@@ -38,6 +38,10 @@ pub(crate) fn lines(shape: &Shape, axis: usize) -> Vec<Vec<usize>> {
     firsts(shape, axis, &resized(shape, axis, 1)).into_iter().map(line).collect()
 }
 
+pub(crate) fn index_along(shape: &Shape, axis: usize, place: usize) -> i32 {
+    (place / shape.strides()[axis] % shape[axis]) as i32
+}
+
 /// The shape with `n` elements along an axis.
 pub(crate) fn resized(shape: &Shape, axis: usize, n: usize) -> Shape {
     let mut shape = shape.clone();
