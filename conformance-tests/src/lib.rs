@@ -16,19 +16,24 @@ mod compare;
 mod coverage;
 mod expected;
 mod kinds;
+mod life;
+mod properties;
 mod report;
 mod spec;
 mod suite;
+mod threads;
 mod tier;
 mod vectors;
+mod workloads;
 
+// The oracle of the properties registers itself.
 use backend_minimal as _;
 
 pub use command::{Program, main};
 pub use compare::{Tolerance, compare};
 pub use expected::{ExpectedError, ExpectedFailure, ExpectedFailures, FailureKind};
 pub use kinds::Failure;
-pub use report::{Count, Outcome, Report, Status};
+pub use report::{Count, Outcome, Report, Route, Status, badge, markdown};
 pub use spec::level;
 pub use suite::{Options, RunError, run, update};
 pub use tier::Tier;

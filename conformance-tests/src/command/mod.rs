@@ -1,5 +1,7 @@
 //! The command line: of the program `conformance-tests`, and of every test that [`main!`](crate::main) makes.
 
+mod bench;
+mod report;
 mod run;
 
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::coverage::Coverage;
 use crate::suite::{self, Options};
+use crate::threads;
 use crate::tier::Tier;
 
 /// Proves that a backend is Keras.
@@ -25,6 +28,16 @@ enum Action {
     Run(run::Run),
     /// Writes `docs/src/coverage.md` from `spec/api` and the registries.
     Coverage(Coverage),
+    /// Reports how one or several backends do: as Markdown, JSON and a badge.
+    Report(report::MakeReport),
+    /// Compares the speed of two backends, operation by operation, the slowest in comparison first.
+    Bench(bench::Bench),
+    /// Prints what the tests of thread counts compare.
+    #[command(hide = true)]
+    Digests {
+        #[arg(long)]
+        backend: String,
+    },
 }
 
 /// The tests that are meant.
@@ -55,9 +68,7 @@ struct Selection {
 
 impl Selection {
     fn options(self, program: &Program) -> Result<Options, String> {
-        let Some(backend) = self.backend.or_else(|| program.backend.map(str::to_owned)) else {
-            return Err("`--backend NAME` is missing".to_owned());
-        };
+        let backend = program.backend_or(self.backend)?;
         let mut options = program.options(&backend);
         options.tier = self.tier;
         options.filter = self.filter;
@@ -87,6 +98,12 @@ pub struct Program {
 }
 
 impl Program {
+    /// The backend that is asked for, or that of the test.
+    fn backend_or(&self, asked: Option<String>) -> Result<String, String> {
+        let own = || self.backend.map(str::to_owned);
+        asked.or_else(own).ok_or_else(|| "`--backend NAME` is missing".to_owned())
+    }
+
     fn options(&self, backend: &str) -> Options {
         let mut options = Options::new(backend);
         if self.backend.is_some() {
@@ -95,6 +112,7 @@ impl Program {
                 options.rerun.push_str(&format!(" --backend {backend}"));
             }
         }
+        options.program = std::env::current_exe().ok();
         options.expected = match self.expected {
             Some(path) => Some(PathBuf::from(path)),
             None => own_list(backend),
@@ -113,14 +131,25 @@ fn own_list(backend: &str) -> Option<PathBuf> {
 
 /// The `main` of the command, and of a backend's test: there the arguments of `cargo test` are understood as well.
 pub fn main(program: Program) -> ExitCode {
+    suite::quiet_panics();
     let first = std::env::args().nth(1);
-    let is_command = matches!(first.as_deref(), Some("run" | "coverage" | "help"));
+    let commands = ["run", "report", "bench", "digests", "coverage", "help"];
+    let is_command = first.is_some_and(|first| commands.contains(&first.as_str()));
     if let (Some(backend), false) = (program.backend, is_command) {
         return suite::harness(&program.options(backend));
     }
     let done = match Command::parse().action {
         Action::Run(run) => run.run(&program),
         Action::Coverage(coverage) => coverage.run(),
+        Action::Report(report) => report.run(&program),
+        Action::Bench(bench) => bench.run(&program),
+        Action::Digests { backend } => match keras_spec::set_backend(&backend) {
+            Ok(device) => {
+                print!("{}", threads::digests(&device));
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(e) => Err(e.to_string()),
+        },
     };
     done.unwrap_or_else(|why| {
         eprintln!("error: {why}");

@@ -149,10 +149,20 @@ const INPUTS: [&str; 8] =
     ["args", "kwargs", "inputs", "updates", "variables", "grads", "weights", "cotangents"];
 
 impl Failure {
+    /// Adds at which stage of a test it happened.
+    pub(crate) fn during(self, stage: &str) -> Self {
+        match self {
+            Failure::Mismatch(message) => Failure::Mismatch(format!("{stage}: {message}")),
+            Failure::Keras(e) => Failure::Keras(e.context(stage)),
+            other => other,
+        }
+    }
+
     /// Adds what the failure happened on.
     pub(crate) fn within(self, what: &str) -> Self {
         match self {
             Failure::Mismatch(message) => Failure::Mismatch(format!("{message}\n{what}")),
+            Failure::Panic(message) => Failure::Panic(format!("{message}\n{what}")),
             Failure::Keras(e) => Failure::Keras(e.context(what)),
             other => other,
         }

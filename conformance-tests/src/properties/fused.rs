@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use keras_spec::{
-    DType, Device, Fused, GradientOptions, HostTensor, Op, Result as KerasResult, Tensor, gradients_with, scope,
+    DType, Device, Fused, GradientOptions, HostTensor, Op, Result as KerasResult, Tensor, gradients_with,
+    scope,
 };
 
 use super::draw::{Draw, hold, samples};
@@ -12,7 +13,7 @@ use super::values::{Layout, Pool, tensor};
 use super::{EXACT, compared, to_host};
 use crate::kinds::{Part, Result};
 use crate::report::Route;
-use crate::suite::Test;
+use crate::suite::{Test, caught};
 use crate::tier::Tier;
 use crate::vectors::shown_all;
 
@@ -63,12 +64,16 @@ fn test(family: &'static FusedFamily, dtype: DType, part: Part) -> Test {
     let work = move |device: &Device| {
         hold(&of, CASES, |draw| {
             let instance = (family.make)(draw, dtype);
-            let agrees = match part {
+            let agrees = caught(|| match part {
                 Part::Results => results_agree(&instance, draw, device),
                 Part::Gradients => gradients_agree(&instance, draw, device),
-            };
+            });
             agrees.map_err(|f| {
-                f.within(&format!("operation: {:?}\noperands: {}", instance.op, shown_all(&instance.operands)))
+                f.within(&format!(
+                    "operation: {:?}\noperands: {}",
+                    instance.op,
+                    shown_all(&instance.operands)
+                ))
             })
         })
     };

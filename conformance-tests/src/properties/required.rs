@@ -9,7 +9,7 @@ use super::generate::{Family, Instance, families};
 use super::values::Layout;
 use super::{EXACT, compared, oracle, to_host};
 use crate::kinds::Result;
-use crate::suite::Test;
+use crate::suite::{Test, caught};
 use crate::tier::Tier;
 use crate::vectors::shown_all;
 
@@ -26,7 +26,7 @@ pub(super) fn tests() -> Vec<Test> {
             let work = move |device: &Device| {
                 hold(&of, CASES, |draw| {
                     let instance = (family.make)(draw, dtype);
-                    agrees(&instance, draw, device).map_err(|f| f.within(&described(&instance)))
+                    caught(|| agrees(&instance, draw, device)).map_err(|f| f.within(&described(&instance)))
                 })
             };
             tests.push(Test::new(id, Tier::Core, "property", &name, work));
@@ -36,7 +36,7 @@ pub(super) fn tests() -> Vec<Test> {
         let work = move |device: &Device| {
             hold(&of, CASES, |draw| {
                 let instance = any_dtype(&family, draw);
-                spares(&instance, draw, device).map_err(|f| f.within(&described(&instance)))
+                caught(|| spares(&instance, draw, device)).map_err(|f| f.within(&described(&instance)))
             })
         };
         tests.push(Test::new(id, Tier::Core, "sharing", &name, work));
@@ -69,8 +69,7 @@ fn agrees(instance: &Instance, draw: &mut Draw<'_>, device: &Device) -> Result<f
 /// operation; and the result does not depend on who holds them.
 fn spares(instance: &Instance, draw: &mut Draw<'_>, device: &Device) -> Result<f64> {
     let brought = instance.operands.iter().map(|x| Layout::draw(draw).bring(x, device));
-    let (bases, operands): (Vec<_>, Vec<_>) =
-        brought.collect::<KerasResult<Vec<_>>>()?.into_iter().unzip();
+    let (bases, operands): (Vec<_>, Vec<_>) = brought.collect::<KerasResult<Vec<_>>>()?.into_iter().unzip();
     let bases: Vec<Tensor> = bases.into_iter().flatten().collect();
     let before = to_host(&bases)?;
     let shared = to_host(&Tensor::apply(instance.op.clone(), operands.iter().cloned())?)?;
@@ -81,7 +80,12 @@ fn spares(instance: &Instance, draw: &mut Draw<'_>, device: &Device) -> Result<f
         if let (true, Ok(copy)) = (same, a.to_host()) {
             let expected = twice(a, &Tensor::from_host(copy, device)?);
             if let Ok(expected) = expected {
-                compared("one operand twice: result", &to_host(&twice(a, a)?)?, &to_host(&expected)?, Some(EXACT))?;
+                compared(
+                    "one operand twice: result",
+                    &to_host(&twice(a, a)?)?,
+                    &to_host(&expected)?,
+                    Some(EXACT),
+                )?;
             }
         }
     }

@@ -1,13 +1,19 @@
 //! What a run has found: a table, the failures, JSON; and what can be made of one or several of them.
 
+mod badge;
+mod markdown;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::expected::{ExpectedFailure, FailureKind};
 use crate::tier::Tier;
+
+pub use badge::badge;
+pub use markdown::markdown;
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +27,42 @@ pub enum Status {
     Unsupported(String),
     /// It fails as the backend's `conformance.toml` expects; the reason there.
     Bug(String),
+}
+
+impl Status {
+    /// Why it did not pass.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Status::Passed => None,
+            Status::Failed(why) | Status::Unsupported(why) | Status::Bug(why) => Some(why),
+        }
+    }
+}
+
+/// How a backend does an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// By itself.
+    Native,
+    /// A fused operation by itself.
+    Fused,
+    /// A fused operation as the composition of required ones.
+    Composed,
+    /// In host memory.
+    ViaHost,
+}
+
+impl Route {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Route::Native => "native",
+            Route::Fused => "fused",
+            Route::Composed => "composed",
+            Route::ViaHost => "via host",
+        }
+    }
 }
 
 /// One test that was run.
@@ -76,6 +118,8 @@ impl Outcome {
 pub struct Report {
     /// The backend.
     pub backend: String,
+    /// How it does each operation.
+    pub routes: BTreeMap<String, Route>,
     /// The tests.
     pub cases: Vec<Outcome>,
 }
@@ -155,10 +199,7 @@ impl Report {
     /// What would have to be expected for these failures to be ones.
     pub(crate) fn failures(&self) -> Vec<ExpectedFailure> {
         let entry = |o: &Outcome| {
-            let reason = match &o.status {
-                Status::Passed => return None,
-                Status::Failed(why) | Status::Unsupported(why) | Status::Bug(why) => why.lines().next()?,
-            };
+            let reason = o.status.reason()?.lines().next()?;
             let (id, reason) = (o.id.clone(), reason.to_owned());
             Some(ExpectedFailure { id, kind: o.failure?, reason, issue: None })
         };

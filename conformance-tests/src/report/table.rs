@@ -79,7 +79,7 @@ mod tests {
             outcome(Status::Failed("no".to_owned())),
             outcome(Status::Bug("known".to_owned())),
         ];
-        let report = Report { backend: "ndarray".to_owned(), cases };
+        let report = Report { backend: "ndarray".to_owned(), cases, ..Report::default() };
         let text = report.to_string();
         assert!(text.ends_with("\n1 passed, 1 failed, 1 skipped"), "{text}");
         assert!(!text.contains("complete"), "{text}");

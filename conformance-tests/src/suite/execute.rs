@@ -1,6 +1,7 @@
 //! Runs tests: each on a thread of its own, so that one that panics or hangs does not end the run.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -10,7 +11,8 @@ use keras_spec::Device;
 
 use super::{Options, Ran, Suite, Test};
 use crate::expected::{ExpectedFailure, ExpectedFailures, FailureKind};
-use crate::kinds::Failure;
+use crate::kinds::{self, Failure};
+use crate::properties::routes;
 use crate::report::{Outcome, Report, Status};
 
 /// Held for writing where a test seeds what is drawn without a seed, for reading by all others; by whoever waits for the
@@ -41,7 +43,7 @@ impl Suite {
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(i, _)| *i);
         let cases = done.into_iter().map(|(_, outcome)| outcome).collect();
-        Report { backend: device.to_string(), cases }
+        Report { backend: device.to_string(), routes: routes(&device), cases }
     }
 }
 
@@ -57,11 +59,11 @@ pub(super) fn execute(
     let _alone = exclusive.then(|| GLOBAL_SEED.write().unwrap_or_else(PoisonError::into_inner));
     let _others = (!exclusive).then(|| GLOBAL_SEED.read().unwrap_or_else(PoisonError::into_inner));
     let device = device.clone();
-    let guarded = move || {
-        catch_unwind(AssertUnwindSafe(|| work(&device)))
-            .unwrap_or_else(|panic| (Err(Failure::Panic(message(&*panic))), 0.0))
+    let work = move || match caught(|| Ok(work(&device))) {
+        Ok(ran) => ran,
+        Err(panic) => (Err(panic), 0.0),
     };
-    let (result, error) = limited(&id, guarded, options.time_limit);
+    let (result, error) = limited(&id, work, options.time_limit);
     let (status, failure) = judge(result, entry);
     let rerun = matches!(status, Status::Failed(_)).then(|| options.rerun(&id));
     Outcome { id, tier, kind, class_name, file, status, error, rerun, failure }
@@ -100,14 +102,39 @@ fn judge(result: Result<(), Failure>, entry: Option<&ExpectedFailure>) -> (Statu
 /// Runs `work` on a thread of its own, which is left behind if it does not end in time.
 fn limited(name: &str, work: impl FnOnce() -> Ran + Send + 'static, limit: Duration) -> Ran {
     let (send, receive) = std::sync::mpsc::channel();
-    let name = name.replace('\0', " ");
+    let name = format!("{THREAD}{}", name.replace('\0', " "));
     match std::thread::Builder::new().name(name).spawn(move || send.send(work())) {
         Ok(_detached) => receive.recv_timeout(limit).unwrap_or((Err(Failure::Hung(limit)), 0.0)),
         Err(e) => (Err(Failure::Panic(format!("no thread: {e}"))), 0.0),
     }
 }
 
+/// What `run` gives; a panic is a failure.
+pub(crate) fn caught<R>(run: impl FnOnce() -> kinds::Result<R>) -> kinds::Result<R> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::Panic(message(&*panic))))
+}
+
+/// What the names of the threads of tests begin with.
+const THREAD: &str = "test ";
+
+thread_local! {
+    /// What the last panic on this thread said, and where.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Panics in tests are reported with them, with their place, and not where they happen.
+pub(crate) fn quiet_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        match std::thread::current().name().is_some_and(|name| name.starts_with(THREAD)) {
+            true => PANIC.set(Some(info.to_string())),
+            false => usual(info),
+        }
+    }));
+}
+
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    PANIC.take().or(text).unwrap_or_else(|| "without a message".to_owned())
 }

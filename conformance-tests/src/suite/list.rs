@@ -9,20 +9,28 @@ use super::{Options, RunError, Test};
 use crate::kinds::{self, Failure, Part};
 use crate::tier::Tier;
 use crate::vectors::{Case, VectorError, VectorFile};
+use crate::{life, properties, threads};
 
-/// Every test of the suite on a device.
-pub(super) fn tests(options: &Options) -> Result<Vec<Test>, RunError> {
+/// Every test of the suite on a device; of a folder of other vectors, those.
+pub(super) fn tests(options: &Options, device: &Device) -> Result<Vec<Test>, RunError> {
     let mut tests = Vec::new();
+    let mut layers = Vec::new();
     for path in VectorFile::find(&options.vectors)? {
         let place = path.strip_prefix(&options.vectors).unwrap_or(&path).display().to_string();
         match VectorFile::read(&path) {
             Ok(file) => {
                 for case in file.cases.into_iter().map(Arc::new) {
+                    layers.extend((case.kind == "layer").then(|| case.clone()));
                     tests.extend(halves(case, &place));
                 }
             }
             Err(e) => tests.push(unreadable(&path, place, e)),
         }
+    }
+    if options.is_whole() {
+        tests.extend(properties::tests(device));
+        tests.extend(threads::tests(options));
+        tests.extend(life::tests(&layers));
     }
     tests.sort_by_key(|t| t.tier);
     Ok(tests)
@@ -54,8 +62,9 @@ fn unreadable(path: &Path, place: String, error: VectorError) -> Test {
     Test { file: place.clone(), ..Test::new(place, Tier::Files, "file", &name, work) }
 }
 
-/// A test that fails with `why`.
-pub(super) fn failing(id: &str, kind: &str, why: String) -> Test {
+/// Stands for an expected failure of a test that does not exist.
+pub(super) fn unknown(id: &str) -> Test {
+    let why = format!("conformance.toml expects `{id}` to fail, but there is no such test: remove the entry");
     let work = move |_: &Device| (Err(Failure::Mismatch(why)), 0.0);
-    Test::new(format!("conformance.toml/{id}"), Tier::Core, kind, "", work)
+    Test::new(format!("conformance.toml/{id}"), Tier::Core, "expected failure", "", work)
 }

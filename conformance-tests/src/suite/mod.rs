@@ -16,6 +16,7 @@ use crate::report::Report;
 use crate::tier::Tier;
 use crate::vectors::VectorError;
 
+pub(crate) use execute::{caught, quiet_panics};
 pub(crate) use harness::harness;
 
 /// What is run.
@@ -37,6 +38,8 @@ pub struct Options {
     pub expected: Option<PathBuf>,
     /// The command that failures name for running one of them again; ` --id ID` is added.
     pub rerun: String,
+    /// The program itself, if it understands the command line of this suite: tests of thread counts start it anew.
+    pub program: Option<PathBuf>,
 }
 
 impl Options {
@@ -51,25 +54,31 @@ impl Options {
             time_limit: Duration::from_secs(60),
             expected: None,
             rerun: format!("cargo run --release -p conformance-tests -- run --backend {backend}"),
+            program: None,
             backend,
         }
     }
 
     fn selects(&self, test: &Test) -> bool {
-        self.tier.is_none_or(|t| t == test.tier)
-            && self.filter.as_ref().is_none_or(|f| test.id.contains(f.as_str()))
-            && self.id.as_ref().is_none_or(|id| *id == test.id)
+        self.tier.is_none_or(|t| t == test.tier) && self.names(&test.id)
     }
 
-    /// Whether every test of the suite is run.
+    fn names(&self, id: &str) -> bool {
+        self.filter.as_ref().is_none_or(|f| id.contains(f.as_str()))
+            && self.id.as_ref().is_none_or(|i| i == id)
+    }
+
+    /// Whether the vectors are the specification's. Other folders are run by themselves, without properties, and do not hold
+    /// all that a list of expected failures may name.
     fn is_whole(&self) -> bool {
-        self.tier.is_none() && self.filter.is_none() && self.id.is_none() && self.vectors == specification()
+        let real = |path: &Path| path.canonicalize().ok();
+        real(&self.vectors).is_some_and(|path| real(&specification()) == Some(path))
     }
 
     /// The command that runs one test.
     pub(crate) fn rerun(&self, id: &str) -> String {
         let quoted = |s: &str| format!("'{}'", s.replace('\'', r"'\''"));
-        let vectors = match self.vectors == specification() {
+        let vectors = match self.is_whole() {
             true => String::new(),
             false => format!(" --vectors {}", quoted(&self.vectors.display().to_string())),
         };
@@ -152,21 +161,12 @@ impl Suite {
             Some(path) => ExpectedFailures::read(path)?,
             None => ExpectedFailures::default(),
         };
-        let mut tests = list::tests(options)?;
+        let mut tests = list::tests(options, &device)?;
         let known: BTreeSet<String> = tests.iter().map(|t| t.id.clone()).collect();
         tests.retain(|t| options.selects(t));
         if options.is_whole() {
-            let gone = expected.entries.iter().filter(|e| !known.contains(&e.id));
-            tests.extend(gone.map(|e| {
-                list::failing(
-                    &e.id,
-                    "expected failure",
-                    format!(
-                        "conformance.toml expects `{}` to fail, but there is no such test: remove the entry",
-                        e.id
-                    ),
-                )
-            }));
+            let gone = expected.entries.iter().filter(|e| !known.contains(&e.id) && options.names(&e.id));
+            tests.extend(gone.map(|e| list::unknown(&e.id)));
         }
         match tests.is_empty() {
             true => Err(RunError::Nothing),

@@ -168,6 +168,12 @@ pub trait Backend: Send + Sync + 'static {
         window: &WindowSpec,
     ) -> Result<Self::Buffer>;
 
+    /// Whether `op` is done in host memory for operands of this dtype, with a copy there and back: reports say so.
+    fn via_host(&self, op: &Op, dtype: DType) -> bool {
+        let _ = (op, dtype);
+        false
+    }
+
     /// Whether [`fused`](Backend::fused) does `op` for operands of this dtype. Where it does not, the composed default runs.
     fn fuses(&self, op: &Fused, dtype: DType) -> bool {
         let _ = (op, dtype);
@@ -204,6 +210,8 @@ pub trait DynBackend: Send + Sync + 'static {
     fn to_host(&self, x: AnyBuffer) -> Result<HostTensor>;
     /// [`Backend::fuses`]
     fn fuses(&self, op: &Fused, dtype: DType) -> bool;
+    /// [`Backend::via_host`]
+    fn via_host(&self, op: &Op, dtype: DType) -> bool;
     /// Runs one operation. For [`Op::Fused`], only where [`fuses`](DynBackend::fuses) says so.
     fn execute(&self, op: &Op, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>>;
     /// [`Backend::shape`] and [`Backend::dtype`]
@@ -233,6 +241,10 @@ impl<B: Backend> DynBackend for B {
 
     fn fuses(&self, op: &Fused, dtype: DType) -> bool {
         Backend::fuses(self, op, dtype)
+    }
+
+    fn via_host(&self, op: &Op, dtype: DType) -> bool {
+        Backend::via_host(self, op, dtype)
     }
 
     fn execute(&self, op: &Op, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>> {

@@ -11,7 +11,8 @@ pub(super) fn families() -> Vec<Family> {
         Family::new("matmul", numeric, |d, dtype| {
             let lead = shape(d, 0, 2);
             let [m, k, n] = [0; 3].map(|_| if d.below(8) == 7 { 19 } else { dim(d) });
-            let with = |lead: Shape, rest: [usize; 2]| -> Shape { lead.iter().copied().chain(rest).collect() };
+            let with =
+                |lead: Shape, rest: [usize; 2]| -> Shape { lead.iter().copied().chain(rest).collect() };
             let (a, b) = (with(narrower(d, &lead), [m, k]), with(narrower(d, &lead), [k, n]));
             let operands = [tensor(d, &a, dtype, Pool::Whole), tensor(d, &b, dtype, Pool::Whole)];
             Instance::exact(Op::MatMul, operands)

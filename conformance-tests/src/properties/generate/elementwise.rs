@@ -8,14 +8,18 @@ use crate::properties::values::{Pool, shape, tensor};
 
 pub(super) fn families() -> Vec<Family> {
     let unary = UnaryOp::ALL.into_iter().map(|op| {
-        Family::new(name("unary", op), move |dtype| op.accepts(dtype), move |d, dtype| {
-            let s = shape(d, 0, 3);
-            let x = [tensor(d, &s, dtype, Pool::Any)];
-            match is_exact(op) {
-                true => Instance::exact(Op::Unary(op), x),
-                false => Instance::rounded(Op::Unary(op), x),
-            }
-        })
+        Family::new(
+            name("unary", op),
+            move |dtype| op.accepts(dtype),
+            move |d, dtype| {
+                let s = shape(d, 0, 3);
+                let x = [tensor(d, &s, dtype, Pool::Any)];
+                match is_exact(op) {
+                    true => Instance::exact(Op::Unary(op), x),
+                    false => Instance::rounded(Op::Unary(op), x),
+                }
+            },
+        )
     });
     let binary = BinaryOp::ALL.into_iter().map(|op| {
         Family::new(name("binary", op), move |dtype| op.accepts(dtype), move |d, dtype| binary(op, d, dtype))

@@ -3,7 +3,7 @@
 use keras_spec::{Activ, DType, Fused, HostTensor, RnnSpec, Shape};
 
 use super::contraction::convolution;
-use super::reduction::{windowed, windows};
+use super::reduction::windows;
 use super::with_axis;
 use crate::properties::draw::Draw;
 use crate::properties::values::{Pool, shape, some_dim, tensor};
@@ -46,6 +46,10 @@ fn unit(draw: &mut Draw<'_>, shape: impl Into<Shape>, dtype: DType) -> HostTenso
     tensor(draw, &shape.into(), dtype, Pool::Unit)
 }
 
+fn bias(draw: &mut Draw<'_>, shape: impl Into<Shape>, dtype: DType) -> HostTensor {
+    tensor(draw, &shape.into(), dtype, Pool::Between)
+}
+
 fn activation(draw: &mut Draw<'_>) -> Activ {
     draw.pick(&[Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid])
 }
@@ -54,25 +58,33 @@ fn dense(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let lead = shape(draw, 0, 2);
     let (inputs, units) = (some_dim(draw), draw.pick(&[2, 1, 3, 5, 17]));
     let x: Shape = lead.iter().copied().chain([inputs]).collect();
-    let operands = vec![unit(draw, x, dtype), unit(draw, [inputs, units], dtype), unit(draw, [units], dtype)];
-    FusedInstance { op: Fused::Dense { activation: activation(draw) }, operands, results: 1, backward: vec![] }
+    let operands = vec![unit(draw, x, dtype), unit(draw, [inputs, units], dtype), bias(draw, [units], dtype)];
+    FusedInstance {
+        op: Fused::Dense { activation: activation(draw) },
+        operands,
+        results: 1,
+        backward: vec![],
+    }
 }
 
 fn conv_bias(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let (x, filter, spec) = convolution(draw);
-    let bias = [filter[filter.rank() - 1]];
     let operands =
-        vec![unit(draw, x.clone(), dtype), unit(draw, filter.clone(), dtype), unit(draw, bias, dtype)];
+        vec![unit(draw, x.clone(), dtype), unit(draw, filter.clone(), dtype), bias(draw, [filter[filter.rank() - 1]], dtype)];
     let backward = vec![
         Fused::ConvBackwardInput { spec: spec.clone(), input: x },
         Fused::ConvBackwardFilter { spec: spec.clone(), filter },
     ];
-    FusedInstance { op: Fused::ConvBias { spec, activation: activation(draw) }, operands, results: 1, backward }
+    FusedInstance {
+        op: Fused::ConvBias { spec, activation: activation(draw) },
+        operands,
+        results: 1,
+        backward,
+    }
 }
 
 fn avg_pool(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let (x, window) = windows(draw);
-    debug_assert!(windowed(&x, &window).size() > 0);
     let operands = vec![unit(draw, x.clone(), dtype)];
     let backward = vec![Fused::AvgPoolBackward { window: window.clone(), input: x }];
     FusedInstance { op: Fused::AvgPool(window), operands, results: 1, backward }
@@ -128,13 +140,14 @@ fn rnn(draw: &mut Draw<'_>) -> RnnSpec {
     }
 }
 
-/// `x`, kernel, recurrent kernel; then what `rest` adds; then the mask.
+/// `x`, kernel, recurrent kernel, bias, states, mask.
 fn recurrent(
     draw: &mut Draw<'_>,
     dtype: DType,
     gates: usize,
     rnn: RnnSpec,
-    rest: impl Fn(usize, usize) -> Vec<Shape>,
+    bias_of: impl Fn(usize) -> Shape,
+    states: usize,
 ) -> Vec<HostTensor> {
     let [batch, steps, features] = [0; 3].map(|_| some_dim(draw));
     let units = draw.pick(&[2, 1, 3, 9]);
@@ -143,8 +156,11 @@ fn recurrent(
         Shape::from([features, gates * units]),
         Shape::from([units, gates * units]),
     ];
-    let mut operands: Vec<HostTensor> =
-        shapes.into_iter().chain(rest(batch, units)).map(|s| unit(draw, s, dtype)).collect();
+    let mut operands: Vec<HostTensor> = shapes.into_iter().map(|s| unit(draw, s, dtype)).collect();
+    operands.push(bias(draw, bias_of(units), dtype));
+    for _ in 0..states {
+        operands.push(unit(draw, [batch, units], dtype));
+    }
     if rnn.mask {
         operands.push(unit(draw, [batch, steps], DType::Bool));
     }
@@ -153,24 +169,20 @@ fn recurrent(
 
 fn lstm(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let rnn = rnn(draw);
-    let rest = |b: usize, u: usize| vec![[4 * u].into(), [b, u].into(), [b, u].into()];
-    let operands = recurrent(draw, dtype, 4, rnn, rest);
+    let operands = recurrent(draw, dtype, 4, rnn, |u| [4 * u].into(), 2);
     let backward = vec![Fused::LstmBackward(rnn)];
     FusedInstance { op: Fused::Lstm(rnn), operands, results: 3, backward }
 }
 
 fn gru(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let (rnn, reset_after) = (rnn(draw), draw.chance());
-    let rest = |b: usize, u: usize| {
-        let bias: Shape = if reset_after { [2, 3 * u].into() } else { [3 * u].into() };
-        vec![bias, [b, u].into()]
-    };
-    let operands = recurrent(draw, dtype, 3, rnn, rest);
+    let bias = |u: usize| if reset_after { [2, 3 * u].into() } else { [3 * u].into() };
+    let operands = recurrent(draw, dtype, 3, rnn, bias, 1);
     let backward = vec![Fused::GruBackward { rnn, reset_after }];
     FusedInstance { op: Fused::Gru { rnn, reset_after }, operands, results: 2, backward }
 }
 
-/// `count` operands of one shape; the last one is not negative.
+/// `count` operands of one shape.
 fn step(draw: &mut Draw<'_>, dtype: DType, count: usize) -> Vec<HostTensor> {
     let s = shape(draw, 0, 3);
     (0..count).map(|_| unit(draw, s.clone(), dtype)).collect()

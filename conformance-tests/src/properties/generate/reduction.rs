@@ -43,7 +43,7 @@ pub(super) fn families() -> Vec<Family> {
     }));
     all.push(Family::new("select_and_scatter", numeric, |d, dtype| {
         let (s, window) = windows(d);
-        let out = windowed(&s, &window);
+        let out = window.output_shape(&s);
         let operands = [tensor(d, &s, dtype, Pool::Finite), tensor(d, &out, dtype, Pool::Whole)];
         Instance::exact(Op::SelectAndScatter(window), operands)
     }));
@@ -77,14 +77,4 @@ pub(crate) fn windows(draw: &mut Draw<'_>) -> (Shape, WindowSpec) {
     let dims: Vec<usize> = dims.collect();
     let shape = [some_dim(draw)].into_iter().chain(dims).chain([some_dim(draw)]).collect();
     (shape, WindowSpec { size, strides, padding })
-}
-
-/// The shape of the windows over `shape`.
-pub(crate) fn windowed(shape: &Shape, window: &WindowSpec) -> Shape {
-    let steps = |i: usize| {
-        let (low, high) = window.padding[i];
-        (shape[i + 1] + low + high - window.size[i]) / window.strides[i] + 1
-    };
-    let ends = [shape[0], shape[shape.rank() - 1]];
-    [ends[0]].into_iter().chain((0..window.size.len()).map(steps)).chain([ends[1]]).collect()
 }
