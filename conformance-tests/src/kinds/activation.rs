@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keras::activations::{self, Activation};
-use keras_spec::{Device, Tensor};
+use keras_spec::{Device, Error, Tensor};
 use serde_json::Value;
 
 use super::{Check, Result, argument, leaves, sources, watched};
@@ -38,6 +38,9 @@ impl Keywords {
         match self.0.get("axis") {
             None => Ok(-1),
             Some(Tree::Value(Value::Number(n))) if n.is_i64() => Ok(n.as_i64().unwrap_or(-1) as isize),
+            Some(Tree::List(axes)) => {
+                Err(Error::argument("axis", "one axis", format!("{} of them", axes.len())).into())
+            }
             Some(other) => {
                 Err(VectorError::Key("axis".to_owned(), format!("{other:?} is no integer")).into())
             }

@@ -69,8 +69,11 @@ fn dense(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
 
 fn conv_bias(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let (x, filter, spec) = convolution(draw);
-    let operands =
-        vec![unit(draw, x.clone(), dtype), unit(draw, filter.clone(), dtype), bias(draw, [filter[filter.rank() - 1]], dtype)];
+    let operands = vec![
+        unit(draw, x.clone(), dtype),
+        unit(draw, filter.clone(), dtype),
+        bias(draw, [filter[filter.rank() - 1]], dtype),
+    ];
     let backward = vec![
         Fused::ConvBackwardInput { spec: spec.clone(), input: x },
         Fused::ConvBackwardFilter { spec: spec.clone(), filter },
