@@ -242,7 +242,9 @@ def reduction():
         cases.add("cumsum", f"many,{name}", np.ones((64,), dtype(name)), axis=0, grads=False)
     for name in ALL:
         for op in ["max", "min"] if name == "bool" else ["sum", "prod", "max", "min"]:
-            x = array((3, 2, 4), name, 1) if op == "prod" else array((3, 2, 4), name)
+            x = array((5, 2, 2), name, 1) if op == "prod" else array((5, 2, 2), name, -9, 9)
+            if name == "bool":
+                x = np.eye(5, 4, dtype=bool).reshape(5, 2, 2) ^ (np.arange(5) == (4 if op == "min" else -1))[:, None, None]
             # Elsewhere a product of numbers of either sign is no case for agreement to the bit.
             exact = {"exact": True} if name in FLOATS and op in ("max", "min") else {}
             cases.add("backend.reduce", f"{op},{name}", x, op=op, axes=[1, 2], **exact)

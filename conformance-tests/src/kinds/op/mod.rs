@@ -59,6 +59,10 @@ mod tests {
         let mut covered = HashSet::new();
         for path in VectorFile::find(&folder).unwrap() {
             for case in VectorFile::read(&path).unwrap().cases {
+                // Constant results, of nothing say, prove too little.
+                if !case.json("why").is_null() {
+                    continue;
+                }
                 let op = case.text("op").unwrap();
                 let inner = case.dict("kwargs").unwrap().remove("op").and_then(|v| v.to_value());
                 let inner = inner.as_ref().and_then(|v| v.as_str()).unwrap_or_default();
