@@ -19,7 +19,7 @@ REQUIRED = {
         "GroupedQueryAttention": {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
         "HashedCrossing": {"num_bins": 4},
         "Hashing": {"num_bins": 4},
-        "InputLayer": {"shape": [3, 4]},
+        "InputLayer": {"batch_shape": [None, 3, 4]},
         "IntegerLookup": {"vocabulary": [1, 2]},
         "MaxNumBoundingBoxes": {"max_number": 3},
         "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},
@@ -189,7 +189,7 @@ def weightless_shapes(cls):
         return [[2, 5, 4], [2, 6, 4]]
     if name == "RepeatVector":
         return [[2, 4]]
-    if name in ("Permute", "Masking", "Reshape"):
+    if name in ("InputLayer", "Masking", "Permute", "Reshape"):
         return [[2, 3, 4]]
     rank = next((int(d) for d in "123" if f"{d}D" in name), 2)
     return [[2, *[8] * rank, 3]]
