@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use keras::activations::{self, Activation};
+use keras::constraints::Axes;
 use keras_spec::{Device, Error, Tensor};
 use serde_json::Value;
 
@@ -48,6 +49,20 @@ impl Keywords {
     }
 }
 
+impl Keywords {
+    /// One axis, or several.
+    fn axes(&self) -> Result<Axes> {
+        let Some(Tree::List(list)) = self.0.get("axis") else { return self.axis().map(Axes::One) };
+        let axis = |v: &Tree| match v {
+            Tree::Value(Value::Number(n)) => n.as_i64().map(|n| n as isize),
+            _ => None,
+        };
+        let axes: Option<Vec<isize>> = list.iter().map(axis).collect();
+        let wrong = || VectorError::Key("axis".to_owned(), format!("{list:?} are no integers"));
+        Ok(Axes::Many(axes.ok_or_else(wrong)?))
+    }
+}
+
 fn call(name: &str, x: &Tensor, k: &Keywords) -> Result<Tensor> {
     Ok(match name {
         _ if k.0.is_empty() && name != "threshold" => Activation::try_from(name)?.call(x)?,
@@ -57,13 +72,13 @@ fn call(name: &str, x: &Tensor, k: &Keywords) -> Result<Tensor> {
         "glu" => activations::glu(x, k.axis()?)?,
         "hard_shrink" => activations::hard_shrink(x, k.number("threshold", 0.5))?,
         "leaky_relu" => activations::leaky_relu(x, k.number("negative_slope", 0.2))?,
-        "log_softmax" => x.log_softmax(k.axis()?)?,
+        "log_softmax" => activations::log_softmax(x, k.axes()?)?,
         "relu" => {
             let max = k.value("max_value").as_f64();
             activations::relu(x, k.number("negative_slope", 0.0), max, k.number("threshold", 0.0))?
         }
         "soft_shrink" => activations::soft_shrink(x, k.number("threshold", 0.5))?,
-        "softmax" => x.softmax(k.axis()?)?,
+        "softmax" => activations::softmax(x, k.axes()?)?,
         "sparsemax" => activations::sparsemax(x, k.axis()?)?,
         "squareplus" => activations::squareplus(x, k.number("b", 4.0))?,
         "threshold" => activations::threshold(x, k.number("threshold", 0.0), k.number("default_value", 0.0))?,

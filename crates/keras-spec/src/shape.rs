@@ -23,9 +23,12 @@ impl Shape {
         self.0.len()
     }
 
-    /// The number of elements (1 for a scalar).
+    /// The number of elements (1 for a scalar); `usize::MAX` if it is greater than that.
     pub fn size(&self) -> usize {
-        self.0.iter().product()
+        match self.0.contains(&0) {
+            true => 0,
+            false => self.0.iter().fold(1, |n, &d| n.saturating_mul(d)),
+        }
     }
 
     /// The dimensions as a slice.

@@ -11,6 +11,7 @@ use keras_spec::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::constraints::Axes;
 use crate::layers::common::{one, scalar_like};
 
 macro_rules! activations {
@@ -331,6 +332,36 @@ pub fn relu(x: &Tensor, negative_slope: f64, max_value: Option<f64>, threshold: 
     }
     let below = if threshold == 0.0 { -x } else { (-x)? + threshold };
     y - (below?.relu()? * negative_slope)?
+}
+
+/// `e^x / Σ e^x` along an axis, or several together.
+///
+/// # Errors
+/// If an axis does not exist or the dtype is not a float.
+pub fn softmax(x: &Tensor, axis: impl Into<Axes>) -> Result<Tensor> {
+    match axis.into().as_slice() {
+        [axis] => x.softmax(*axis),
+        axes => {
+            let powers = (x - x.stop_gradient().max(axes, true)?)?.exp()?;
+            let sum = powers.sum(axes, true)?;
+            powers / sum
+        }
+    }
+}
+
+/// `x - ln Σ e^x` along an axis, or several together.
+///
+/// # Errors
+/// If an axis does not exist or the dtype is not a float.
+pub fn log_softmax(x: &Tensor, axis: impl Into<Axes>) -> Result<Tensor> {
+    match axis.into().as_slice() {
+        [axis] => x.log_softmax(*axis),
+        axes => {
+            let shifted = (x - x.stop_gradient().max(axes, true)?)?;
+            let sum = shifted.exp()?.sum(axes, true)?;
+            shifted - sum.log()?
+        }
+    }
 }
 
 /// `x` where it is not negative, else `negative_slope · x`.

@@ -102,16 +102,6 @@ fn every_file(check: impl Fn(&Vectors, &Value) -> Result<(), String>) {
     let (mut count, mut failures) = (0, Vec::new());
     for vectors in folders() {
         for case in &vectors.cases {
-            if case["id"] == "models/functional/nested.weights.h5" {
-                // Its JSON does not say that a layer stands at two places; Keras cannot load it either.
-                message(vectors.model(case), &["/layers/sequential/layers/dense/vars"]);
-                continue;
-            }
-            if case["id"].as_str().unwrap().starts_with("models/functional/convolutions") {
-                // Its graph multiplies by a number.
-                message(vectors.model(case), &["unknown operation in a graph `Multiply`"]);
-                continue;
-            }
             count += 1;
             if let Err(why) = check(&vectors, case) {
                 failures.push(format!("{}: {why}", case["id"].as_str().unwrap()));

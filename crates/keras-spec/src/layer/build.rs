@@ -4,7 +4,7 @@ use crate::contracts::{Constraint, Initializer, Regularizer};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::layer::LayerRef;
+use crate::layer::{LayerRef, size};
 use crate::object::Shared;
 use crate::shape::{PartialShape, Shape};
 use crate::variable::{Variable, Weight};
@@ -119,6 +119,7 @@ impl Builder {
             let found = format!("{} with 0 on axis {axis}", spec.shape);
             return Err(Error::argument(spec.name, "positive dimensions", found));
         }
+        check_size(&spec.name, &spec.shape, dtype)?;
         initializer.draw_seed();
         let value = initializer.call(&spec.shape, dtype, &self.device)?;
         if *value.shape() != spec.shape {
@@ -149,4 +150,23 @@ impl Builder {
         shape[i]
             .ok_or_else(|| Error::argument("input_shape", format!("a known length of axis {axis}"), shape))
     }
+}
+
+/// How many bytes per element an initializer takes: random bits and numbers in double precision, beside the weight.
+const WORKSPACE: usize = 24;
+
+/// Refuses a weight that there is no memory for, or that is more than what a file holds
+/// ([`loading`](super::loading)): its shape may come from a file.
+fn check_size(name: &str, shape: &Shape, dtype: DType) -> Result<()> {
+    let wrong = |expected: String| {
+        let bytes = shape.size().saturating_mul(dtype.size());
+        Err(Error::argument(name, expected, format!("shape {shape} of {dtype}, {bytes} bytes")))
+    };
+    if let Err(left) = size::take(shape.size()) {
+        return wrong(format!("at most the {left} elements that the file has for it"));
+    }
+    if !crate::host::has_memory_for(shape.size().saturating_mul(WORKSPACE)) {
+        return wrong("a shape that there is memory for".to_owned());
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ mod build;
 mod call;
 mod handle;
 mod sharing;
+mod size;
 
 use crate::error::Result;
 use crate::object::{Config, Object, family};
@@ -15,6 +16,7 @@ pub use build::{Builder, WeightSpec};
 pub use call::{Argument, Arguments, Call, Outputs};
 pub use handle::{LayerExt, LayerRef, auto_name, reset_names, to_snake_case};
 pub use sharing::{reading_shared, writing_shared};
+pub use size::loading;
 
 /// A computation with weights: what the author of a layer implements.
 ///

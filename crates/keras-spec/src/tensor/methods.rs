@@ -401,22 +401,33 @@ impl Tensor {
         min => Min;
     }
 
-    /// The mean. Integers and `bool` are taken as floats of the promoted type.
+    /// The mean. Integers and `bool` give float32; float16 and bfloat16 are computed in float32.
     ///
     /// # Errors
     /// If an axis does not exist.
     pub fn mean(&self, axes: &[isize], keepdims: bool) -> Result<Tensor> {
         let n: usize = self.axes(axes)?.iter().map(|&a| self.shape()[a]).product();
-        let x = if self.dtype().is_float() { self.clone() } else { self.cast(DType::F32)? };
-        x.sum(axes, keepdims)? / n as f64
+        (self.widened()?.sum(axes, keepdims)? / n as f64)?.into_dtype(self.averaged_dtype())
     }
 
-    /// The biased variance.
+    /// The biased variance, in the dtypes of [`mean`](Tensor::mean).
     ///
     /// # Errors
     /// If an axis does not exist.
     pub fn variance(&self, axes: &[isize], keepdims: bool) -> Result<Tensor> {
-        (self - self.mean(axes, true)?)?.square()?.mean(axes, keepdims)
+        let x = self.widened()?;
+        let spread = (&x - x.mean(axes, true)?)?;
+        spread.square()?.mean(axes, keepdims)?.into_dtype(self.averaged_dtype())
+    }
+
+    /// The dtype of an average.
+    fn averaged_dtype(&self) -> DType {
+        if self.dtype().is_float() { self.dtype() } else { DType::F32 }
+    }
+
+    /// The elements in the dtype that averages are computed in.
+    fn widened(&self) -> Result<Tensor> {
+        if self.dtype() == DType::F64 { Ok(self.clone()) } else { self.cast(DType::F32) }
     }
 
     /// The `int32` index of the first largest element along an axis.

@@ -13,7 +13,7 @@ use crate::compose;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::host::{Element, HostTensor};
+use crate::host::{Element, HostTensor, has_memory_for};
 use crate::infer::infer;
 use crate::op::Op;
 use crate::scope;
@@ -230,6 +230,15 @@ impl Tensor {
                     None => results,
                 });
             }
+        }
+        if let Some((shape, dtype)) =
+            specs.iter().find(|(shape, dtype)| !has_memory_for(shape.size().saturating_mul(dtype.size())))
+        {
+            return Err(Error::shape(
+                op.name(),
+                format!("there is no memory for its {dtype} result"),
+                [shape],
+            ));
         }
         let draft = recorded.then(|| tape::Draft::new(&op, &operands));
         let buffers: Buffers = operands.into_iter().map(|t| t.buffer).collect();

@@ -2,6 +2,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use half::f16;
+
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::host::HostTensor;
@@ -28,6 +30,31 @@ impl Tensor {
             if value.fract() == 0.0 && self.dtype().is_int() { Operand::WeakInt } else { Operand::WeakFloat };
         let dtype = result_type(&[self.dtype().into(), weak]);
         Tensor::from_host(HostTensor::full(Shape::scalar(), dtype, value), self.device())
+    }
+
+    /// An operator with a number on its right. Division multiplies by the [`reciprocal`], where there is one.
+    fn with_number(self, op: BinaryOp, value: f64) -> Result<Tensor> {
+        if op == BinaryOp::Div {
+            let dtype = result_type(&[self.dtype().into(), Operand::WeakFloat]);
+            if let Some(factor) = reciprocal(dtype, value) {
+                let x = self.into_dtype(dtype)?;
+                let factor = x.number(factor)?;
+                return Tensor::binary(BinaryOp::Mul, x, factor);
+            }
+        }
+        let number = self.number(value)?;
+        Tensor::binary(op, self, number)
+    }
+}
+
+/// `1 / value` in `dtype`, if XLA divides by a number so. It does not in bfloat16; and what it makes of a factor that
+/// float32 has few digits for is no division any more.
+fn reciprocal(dtype: DType, value: f64) -> Option<f64> {
+    match dtype {
+        DType::F16 => Some(1.0 / f16::from_f64(value).to_f64()),
+        DType::F32 => Some(1.0 / value as f32).filter(|factor| !factor.is_subnormal()).map(f64::from),
+        DType::F64 => Some(1.0 / value),
+        _ => None,
     }
 }
 
@@ -73,14 +100,13 @@ macro_rules! operator {
         impl $trait<f64> for Tensor {
             type Output = Result<Tensor>;
             fn $method(self, other: f64) -> Result<Tensor> {
-                let other = self.number(other)?;
-                Tensor::binary($op, self, other)
+                self.with_number($op, other)
             }
         }
         impl $trait<f64> for &Tensor {
             type Output = Result<Tensor>;
             fn $method(self, other: f64) -> Result<Tensor> {
-                Tensor::binary($op, self.clone(), self.number(other)?)
+                self.clone().with_number($op, other)
             }
         }
         impl $trait<Tensor> for f64 {

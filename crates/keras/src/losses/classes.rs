@@ -3,7 +3,7 @@
 use keras_spec::{DType, Loss, Reduction, Result, Tensor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::functions::{self, Focal};
+use super::functions::{self, Alpha, Focal};
 use crate::class::{builders, keras_class};
 
 /// `reduction` in files may be null.
@@ -237,15 +237,15 @@ loss! {
         label_smoothing: f64 = 0.0,
         /// The axis of the classes.
         axis: isize = -1,
-        /// The weight of the loss.
-        alpha: f64 = 0.25,
+        /// The weight of the loss, or of each class.
+        alpha: Alpha = Alpha::Same(0.25),
         /// How much easy samples are played down.
         gamma: f64 = 2.0,
     },
     |this, t, p| {
-        let focal = Focal { apply_class_balancing: false, alpha: this.alpha, gamma: this.gamma };
         let (logits, smoothing) = (this.from_logits, this.label_smoothing);
-        plain(functions::categorical_focal_crossentropy(t, p, focal, logits, smoothing, this.axis))
+        let (alpha, gamma) = (&this.alpha, this.gamma);
+        plain(functions::categorical_focal_crossentropy(t, p, alpha, gamma, logits, smoothing, this.axis))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `y_true` and `y_pred` have one shape unless said otherwise; the last axis is averaged or summed away.
 
-use keras_spec::{CompareOp, Error, Result, Tensor};
+use keras_spec::{CompareOp, Error, HostTensor, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// `keras.config.epsilon()`
 const EPSILON: f64 = 1e-7;
@@ -215,15 +216,37 @@ pub fn binary_crossentropy(
     elementwise_binary_crossentropy(&t, y_pred, from_logits)?.mean(&[axis], false)
 }
 
-/// The parameters of [`binary_focal_crossentropy`] and [`categorical_focal_crossentropy`].
+/// The parameters of [`binary_focal_crossentropy`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Focal {
-    /// Weighs classes by `alpha` (binary only).
+    /// Weighs classes by `alpha`.
     pub apply_class_balancing: bool,
     /// The weight of the positive class.
     pub alpha: f64,
     /// How much easy samples are played down.
     pub gamma: f64,
+}
+
+/// How much [`categorical_focal_crossentropy`] weighs classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Alpha {
+    /// All the same.
+    Same(f64),
+    /// Each by its own number, along the last axis.
+    PerClass(Vec<f64>),
+}
+
+impl From<f64> for Alpha {
+    fn from(alpha: f64) -> Self {
+        Alpha::Same(alpha)
+    }
+}
+
+impl From<Vec<f64>> for Alpha {
+    fn from(alphas: Vec<f64>) -> Self {
+        Alpha::PerClass(alphas)
+    }
 }
 
 /// Binary cross-entropy that plays down what is predicted well already.
@@ -288,7 +311,8 @@ pub fn categorical_crossentropy(
 pub fn categorical_focal_crossentropy(
     y_true: &Tensor,
     y_pred: &Tensor,
-    focal: Focal,
+    alpha: &Alpha,
+    gamma: f64,
     from_logits: bool,
     label_smoothing: f64,
     axis: isize,
@@ -297,7 +321,14 @@ pub fn categorical_focal_crossentropy(
     let p = if from_logits { y_pred.softmax(axis)? } else { y_pred.clone() };
     let p = (&p / p.sum(&[axis], true)?)?.clip(EPSILON, 1.0 - EPSILON)?;
     let cce = ((-t)? * p.log()?)?;
-    let factor = (power((1.0 - p)?, focal.gamma)? * focal.alpha)?;
+    let easy = power((1.0 - p)?, gamma)?;
+    let factor = match alpha {
+        Alpha::Same(alpha) => (easy * *alpha)?,
+        Alpha::PerClass(alphas) => {
+            let alphas = HostTensor::new([alphas.len()], alphas.clone())?.cast(easy.dtype());
+            (&easy * Tensor::from_host(alphas, easy.device())?)?
+        }
+    };
     (factor * cce)?.sum(&[axis], false)
 }
 

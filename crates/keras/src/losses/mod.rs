@@ -9,6 +9,7 @@ pub use classes::{
     MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
     SparseCategoricalCrossentropy, SquaredHinge,
 };
+pub use functions::Alpha;
 pub use keras_spec::Reduction;
 
 use keras_spec::object::{Config, make};

@@ -44,7 +44,12 @@ fn total(values: &Tensor) -> Result<Tensor> {
 }
 
 /// Adds a batch to `[total, count]`.
-fn update_mean(state: &State, dtype: DType, values: &Tensor, sample_weight: Option<&Tensor>) -> Result<()> {
+pub(super) fn update_mean(
+    state: &State,
+    dtype: DType,
+    values: &Tensor,
+    sample_weight: Option<&Tensor>,
+) -> Result<()> {
     let (values, weight) = samplewise(values, sample_weight, Tensor::mean, dtype)?;
     let variables = state.get(&["total", "count"], &Shape::scalar(), dtype, values.device())?;
     add(&variables[0], &total(&values)?)?;
@@ -58,7 +63,7 @@ fn update_mean(state: &State, dtype: DType, values: &Tensor, sample_weight: Opti
     add(&variables[1], &count)
 }
 
-fn mean_result(state: &State, dtype: DType) -> Result<Tensor> {
+pub(super) fn mean_result(state: &State, dtype: DType) -> Result<Tensor> {
     match &state.variables()[..] {
         [total, count] => divide_no_nan(&total.get(), &count.get()),
         _ => Tensor::full([], dtype, 0.0, &keras_spec::Device::default_device()?),

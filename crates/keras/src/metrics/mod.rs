@@ -5,6 +5,7 @@ mod auc;
 mod confusion;
 mod mean;
 mod state;
+mod wrapper;
 
 pub use auc::{AUC, Curve, SummationMethod};
 pub use confusion::{
@@ -17,6 +18,7 @@ pub use mean::{
     RootMeanSquaredError, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
     SparseTopKCategoricalAccuracy, SquaredHinge, Sum, TopKCategoricalAccuracy,
 };
+pub use wrapper::MeanMetricWrapper;
 
 use keras_spec::object::{Config, make};
 use keras_spec::{Metric, Result, Shared, Tensor};

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::functional::{CLASS, Functional, Structure};
 use super::graph::{Arg, KerasTensor, Node};
 use super::input::{InputLayer, input_tensor};
+use super::operation::Operation;
 
 keras_spec::register!(dyn Layer, CLASS, |config| Ok(Box::new(from_config(config)?)));
 
@@ -18,7 +19,7 @@ keras_spec::register!(dyn Layer, CLASS, |config| Ok(Box::new(from_config(config)
 /// If a layer's configuration cannot be written.
 pub(crate) fn functional_config(model: &Functional) -> Result<Config> {
     let places = Places::new(model);
-    let layers = model.layers().iter().map(|layer| {
+    let layers = model.operations().iter().map(|layer| {
         let mut value = layer.serialize()?.to_value();
         let calls = places.nodes_of(layer).into_iter().filter(|n| !n.is_input());
         let nodes = calls.map(|n| places.node(n));
@@ -126,7 +127,10 @@ impl Graph {
         else {
             return Err(Error::config(CLASS.name, format!("a layer has no name: {entry}")));
         };
-        let layer = LayerRef::from_value(entry)?;
+        let layer = match Operation::from_entry(entry)? {
+            Some(operation) => operation,
+            None => LayerRef::from_value(entry)?,
+        };
         if layer.downcast::<InputLayer>().is_some() {
             self.nodes.insert(name.to_owned(), vec![input_tensor(&layer)?.node().clone()]);
         }

@@ -12,6 +12,7 @@ use keras_spec::{
 
 use super::graph::{Arg, KerasTensor, Node};
 use super::input::{Input, compatible, input_tensor};
+use super::operation::{OPERANDS, Operation};
 
 /// How a model's inputs or outputs are arranged.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,7 @@ pub struct Functional {
     outputs: Vec<KerasTensor>,
     input_structure: Structure,
     output_structure: Structure,
+    operations: Vec<LayerRef>,
     layers: Vec<LayerRef>,
     nodes: Vec<Arc<Node>>,
     steps: Vec<Step>,
@@ -77,12 +79,15 @@ impl Functional {
             return Err(Error::argument("inputs", "at least one input and one output", "none"));
         }
         let (inputs, outputs) = begin_at_inputs(inputs, outputs)?;
-        let (nodes, layers) = map_graph(&inputs, &outputs)?;
+        let (nodes, operations) = map_graph(&inputs, &outputs)?;
+        let is_layer = |l: &&LayerRef| l.downcast::<Operation>().is_none();
+        let layers = operations.iter().filter(is_layer).cloned().collect();
         let mut model = Functional {
             inputs,
             outputs,
             input_structure,
             output_structure,
+            operations,
             layers,
             nodes,
             steps: Vec::new(),
@@ -113,7 +118,13 @@ impl Functional {
         &self.output_structure
     }
 
-    /// The layers in Keras's order: by depth, then by the order in which a walk from the outputs meets them.
+    /// The layers and the operations between them in Keras's order: by depth, then by the order in which a walk from the
+    /// outputs meets them.
+    pub fn operations(&self) -> &[LayerRef] {
+        &self.operations
+    }
+
+    /// The layers in the order of [`operations`](Functional::operations).
     pub fn layers(&self) -> &[LayerRef] {
         &self.layers
     }
@@ -146,10 +157,11 @@ impl Functional {
                 };
                 (name.clone(), keyword)
             });
+            let form = node.form().map(|form| (OPERANDS.to_owned(), Keyword::Value(form)));
             self.steps.push(Step {
                 layer: node.layer().clone(),
                 inputs: node.positional().iter().map(slot).collect(),
-                keywords: keywords.collect(),
+                keywords: keywords.chain(form).collect(),
                 outputs: first..slots,
             });
         }

@@ -9,6 +9,8 @@ use keras_spec::layer::Argument;
 use keras_spec::{Call, DType, Error, LayerRef, PartialShape, Result, Tensor, TensorSpec};
 use serde_json::Value;
 
+use super::operation::{OPERANDS, Operation};
+
 /// A tensor of which only shape, dtype and origin are known (`keras.KerasTensor`): what functional models are made of.
 #[derive(Clone)]
 pub struct KerasTensor {
@@ -78,6 +80,9 @@ impl Node {
             };
             call.arguments.insert(name.clone(), value);
         }
+        if let Some(form) = node.form() {
+            call.arguments.insert(OPERANDS.to_owned(), Argument::Value(form));
+        }
         node.outputs = layer.output_spec(&inputs, &call)?;
         Ok(Arc::new(node))
     }
@@ -111,6 +116,11 @@ impl Node {
     /// The keyword arguments.
     pub(crate) fn keywords(&self) -> &BTreeMap<String, Arg> {
         &self.keywords
+    }
+
+    /// What an operation is given beside tensors, as an argument of the call.
+    pub(super) fn form(&self) -> Option<Value> {
+        self.layer.downcast::<Operation>().and_then(|_| Operation::form(&self.arguments))
     }
 
     /// Shapes and dtypes of the results.

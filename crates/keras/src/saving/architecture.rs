@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
-use keras_spec::layer::{reading_shared, writing_shared};
+use keras_spec::layer::{loading, reading_shared, writing_shared};
 use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
 use serde_json::{Map, Value, json};
 
-use super::{graph_operations, json as python, legacy_config};
+use super::{graph_operations, h5, json as python, legacy_config};
 use crate::models::{Chain, Model};
 use crate::training::Compile;
+
+/// How many weights a model may have beyond those in its file before this is what the error is about, instead of the
+/// weight that the file lacks.
+const UNNOTICED: usize = 1 << 20;
 
 /// The object form of a model with what it was compiled with (`keras.saving.serialize_keras_object`).
 ///
@@ -48,7 +52,7 @@ pub(super) fn from_value(value: &Value, version: Option<&str>) -> Result<Model> 
     };
     let mut linked = value.clone();
     link_shared(&mut linked);
-    graph_operations::resolve(&mut linked)?;
+    graph_operations::drop_masks(&mut linked);
     let layer = reading_shared(|| LayerRef::from_value(&linked))?;
     let model = Model::from_layer(layer.clone());
     if !model.is_built()
@@ -57,6 +61,15 @@ pub(super) fn from_value(value: &Value, version: Option<&str>) -> Result<Model> 
         layer.build(&shapes)?;
     }
     Ok(model)
+}
+
+/// [`from_value`] of a model whose weights are in `weights`, and which has not many more than those.
+///
+/// # Errors
+/// As [`from_value`], or the model has more weights than the file.
+pub(super) fn from_file(value: &Value, version: Option<&str>, weights: &h5::Group) -> Result<Model> {
+    let held = weights.count_elements()?.saturating_add(UNNOTICED);
+    loading(held, || from_value(value, version))
 }
 
 /// Whether a Keras before 3 wrote it. Only Keras 3 says which module the model's class is from, but for HDF5.

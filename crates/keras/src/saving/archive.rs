@@ -43,9 +43,9 @@ pub(super) fn load(file: &str, mut archive: Archive, options: &Load) -> Result<M
     let metadata = archive.json(METADATA)?;
     let version = metadata.get("keras_version").and_then(Value::as_str);
     let place = || format!("{file}: {CONFIG}");
-    let mut model = architecture::from_value(&config, version).at(place)?;
     let name = format!("{file}: {WEIGHTS}");
     let weights = Tree { file: &name, root: archive.h5(WEIGHTS)?.root() };
+    let mut model = architecture::from_file(&config, version, &weights.root).at(place)?;
     assign(weights.weights(model.as_layer())?)?;
     if options.compile {
         let legacy = architecture::is_legacy(&config, version);

@@ -1,52 +1,28 @@
-//! Operations in the graphs of Keras 3 (`keras.src.ops`): those that only compute masks, and all others.
+//! Operations in the graphs of Keras 3 that only compute masks.
 
-use keras_spec::{Error, Result};
 use serde_json::{Map, Value};
+
+use crate::models::is_operation;
 
 /// Takes the operations out of graphs that compute the mask of a `Masking` or `Embedding` layer, and the `mask` arguments
 /// that they lead to: Keras writes them out, while layers here hand masks on by themselves, as Keras's do.
-///
-/// # Errors
-/// [`Error::Unknown`] for every other operation.
-pub(super) fn resolve(value: &mut Value) -> Result<()> {
+pub(super) fn drop_masks(value: &mut Value) {
     match value {
-        Value::Array(list) => list.iter_mut().try_for_each(resolve),
+        Value::Array(list) => list.iter_mut().for_each(drop_masks),
         Value::Object(map) => {
             if map.get("class_name").is_some_and(|c| c == "Functional")
                 && let Some(Value::Array(layers)) = map.get_mut("config").and_then(|c| c.get_mut("layers"))
             {
                 remove_masks(layers);
             }
-            let (name, is_operation) = class(map);
-            if is_operation {
-                return Err(Error::unknown("operation in a graph", name, ["layers only"]));
-            }
-            map.values_mut().try_for_each(resolve)
+            map.values_mut().for_each(drop_masks);
         }
-        _ => Ok(()),
+        _ => {}
     }
 }
 
-/// A class's name, and whether it is an operation. HDF5 files do not say which module a class is from; an operation with the
-/// name of a layer takes two tensors or numbers where the layer takes a list.
-fn class(object: &Map<String, Value>) -> (&str, bool) {
-    let name = object.get("class_name").and_then(Value::as_str).unwrap_or_default();
-    let is_operation = match object.get("module").and_then(Value::as_str) {
-        Some(module) => module.starts_with("keras.src.ops"),
-        None => match name {
-            "NotEqual" | "Any" => true,
-            "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" => {
-                let args = object.get("inbound_nodes").and_then(|n| n.get(0)?.get("args")?.as_array());
-                args.is_some_and(|args| args.len() == 2)
-            }
-            _ => false,
-        },
-    };
-    (name, is_operation)
-}
-
 fn class_of(layer: &Value) -> (&str, bool) {
-    layer.as_object().map_or(("", false), class)
+    (layer.get("class_name").and_then(Value::as_str).unwrap_or_default(), is_operation(layer))
 }
 
 /// The positional arguments of the only call of a layer.

@@ -17,6 +17,7 @@ const OLD_LAYERS: &str = "_layer_checkpoint_dependencies";
 
 /// The variables of one object, and where they are.
 struct Place {
+    layer: Option<LayerRef>,
     path: String,
     name: String,
     variables: Vec<Variable>,
@@ -48,7 +49,12 @@ fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec
     let mut children = layer.children();
     let rank = |c: &Child| (!is_model || c.attribute != "layers", c.attribute.starts_with('_'), c.attribute);
     children.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    out.push(Place { path: path.clone(), name: layer.name().to_owned(), variables: layer.own_weights() });
+    out.push(Place {
+        layer: Some(layer.clone()),
+        path: path.clone(),
+        name: layer.name().to_owned(),
+        variables: layer.own_weights(),
+    });
     for child in children {
         let path = join(&path, child.attribute);
         let mut used: HashMap<String, usize> = HashMap::new();
@@ -66,6 +72,17 @@ fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec
     }
 }
 
+/// The only one of `earlier` places whose object has the class, the name and the arguments of that of `place`.
+fn twin<'a>(place: &Place, earlier: &'a [Place]) -> Option<&'a Place> {
+    let identity = |p: &Place| {
+        let form = p.layer.as_ref()?.serialize().ok()?;
+        Some((form.class_name, form.config))
+    };
+    let own = identity(place)?;
+    let mut equal = earlier.iter().filter(|p| p.name == place.name && identity(p).as_ref() == Some(&own));
+    equal.next().filter(|_| equal.next().is_none())
+}
+
 /// Adds the weights of a model, and the state of its optimizer, to a file.
 ///
 /// # Errors
@@ -75,7 +92,8 @@ pub(super) fn write(model: &Model, file: &mut h5::Writer) -> keras_spec::Result<
     if let Some(compiled) = &model.compiled {
         let variables = compiled.optimizer.variables();
         if !variables.is_empty() {
-            all.push(Place { path: OPTIMIZER.to_owned(), name: compiled.optimizer.name(), variables });
+            let (path, name) = (OPTIMIZER.to_owned(), compiled.optimizer.name());
+            all.push(Place { layer: None, path, name, variables });
         }
     }
     for place in &all {
@@ -103,8 +121,18 @@ impl Tree<'_> {
     pub(super) fn weights(&self, layer: &LayerRef) -> Result<Vec<(Variable, HostTensor)>> {
         let mut used = HashSet::new();
         let mut out = Vec::new();
-        for place in places(layer).iter().filter(|p| !p.variables.is_empty()) {
-            let group = self.group(&place.group())?;
+        let places: Vec<Place> = places(layer).into_iter().filter(|p| !p.variables.is_empty()).collect();
+        for (i, place) in places.iter().enumerate() {
+            let group = match self.group(&place.group()) {
+                Err(FileError::Missing { file, object }) => {
+                    // In the file's model both were one layer, which an architecture alone does not say.
+                    let Some(twin) = twin(place, &places[..i]) else {
+                        return Err(FileError::Missing { file, object });
+                    };
+                    self.group(&twin.group())?
+                }
+                found => found?,
+            };
             let arrays = self.numbered(&group)?;
             let expected = place.variables.len();
             if arrays.len() != expected {

@@ -135,9 +135,10 @@ pub(super) fn load(file: &str, root: &h5::Group, options: &Load) -> Result<Model
         let found = version.unwrap_or("no version, as in files of Keras 1");
         return Err(FileError::unexpected(file, object("keras_version"), "2 or 3", found).into());
     }
-    let mut model =
-        architecture::from_value(&config, version).at(|| format!("{file}: {}", object("model_config")))?;
-    assign(weights(file, &root.group(WEIGHTS)?, &model)?)?;
+    let held = root.group(WEIGHTS)?;
+    let place = || format!("{file}: {}", object("model_config"));
+    let mut model = architecture::from_file(&config, version, &held).at(place)?;
+    assign(weights(file, &held, &model)?)?;
     if let Some(training) = parse("training_config")?.filter(|_| options.compile) {
         let place = || format!("{file}: {}", object("training_config"));
         let training = match architecture::is_legacy(&config, version) {

@@ -73,7 +73,8 @@ impl Model {
         }
         let widths = widths(&positions, options.line_length.unwrap_or(length))?;
         let mut rows = Vec::new();
-        for layer in self.layers() {
+        let layers = branching.map_or_else(|| self.layers(), |graph| graph.operations().to_vec());
+        for layer in layers {
             add_rows(&layer, "", branching, options, &mut rows)?;
         }
         let mut out = format!("Model: \"{}\"\n{}", self.name(), table(&header, &rows, &widths));

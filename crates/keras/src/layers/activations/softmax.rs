@@ -1,6 +1,7 @@
 use keras_spec::{Call, CompareOp, DType, Error, Layer, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::activations;
 use crate::class::builders;
 use crate::constraints::Axes;
 use crate::layers::common::{keras_layer, one, scalar_like};
@@ -35,13 +36,7 @@ impl Softmax {
     }
 
     fn over_axes(&self, x: &Tensor) -> Result<Tensor> {
-        if let [axis] = self.axis.as_slice() {
-            return x.softmax(*axis);
-        }
-        let axes = self.axis.as_slice();
-        let powers = (x - x.stop_gradient().max(axes, true)?)?.exp()?;
-        let sum = powers.sum(axes, true)?;
-        powers / sum
+        activations::softmax(x, self.axis.clone())
     }
 }
 

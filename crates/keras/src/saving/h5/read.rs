@@ -195,6 +195,19 @@ impl Group {
         Ok(paths)
     }
 
+    /// How many numbers the arrays in this group and below have altogether.
+    ///
+    /// # Errors
+    /// As [`dataset_paths`](Group::dataset_paths), or an array is damaged.
+    pub fn count_elements(&self) -> Result<usize> {
+        let size = |path: &String| {
+            let shape = self.dataset(path)?.shape().to_vec();
+            Ok(shape.iter().fold(1, |n: usize, &d| n.saturating_mul(d)))
+        };
+        let sizes = self.dataset_paths()?.iter().map(size).collect::<Result<Vec<_>>>()?;
+        Ok(sizes.into_iter().fold(0, usize::saturating_add))
+    }
+
     fn walk(&self, prefix: &str, left: &mut u64, paths: &mut Vec<String>) -> Result<()> {
         let datasets = self.dataset_names()?;
         let groups = self.group_names()?;
