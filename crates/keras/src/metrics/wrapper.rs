@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::accuracy;
 use super::mean::{mean_result, update_mean};
 use super::state::State;
-use crate::training::{Identifier, Nested};
 
 type Function = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync;
 
@@ -194,8 +193,6 @@ impl Object for MeanMetricWrapper {
         Ok(config)
     }
 }
-
-super::identifier!(MeanMetricWrapper);
 
 impl Metric for MeanMetricWrapper {
     fn name(&self) -> String {
