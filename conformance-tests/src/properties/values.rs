@@ -37,7 +37,7 @@ fn float(pool: Pool, r: u64) -> f64 {
     const POWERS: [f64; 6] = [1.0, -1.0, 2.0, 0.5, 1.0, -2.0];
     let quarters = ((r >> 8) % 65) as f64 / 4.0 - 8.0;
     match pool {
-        Pool::Any if r % 4 == 0 => SPECIAL[((r >> 8) % 12) as usize],
+        Pool::Any if r.is_multiple_of(4) => SPECIAL[((r >> 8) % 12) as usize],
         Pool::Any | Pool::Finite => quarters,
         Pool::NonZero => {
             if quarters == 0.0 {
@@ -55,7 +55,7 @@ fn float(pool: Pool, r: u64) -> f64 {
 
 fn integer<T: Element>(pool: Pool, r: u64) -> i128 {
     match pool {
-        Pool::Any | Pool::Finite if r % 8 == 0 => {
+        Pool::Any | Pool::Finite if r.is_multiple_of(8) => {
             [T::LEAST.to_i128(), T::GREATEST.to_i128(), -1][((r >> 8) % 3) as usize]
         }
         // What a dtype does not hold wraps.
