@@ -156,7 +156,13 @@ fn losses_are_keras_losses() {
 }
 
 #[test]
-fn schedules_are_keras_schedules() {
+fn metrics_are_keras_metrics() {
+    assert_same(differences::<dyn Metric>("metrics", write::<dyn Metric>), 30);
+}
+
+#[test]
+fn optimizers_are_keras_optimizers() {
+    assert_same(differences::<dyn Optimizer>("optimizers", write::<dyn Optimizer>), 4);
     let write = write::<dyn LearningRateSchedule>;
     assert_same(differences::<dyn LearningRateSchedule>("schedules", write), 6);
 }

@@ -159,7 +159,7 @@ mean_metric! {
 
 mean_metric! {
     /// How often predictions equal targets (`keras.metrics.Accuracy`).
-    Accuracy, "accuracy", [], {}, |_this, t, p| accuracy::accuracy(t, p)
+    Accuracy, "accuracy", ["accuracy"], {}, |_this, t, p| accuracy::accuracy(t, p)
 }
 
 mean_metric! {

@@ -433,7 +433,35 @@ pub(super) fn in_precision(dtype: DType, value: f64) -> f64 {
 /// Declares what every optimizer has: its class, builders of the common arguments, and the contract by way of [`Rule`].
 macro_rules! optimizer {
     ($Optimizer:ident, [$($alias:literal),*]) => {
-        crate::class::keras_class!(dyn keras_spec::Optimizer, "keras.optimizers", $Optimizer, aliases [$($alias),*], check validate);
+        impl $Optimizer {
+            const CLASS: keras_spec::Class = keras_spec::Class::keras("keras.optimizers", stringify!($Optimizer));
+        }
+
+        // Not `keras_class!`: arguments that are missing have the defaults of this optimizer, also those in `Base`.
+        keras_spec::register!(
+            dyn keras_spec::Optimizer,
+            $Optimizer::CLASS,
+            |given| {
+                let mut config = keras_spec::object::to_config(&$Optimizer::default())?;
+                config.extend(given.clone());
+                let optimizer: $Optimizer = keras_spec::object::from_config($Optimizer::CLASS, &config)?;
+                optimizer.validate()?;
+                Ok(Box::new(optimizer))
+            },
+            &[$($alias),*]
+        );
+
+        impl keras_spec::Object for $Optimizer {
+            fn class(&self) -> keras_spec::Class {
+                Self::CLASS
+            }
+
+            fn config(&self) -> keras_spec::Result<keras_spec::Config> {
+                let mut config = keras_spec::object::to_config(self)?;
+                config.insert("name".to_owned(), base::name(self).into());
+                Ok(config)
+            }
+        }
 
         impl $Optimizer {
             /// The name in files and logs.
