@@ -4,13 +4,13 @@
 //! inferred ([`keras_spec::scope::abstractly`]) nothing is drawn.
 
 use keras_spec::random::{distributions, draw_seed};
-use keras_spec::{DType, Device, Element, Error, HostTensor, Result, Shape, Tensor, scope};
+use keras_spec::{DType, Device, Element, Error, HostTensor, Result, Shape, Tensor, dispatch_dtype, scope};
 
 pub use keras_spec::random::{Key, Seed, SeedGenerator, set_random_seed};
 
 /// Runs `$body` with `$T` as the float type of the dtype `$dtype`.
 macro_rules! dispatch_float {
-    ($sampler:literal, $dtype:expr, $T:ident => $body:expr) => {
+    ($sampler:expr, $dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
             DType::F16 => {
                 type $T = keras_spec::half::f16;
@@ -47,71 +47,109 @@ fn draw<T: Element>(
     Tensor::from_host(HostTensor::new(shape, data)?, device)
 }
 
-/// Samples uniform in `[minval, maxval)`.
-///
-/// # Errors
-/// [`Error::DType`] if the dtype is not a float.
-pub fn uniform(
-    shape: impl Into<Shape>,
-    minval: f64,
-    maxval: f64,
-    dtype: DType,
-    seed: Option<&Seed>,
-    device: &Device,
-) -> Result<Tensor> {
-    dispatch_float!("uniform", dtype, T => {
-        draw(&shape.into(), seed, device, |key, n| distributions::uniform::<T>(key, n, minval, maxval))
-    })
+macro_rules! float_sampler {
+    ($(#[$doc:meta])* $name:ident, $first:ident, $second:ident) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`Error::DType`] if the dtype is not a float.
+        pub fn $name(
+            shape: impl Into<Shape>,
+            $first: f64,
+            $second: f64,
+            dtype: DType,
+            seed: Option<&Seed>,
+            device: &Device,
+        ) -> Result<Tensor> {
+            dispatch_float!(stringify!($name), dtype, T => {
+                draw(&shape.into(), seed, device, |key, n| distributions::$name::<T>(key, n, $first, $second))
+            })
+        }
+    };
 }
 
-/// Samples of the normal distribution.
-///
-/// # Errors
-/// [`Error::DType`] if the dtype is not a float.
-pub fn normal(
-    shape: impl Into<Shape>,
-    mean: f64,
-    stddev: f64,
-    dtype: DType,
-    seed: Option<&Seed>,
-    device: &Device,
-) -> Result<Tensor> {
-    dispatch_float!("normal", dtype, T => {
-        draw(&shape.into(), seed, device, |key, n| distributions::normal::<T>(key, n, mean, stddev))
-    })
+float_sampler! {
+    /// Samples uniform in `[minval, maxval)` (`keras.random.uniform`; Keras's defaults: 0 and 1).
+    uniform, minval, maxval
+}
+float_sampler! {
+    /// Samples of the normal distribution (`keras.random.normal`; Keras's defaults: 0 and 1).
+    normal, mean, stddev
+}
+float_sampler! {
+    /// Samples of the normal distribution, drawn again beyond two standard deviations (`keras.random.truncated_normal`).
+    truncated_normal, mean, stddev
 }
 
-/// Samples of the normal distribution, drawn again beyond two standard deviations.
+/// Integers uniform in `[minval, maxval)` (`keras.random.randint`; Keras's default dtype: `int32`). Bounds beyond the dtype
+/// are clipped to it.
 ///
 /// # Errors
-/// [`Error::DType`] if the dtype is not a float.
-pub fn truncated_normal(
-    shape: impl Into<Shape>,
-    mean: f64,
-    stddev: f64,
-    dtype: DType,
-    seed: Option<&Seed>,
-    device: &Device,
-) -> Result<Tensor> {
-    dispatch_float!("truncated_normal", dtype, T => {
-        draw(&shape.into(), seed, device, |key, n| distributions::truncated_normal::<T>(key, n, mean, stddev))
-    })
-}
-
-/// `int32` samples uniform in `[minval, maxval)`.
-///
-/// # Errors
-/// If the device fails.
+/// [`Error::DType`] if the dtype is not an integer.
 pub fn randint(
     shape: impl Into<Shape>,
-    minval: i32,
-    maxval: i32,
+    minval: i64,
+    maxval: i64,
+    dtype: DType,
     seed: Option<&Seed>,
     device: &Device,
 ) -> Result<Tensor> {
-    draw(&shape.into(), seed, device, |key, n| {
-        distributions::randint::<i32>(key, n, minval.into(), maxval.into())
-    })
+    fn of<T: Element + distributions::RandomInt>(
+        shape: &Shape,
+        bounds: [i64; 2],
+        seed: Option<&Seed>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        draw(shape, seed, device, |key, n| distributions::randint::<T>(key, n, bounds[0], bounds[1]))
+    }
+    let (shape, bounds) = (&shape.into(), [minval, maxval]);
+    match dtype {
+        DType::I8 => of::<i8>(shape, bounds, seed, device),
+        DType::I16 => of::<i16>(shape, bounds, seed, device),
+        DType::I32 => of::<i32>(shape, bounds, seed, device),
+        DType::I64 => of::<i64>(shape, bounds, seed, device),
+        DType::U8 => of::<u8>(shape, bounds, seed, device),
+        DType::U16 => of::<u16>(shape, bounds, seed, device),
+        DType::U32 => of::<u32>(shape, bounds, seed, device),
+        DType::U64 => of::<u64>(shape, bounds, seed, device),
+        other => Err(Error::dtype("randint", "only integers can be drawn", [other])),
+    }
+}
+
+/// For each row of `logits` `(batch, classes)`, `num_samples` classes drawn with the probabilities `softmax(row)`:
+/// `(batch, num_samples)` (`keras.random.categorical`; Keras's default dtype: `int32`).
+///
+/// # Errors
+/// If `logits` is no matrix of floats with at least one class, or the device fails.
+pub fn categorical(logits: &Tensor, num_samples: usize, dtype: DType, seed: Option<&Seed>) -> Result<Tensor> {
+    let &[batch, classes] = logits.shape().dims() else {
+        return Err(Error::argument("logits", "shape (batch, classes)", format!("shape {}", logits.shape())));
+    };
+    let shape = [batch, num_samples];
+    if scope::is_abstract() {
+        return Tensor::full(shape, dtype, 0.0, logits.device());
+    }
+    let host = logits.to_host()?;
+    let drawn = dispatch_float!("categorical", host.dtype(), T => {
+        distributions::categorical(draw_seed(seed), host.as_slice::<T>()?, [batch, classes], num_samples)
+    })?;
+    Tensor::from_host(HostTensor::new(shape, drawn)?, logits.device())?.into_dtype(dtype)
+}
+
+/// `x` with every vector along `axis` in a random order of its own (`keras.random.shuffle`; Keras's default axis: 0).
+///
+/// # Errors
+/// If `x` has no such axis, or the device fails.
+pub fn shuffle(x: &Tensor, axis: usize, seed: Option<&Seed>) -> Result<Tensor> {
+    if scope::is_abstract() {
+        return Ok(x.clone());
+    }
+    let host = x.to_host()?;
+    let shuffled = dispatch_dtype!(host.dtype(), T => {
+        let data = distributions::shuffle(draw_seed(seed), host.as_slice::<T>()?, host.shape(), axis)?;
+        HostTensor::new(host.shape(), data)
+    })?;
+    Tensor::from_host(shuffled, x.device())
 }
 
 /// `inputs` with a fraction `rate` of the elements 0 and the others scaled so that the expected sum stays. Elements live or
@@ -141,4 +179,31 @@ pub fn dropout(
         _ => distributions::bernoulli(key, n, keep),
     })?;
     mask.broadcast_to(inputs.shape())?.select(&(inputs / keep)?, &zero)
+}
+
+#[cfg(all(test, feature = "ndarray"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_categories_and_orders_on_a_device() {
+        let device = Device::default_device().unwrap();
+        let seed = Seed::Int(7);
+        let drawn = randint([100], 3, 6, DType::U8, Some(&seed), &device).unwrap().to_host().unwrap();
+        assert!(drawn.as_slice::<u8>().unwrap().iter().all(|n| (3..6).contains(n)));
+        assert!(matches!(randint([1], 0, 2, DType::F32, None, &device), Err(Error::DType { .. })));
+
+        let logits = HostTensor::new([2, 3], vec![0.0f32, 99.0, 0.0, 99.0, 0.0, 0.0]).unwrap();
+        let logits = Tensor::from_host(logits, &device).unwrap();
+        let drawn = categorical(&logits, 2, DType::I32, Some(&seed)).unwrap().to_host().unwrap();
+        assert_eq!(drawn, HostTensor::new([2, 2], vec![1i32, 1, 0, 0]).unwrap());
+        let row = Tensor::full([3], DType::F32, 0.0, &device).unwrap();
+        assert!(categorical(&row, 1, DType::I32, None).is_err());
+
+        let x = Tensor::from_host(HostTensor::new([5], vec![0i64, 1, 2, 3, 4]).unwrap(), &device).unwrap();
+        let mut order = shuffle(&x, 0, Some(&seed)).unwrap().to_host().unwrap().into_vec::<i64>().unwrap();
+        order.sort_unstable();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+        assert!(shuffle(&x, 1, None).is_err());
+    }
 }

@@ -1,8 +1,8 @@
 //! Functions of `keras.random`.
 
 use keras::random;
-use keras_spec::random::{Key, Seed, SeedGenerator, distributions, draw_seed};
-use keras_spec::{DType, Element, HostTensor, Result as KerasResult, Shape, Tensor, dispatch_dtype};
+use keras_spec::random::{Seed, SeedGenerator};
+use keras_spec::{DType, HostTensor, Shape, Tensor};
 
 use super::super::Result;
 use super::arguments::Arguments;
@@ -66,51 +66,22 @@ impl Arguments<'_> {
             }
             "randint" => {
                 let (low, high) = (self.integer(1, "minval")?, self.integer(2, "maxval")?);
-                let drawn = randint(draw_seed(Some(&seed)), shape()?, low, high, self.dtype(DType::I32)?)?;
-                Tensor::from_host(drawn, self.device)?
+                random::randint(shape()?, low, high, self.dtype(DType::I32)?, Some(&seed), self.device)?
             }
             "categorical" => {
-                let samples: usize = self.read(1, "num_samples")?;
-                let drawn = categorical(draw_seed(Some(&seed)), &self.array(0, "logits")?, samples)?;
-                Tensor::from_host(drawn.cast(self.dtype(DType::I32)?), self.device)?
+                let logits = Tensor::from_host(self.array(0, "logits")?, self.device)?;
+                random::categorical(
+                    &logits,
+                    self.read(1, "num_samples")?,
+                    self.dtype(DType::I32)?,
+                    Some(&seed),
+                )?
             }
             "shuffle" => {
                 let axis = self.value(1, "axis").and_then(|a| a.as_u64()).unwrap_or(0) as usize;
-                let drawn = shuffle(draw_seed(Some(&seed)), &self.array(0, "x")?, axis)?;
-                Tensor::from_host(drawn, self.device)?
+                random::shuffle(&Tensor::from_host(self.array(0, "x")?, self.device)?, axis, Some(&seed))?
             }
             other => return Err(unknown(other)),
         })
     }
-}
-
-fn randint(key: Key, shape: Shape, low: i64, high: i64, dtype: DType) -> KerasResult<HostTensor> {
-    let n = shape.size();
-    match dtype {
-        DType::I8 => HostTensor::new(shape, distributions::randint::<i8>(key, n, low, high)),
-        DType::I16 => HostTensor::new(shape, distributions::randint::<i16>(key, n, low, high)),
-        DType::I32 => HostTensor::new(shape, distributions::randint::<i32>(key, n, low, high)),
-        DType::I64 => HostTensor::new(shape, distributions::randint::<i64>(key, n, low, high)),
-        DType::U8 => HostTensor::new(shape, distributions::randint::<u8>(key, n, low, high)),
-        DType::U16 => HostTensor::new(shape, distributions::randint::<u16>(key, n, low, high)),
-        DType::U32 => HostTensor::new(shape, distributions::randint::<u32>(key, n, low, high)),
-        DType::U64 => HostTensor::new(shape, distributions::randint::<u64>(key, n, low, high)),
-        other => Err(keras_spec::Error::dtype("randint", "only integers can be drawn", [other])),
-    }
-}
-
-fn categorical(key: Key, logits: &HostTensor, samples: usize) -> Result<HostTensor> {
-    let &[batch, classes] = logits.shape().dims() else {
-        return Err(VectorError::Key("logits".to_owned(), "are no matrix".to_owned()).into());
-    };
-    let drawn = distributions::categorical(key, logits.as_slice::<f32>()?, [batch, classes], samples)?;
-    Ok(HostTensor::new([batch, samples], drawn)?)
-}
-
-fn shuffle(key: Key, x: &HostTensor, axis: usize) -> KerasResult<HostTensor> {
-    fn of<T: Element>(key: Key, x: &HostTensor, axis: usize) -> KerasResult<HostTensor> {
-        let data = distributions::shuffle(key, x.as_slice::<T>()?, x.shape(), axis)?;
-        HostTensor::new(x.shape(), data)
-    }
-    dispatch_dtype!(x.dtype(), T => of::<T>(key, x, axis))
 }
