@@ -191,9 +191,11 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
         }
         "random" {
             "SeedGenerator": type keras::random::SeedGenerator;
+            "categorical": fn random::categorical;
             "dropout": fn random::dropout;
             "normal": call random::normal => |d| random::normal([1], 0.0, 1.0, keras_spec::DType::F32, None, d);
-            "randint": call random::randint => |d| random::randint([1], 0, 1, None, d);
+            "randint": call random::randint => |d| random::randint([1], 0, 1, keras_spec::DType::I32, None, d);
+            "shuffle": fn random::shuffle;
             "truncated_normal": call random::truncated_normal =>
                 |d| random::truncated_normal([1], 0.0, 1.0, keras_spec::DType::F32, None, d);
             "uniform": call random::uniform => |d| random::uniform([1], 0.0, 1.0, keras_spec::DType::F32, None, d);

@@ -9,41 +9,41 @@ macro_rules! keras_class {
 pub(crate) use keras_class;
 
 /// Writes builder methods: `name: Type` takes what converts into the type, `some name: Type` fills an `Option`; with `=` the
-/// type itself is taken (integers, which literals do not convert into).
+/// type itself is taken (integers, which literals do not convert into). `name in group` is a field of the field `group`.
 macro_rules! builders {
     () => {};
-    ($(#[$doc:meta])* some $name:ident = $Type:ty; $($rest:tt)*) => {
+    ($(#[$doc:meta])* some $name:ident $(in $group:ident)? = $Type:ty; $($rest:tt)*) => {
         $(#[$doc])*
         #[must_use]
         pub fn $name(mut self, $name: $Type) -> Self {
-            self.$name = Some($name);
+            self.$($group.)?$name = Some($name);
             self
         }
         $crate::class::builders! { $($rest)* }
     };
-    ($(#[$doc:meta])* $name:ident = $Type:ty; $($rest:tt)*) => {
+    ($(#[$doc:meta])* $name:ident $(in $group:ident)? = $Type:ty; $($rest:tt)*) => {
         $(#[$doc])*
         #[must_use]
         pub fn $name(mut self, $name: $Type) -> Self {
-            self.$name = $name;
+            self.$($group.)?$name = $name;
             self
         }
         $crate::class::builders! { $($rest)* }
     };
-    ($(#[$doc:meta])* some $name:ident: $Type:ty; $($rest:tt)*) => {
+    ($(#[$doc:meta])* some $name:ident $(in $group:ident)?: $Type:ty; $($rest:tt)*) => {
         $(#[$doc])*
         #[must_use]
         pub fn $name(mut self, $name: impl Into<$Type>) -> Self {
-            self.$name = Some($name.into());
+            self.$($group.)?$name = Some($name.into());
             self
         }
         $crate::class::builders! { $($rest)* }
     };
-    ($(#[$doc:meta])* $name:ident: $Type:ty; $($rest:tt)*) => {
+    ($(#[$doc:meta])* $name:ident $(in $group:ident)?: $Type:ty; $($rest:tt)*) => {
         $(#[$doc])*
         #[must_use]
         pub fn $name(mut self, $name: impl Into<$Type>) -> Self {
-            self.$name = $name.into();
+            self.$($group.)?$name = $name.into();
             self
         }
         $crate::class::builders! { $($rest)* }

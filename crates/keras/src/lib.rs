@@ -3,6 +3,7 @@
 pub mod activations;
 mod class;
 pub mod constraints;
+mod flattened;
 pub mod initializers;
 pub mod layers;
 pub mod losses;

@@ -459,3 +459,30 @@ fn fixtures_of_several_versions_load() {
     let model = load_model(fixture("made-bfloat16.keras")).unwrap();
     assert!(weights(&model).iter().any(|w| w.dtype() == DType::BF16));
 }
+
+#[test]
+fn low_rank_products_are_merged_in_files() {
+    // What Keras predicted before it saved the model; its products were not zero.
+    let x = HostTensor::new([2, 4], vec![0.0f32, 1.0, 2.0, 3.0, 4.0, 0.0, 2.0, 1.0]).unwrap();
+    let expected =
+        HostTensor::new([2, 2], vec![68.535_095_f32, -56.070_328, 56.396_45, -111.067_505]).unwrap();
+    let mut model = load_model(fixture("keras-3.15.1-lora.keras")).unwrap();
+    let predicted = model.predict(&x).unwrap();
+    assert_eq!(differs(&predicted, std::slice::from_ref(&expected)), None);
+
+    let products: Vec<usize> =
+        (0..model.weights().len()).filter(|&i| model.weights()[i].name().starts_with("lora_")).collect();
+    assert_eq!(products.len(), 6);
+    let mut values = weights(&model);
+    for &i in &products {
+        assert!(values[i].to_f64_vec().iter().all(|&x| x == 0.0), "Keras makes them zero too");
+        values[i] = HostTensor::full(values[i].shape().clone(), DType::F32, 0.5);
+    }
+    model.set_weights(&values).unwrap();
+    let predicted = model.predict(&x).unwrap();
+    assert!(differs(&predicted, &[expected]).is_some());
+
+    let mut loaded = load_model_from_bytes(model.to_keras_bytes().unwrap()).unwrap();
+    assert_eq!(differs(&loaded.predict(&x).unwrap(), &predicted), None);
+    assert!(products.iter().all(|&i| weights(&loaded)[i].to_f64_vec().iter().all(|&x| x == 0.0)));
+}

@@ -11,6 +11,7 @@ use crate::object::{Config, Object, family};
 use crate::policy::DTypePolicy;
 use crate::shape::{PartialShape, TensorSpec};
 use crate::tensor::Tensor;
+use crate::variable::Variable;
 
 pub use build::{Builder, WeightSpec};
 pub use call::{Argument, Arguments, Call, Outputs};
@@ -131,6 +132,17 @@ pub trait Layer: Object {
     /// Generators of random numbers that the layer itself has.
     fn seed_generators(&self) -> Vec<crate::random::SeedGenerator> {
         Vec::new()
+    }
+
+    /// What files of Keras 3 have in the place of the layer's `own` weights (`save_own_variables`): for each array the weight
+    /// that it is loaded into and the value to write. Weights that are not among them are zero once a file is loaded.
+    /// `None`, the default, means all as they are.
+    ///
+    /// # Errors
+    /// If a value cannot be computed.
+    fn saved_weights(&self, own: &[Variable]) -> Result<Option<Vec<(Variable, Tensor)>>> {
+        let _ = own;
+        Ok(None)
     }
 
     /// Whether inputs and keyword tensors are cast to the compute dtype (Keras's `autocast`). `Embedding` and `InputLayer`

@@ -2,7 +2,7 @@
 
 use keras_spec::{Initializer, Shared};
 
-use crate::initializers::{GlorotUniform, Ones, Zeros};
+use crate::initializers::{GlorotUniform, Ones, RandomUniform, Zeros};
 use crate::layers::common::Lengths;
 
 pub(crate) fn yes() -> bool {
@@ -23,4 +23,8 @@ pub(crate) fn ones() -> Shared<dyn Initializer> {
 
 pub(crate) fn one_each<const N: usize>() -> Lengths<N> {
     Lengths([1; N])
+}
+
+pub(crate) fn random_uniform() -> Shared<dyn Initializer> {
+    RandomUniform::new().into()
 }

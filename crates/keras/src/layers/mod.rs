@@ -1,4 +1,16 @@
-//! The layers of `keras.layers`, all under one roof: `keras::layers::Dense`.
+//! The layers of `keras.layers` (Keras 3.15.1), all under one roof: `keras::layers::Dense`.
+//!
+//! `new` takes what Keras's class cannot do without, builder methods the other arguments under Keras's names. Name, dtype
+//! policy, `trainable` and `activity_regularizer`, which every layer has, come from [`LayerExt`](keras_spec::LayerExt),
+//! last because they make the layer a configured one:
+//!
+//! ```
+//! use keras::initializers::HeNormal;
+//! use keras::prelude::*;
+//!
+//! let layer = Dense::new(10).activation(Activation::Softmax).kernel_initializer(HeNormal::new()).name("digits");
+//! # let _ = LayerRef::from(layer);
+//! ```
 
 mod activations;
 pub(crate) mod common;
@@ -7,6 +19,7 @@ mod core;
 mod defaults;
 mod merging;
 mod normalization;
+mod parameters;
 mod pooling;
 mod regularization;
 mod reshaping;

@@ -8,6 +8,7 @@ use keras_spec::{
 use serde::{Deserialize, Serialize};
 
 use super::graph::{KerasTensor, Node};
+use crate::class::builders;
 
 /// The layer that stands for an input (`keras.layers.InputLayer`, Keras 3.15.1). Programs write [`Input`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -128,18 +129,11 @@ impl Input {
         self
     }
 
-    /// The dtype; the global policy's unless given.
-    #[must_use]
-    pub fn dtype(mut self, dtype: DType) -> Self {
-        self.dtype = dtype;
-        self
-    }
-
-    /// The name, by which data is given to models with several inputs.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
+    builders! {
+        /// The dtype; the global policy's unless given.
+        dtype = DType;
+        /// The name, by which data is given to models with several inputs.
+        some name: String;
     }
 
     /// The symbolic tensor that layers are applied to.

@@ -419,12 +419,6 @@ pub(super) fn finalize<R: Rule>(rule: &R) -> Result<()> {
     }
 }
 
-impl Base {
-    pub(super) fn exclude(&mut self, parts: &[&str]) {
-        self.exclude.extend(parts.iter().map(|p| (*p).to_owned()));
-    }
-}
-
 /// Converts to the precision in which Keras computes a step.
 pub(super) fn in_precision(dtype: DType, value: f64) -> f64 {
     if dtype == DType::F64 { value } else { f64::from(value as f32) }
@@ -464,45 +458,17 @@ macro_rules! optimizer {
         }
 
         impl $Optimizer {
-            /// The name in files and logs.
-            #[must_use]
-            pub fn name(mut self, name: impl Into<String>) -> Self {
-                self.base.name = Some(name.into());
-                self
-            }
-
-            /// The share of each variable that is taken away per unit of learning rate.
-            #[must_use]
-            pub fn weight_decay(mut self, decay: f64) -> Self {
-                self.base.weight_decay = Some(decay);
-                self
+            /// With a learning rate: a number or a schedule.
+            pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
+                let mut optimizer = Self::default();
+                optimizer.base.learning_rate = learning_rate.into();
+                optimizer
             }
 
             /// Leaves variables whose path has one of these parts out of weight decay.
             #[must_use]
             pub fn exclude_from_weight_decay(mut self, parts: &[&str]) -> Self {
-                self.base.exclude(parts);
-                self
-            }
-
-            /// The greatest norm of the gradient of one variable.
-            #[must_use]
-            pub fn clipnorm(mut self, norm: f64) -> Self {
-                self.base.clipnorm = Some(norm);
-                self
-            }
-
-            /// The greatest norm of all gradients together.
-            #[must_use]
-            pub fn global_clipnorm(mut self, norm: f64) -> Self {
-                self.base.global_clipnorm = Some(norm);
-                self
-            }
-
-            /// The greatest size of an element of a gradient.
-            #[must_use]
-            pub fn clipvalue(mut self, value: f64) -> Self {
-                self.base.clipvalue = Some(value);
+                self.base.exclude.extend(parts.iter().map(|part| (*part).to_owned()));
                 self
             }
 
@@ -514,25 +480,23 @@ macro_rules! optimizer {
                 self
             }
 
-            /// Replaces the variables by their averages every so many steps.
-            #[must_use]
-            pub fn ema_overwrite_frequency(mut self, steps: u64) -> Self {
-                self.base.ema_overwrite_frequency = Some(steps);
-                self
-            }
-
-            /// What the loss is multiplied with before gradients are taken.
-            #[must_use]
-            pub fn loss_scale_factor(mut self, factor: f64) -> Self {
-                self.base.loss_scale_factor = Some(factor);
-                self
-            }
-
-            /// Updates only every so many steps, with the mean of their gradients.
-            #[must_use]
-            pub fn gradient_accumulation_steps(mut self, steps: u64) -> Self {
-                self.base.gradient_accumulation_steps = Some(steps);
-                self
+            builders! {
+                /// The name in files and logs.
+                some name in base: String;
+                /// The share of each variable that is taken away per unit of learning rate.
+                some weight_decay in base: f64;
+                /// The greatest norm of the gradient of one variable.
+                some clipnorm in base: f64;
+                /// The greatest norm of all gradients together.
+                some global_clipnorm in base: f64;
+                /// The greatest size of an element of a gradient.
+                some clipvalue in base: f64;
+                /// Replaces the variables by their averages every so many steps.
+                some ema_overwrite_frequency in base = u64;
+                /// What the loss is multiplied with before gradients are taken.
+                some loss_scale_factor in base: f64;
+                /// Updates only every so many steps, with the mean of their gradients.
+                some gradient_accumulation_steps in base = u64;
             }
         }
 

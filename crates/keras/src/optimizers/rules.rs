@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{self, Base, LearningRate, Rule, Step, in_precision, optimizer};
 use crate::class::builders;
+use crate::flattened::flattened;
 
-/// Gradient descent, with momentum if given (`keras.optimizers.SGD`, Keras 3.15.1).
+/// Gradient descent, with momentum if given and a learning rate of 0.01 unless given (`keras.optimizers.SGD`, Keras 3.15.1).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SGD {
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "flattened")]
     base: Base,
     momentum: f64,
     nesterov: bool,
@@ -26,13 +27,6 @@ impl Default for SGD {
 }
 
 impl SGD {
-    /// With a learning rate; Keras's default is 0.01.
-    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
-        let mut sgd = SGD::default();
-        sgd.base.learning_rate = learning_rate.into();
-        sgd
-    }
-
     builders! {
         /// How much of the last step is kept.
         momentum: f64;
@@ -78,19 +72,7 @@ fn run(op: Fused, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Res
     }
 }
 
-/// Adaptive moments (`keras.optimizers.Adam`, Keras 3.15.1).
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Adam {
-    #[serde(flatten)]
-    base: Base,
-    #[serde(flatten)]
-    moments: Moments,
-}
-
-optimizer!(Adam, ["adam"]);
-
-/// The arguments of Adam and AdamW.
+/// The arguments of Adam and AdamW, which differ in the default of `weight_decay` only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 struct Moments {
@@ -104,6 +86,73 @@ impl Default for Moments {
     fn default() -> Self {
         Moments { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false }
     }
+}
+
+macro_rules! adam {
+    ($(#[$doc:meta])* $Adam:ident, $alias:literal, weight_decay $weight_decay:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $Adam {
+            #[serde(flatten, deserialize_with = "flattened")]
+            base: Base,
+            #[serde(flatten, deserialize_with = "flattened")]
+            moments: Moments,
+        }
+
+        optimizer!($Adam, [$alias]);
+
+        impl Default for $Adam {
+            fn default() -> Self {
+                let base = Base { weight_decay: $weight_decay, ..Base::default() };
+                $Adam { base, moments: Moments::default() }
+            }
+        }
+
+        impl $Adam {
+            builders! {
+                /// The decay of the running mean of gradients. Default: 0.9.
+                beta_1 in moments: f64;
+                /// The decay of the running mean of squared gradients. Default: 0.999.
+                beta_2 in moments: f64;
+                /// Added to the root of the second moment. Default: 1e-7.
+                epsilon in moments: f64;
+                /// Whether the second moment never shrinks. Default: no.
+                amsgrad in moments: bool;
+            }
+        }
+
+        impl Rule for $Adam {
+            const CLASS_NAME: &'static str = stringify!($Adam);
+
+            fn base(&self) -> &Base {
+                &self.base
+            }
+
+            fn slots(&self) -> Vec<Vec<&'static str>> {
+                self.moments.slots()
+            }
+
+            fn update(
+                &self,
+                step: Step,
+                variable: Tensor,
+                gradient: Tensor,
+                slots: Vec<Tensor>,
+            ) -> Result<(Tensor, Vec<Tensor>)> {
+                self.moments.update(step, variable, gradient, slots)
+            }
+        }
+    };
+}
+
+adam! {
+    /// Adaptive moments, with a learning rate of 0.001 unless given (`keras.optimizers.Adam`, Keras 3.15.1).
+    Adam, "adam", weight_decay None
+}
+adam! {
+    /// [`Adam`] with weight decay, 0.004 unless given (`keras.optimizers.AdamW`, Keras 3.15.1).
+    AdamW, "adamw", weight_decay Some(0.004)
 }
 
 impl Moments {
@@ -145,127 +194,11 @@ impl Moments {
     }
 }
 
-macro_rules! moments_builders {
-    () => {
-        /// The decay of the running mean of gradients.
-        #[must_use]
-        pub fn beta_1(mut self, beta_1: f64) -> Self {
-            self.moments.beta_1 = beta_1;
-            self
-        }
-
-        /// The decay of the running mean of squared gradients.
-        #[must_use]
-        pub fn beta_2(mut self, beta_2: f64) -> Self {
-            self.moments.beta_2 = beta_2;
-            self
-        }
-
-        /// Added to the root of the second moment.
-        #[must_use]
-        pub fn epsilon(mut self, epsilon: f64) -> Self {
-            self.moments.epsilon = epsilon;
-            self
-        }
-
-        /// Whether the second moment never shrinks.
-        #[must_use]
-        pub fn amsgrad(mut self, amsgrad: bool) -> Self {
-            self.moments.amsgrad = amsgrad;
-            self
-        }
-    };
-}
-
-impl Adam {
-    /// With a learning rate; Keras's default is 0.001.
-    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
-        let mut adam = Adam::default();
-        adam.base.learning_rate = learning_rate.into();
-        adam
-    }
-
-    moments_builders!();
-}
-
-impl Rule for Adam {
-    const CLASS_NAME: &'static str = "Adam";
-
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn slots(&self) -> Vec<Vec<&'static str>> {
-        self.moments.slots()
-    }
-
-    fn update(
-        &self,
-        step: Step,
-        variable: Tensor,
-        gradient: Tensor,
-        slots: Vec<Tensor>,
-    ) -> Result<(Tensor, Vec<Tensor>)> {
-        self.moments.update(step, variable, gradient, slots)
-    }
-}
-
-/// Adam with weight decay, 0.004 unless given (`keras.optimizers.AdamW`, Keras 3.15.1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AdamW {
-    #[serde(flatten)]
-    base: Base,
-    #[serde(flatten)]
-    moments: Moments,
-}
-
-optimizer!(AdamW, ["adamw"]);
-
-impl Default for AdamW {
-    fn default() -> Self {
-        AdamW { base: Base { weight_decay: Some(0.004), ..Base::default() }, moments: Moments::default() }
-    }
-}
-
-impl AdamW {
-    /// With a learning rate; Keras's default is 0.001.
-    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
-        let mut adam = AdamW::default();
-        adam.base.learning_rate = learning_rate.into();
-        adam
-    }
-
-    moments_builders!();
-}
-
-impl Rule for AdamW {
-    const CLASS_NAME: &'static str = "AdamW";
-
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn slots(&self) -> Vec<Vec<&'static str>> {
-        self.moments.slots()
-    }
-
-    fn update(
-        &self,
-        step: Step,
-        variable: Tensor,
-        gradient: Tensor,
-        slots: Vec<Tensor>,
-    ) -> Result<(Tensor, Vec<Tensor>)> {
-        self.moments.update(step, variable, gradient, slots)
-    }
-}
-
-/// Gradients over the root of their running mean square (`keras.optimizers.RMSprop`, Keras 3.15.1).
+/// Gradients over the root of their running mean square, with a learning rate of 0.001 unless given (`keras.optimizers.RMSprop`, Keras 3.15.1).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RMSprop {
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "flattened")]
     base: Base,
     rho: f64,
     momentum: f64,
@@ -282,13 +215,6 @@ impl Default for RMSprop {
 }
 
 impl RMSprop {
-    /// With a learning rate; Keras's default is 0.001.
-    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
-        let mut rmsprop = RMSprop::default();
-        rmsprop.base.learning_rate = learning_rate.into();
-        rmsprop
-    }
-
     builders! {
         /// The decay of the running mean of squared gradients.
         rho: f64;

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use keras_spec::layer::{Child, to_snake_case};
-use keras_spec::{HostTensor, LayerRef, Variable};
+use keras_spec::{HostTensor, LayerRef, Result, Tensor, Variable};
 
-use super::error::{FileError, Result};
+use super::error::FileError;
 use super::h5;
 use crate::models::{Chain, Functional, Model};
 
@@ -20,7 +20,10 @@ struct Place {
     layer: Option<LayerRef>,
     path: String,
     name: String,
-    variables: Vec<Variable>,
+    /// The variable of each array, and what is written to it.
+    saved: Vec<(Variable, Tensor)>,
+    /// Weights that have no array, which are zero in a loaded model.
+    unsaved: Vec<Variable>,
 }
 
 impl Place {
@@ -34,42 +37,51 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// Every object of a layer, each at the first place where a walk finds it (`_walk_saveable`, Keras 3.15.1).
-fn places(root: &LayerRef) -> Vec<Place> {
+fn places(root: &LayerRef) -> Result<Vec<Place>> {
     let (mut seen, mut out) = (Vec::new(), Vec::new());
-    visit(root, String::new(), &mut seen, &mut out);
-    out
+    visit(root, String::new(), &mut seen, &mut out)?;
+    Ok(out)
 }
 
-fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec<Place>) {
+fn as_they_are(variables: Vec<Variable>) -> Vec<(Variable, Tensor)> {
+    variables.into_iter().map(|v| (v.clone(), v.get())).collect()
+}
+
+fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec<Place>) -> Result<()> {
     if seen.iter().any(|l| LayerRef::same(l, layer)) {
-        return;
+        return Ok(());
     }
     seen.push(layer.clone());
     let is_model = layer.downcast::<Functional>().is_some() || layer.downcast::<Chain>().is_some();
     let mut children = layer.children();
     let rank = |c: &Child| (!is_model || c.attribute != "layers", c.attribute.starts_with('_'), c.attribute);
     children.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    out.push(Place {
-        layer: Some(layer.clone()),
-        path: path.clone(),
-        name: layer.name().to_owned(),
-        variables: layer.own_weights(),
-    });
+    let own = layer.own_weights();
+    let (saved, unsaved) = match layer.layer().saved_weights(&own)? {
+        None => (as_they_are(own), Vec::new()),
+        Some(saved) => {
+            let left = own.into_iter().filter(|v| !saved.iter().any(|(s, _)| Variable::same(s, v))).collect();
+            (saved, left)
+        }
+    };
+    let name = layer.name().to_owned();
+    out.push(Place { layer: Some(layer.clone()), path: path.clone(), name, saved, unsaved });
     for child in children {
         let path = join(&path, child.attribute);
         let mut used: HashMap<String, usize> = HashMap::new();
         for layer in &child.layers {
             if !child.list {
-                visit(layer, path.clone(), seen, out);
+                visit(layer, path.clone(), seen, out)?;
                 continue;
             }
             let class = to_snake_case(layer.class().name);
             let n = used.entry(class.clone()).or_default();
             let name = if *n == 0 { class } else { format!("{class}_{n}") };
             *n += 1;
-            visit(layer, join(&path, &name), seen, out);
+            visit(layer, join(&path, &name), seen, out)?;
         }
     }
+    Ok(())
 }
 
 /// The only one of `earlier` places whose object has the class, the name and the arguments of that of `place`.
@@ -87,20 +99,20 @@ fn twin<'a>(place: &Place, earlier: &'a [Place]) -> Option<&'a Place> {
 ///
 /// # Errors
 /// A device fails, or two objects claim one place.
-pub(super) fn write(model: &Model, file: &mut h5::Writer) -> keras_spec::Result<()> {
-    let mut all = places(model.as_layer());
+pub(super) fn write(model: &Model, file: &mut h5::Writer) -> Result<()> {
+    let mut all = places(model.as_layer())?;
     if let Some(compiled) = &model.compiled {
         let variables = compiled.optimizer.variables();
         if !variables.is_empty() {
             let (path, name) = (OPTIMIZER.to_owned(), compiled.optimizer.name());
-            all.push(Place { layer: None, path, name, variables });
+            all.push(Place { layer: None, path, name, saved: as_they_are(variables), unsaved: Vec::new() });
         }
     }
     for place in &all {
         let group = file.group(&place.group());
         group.text("name", place.name.clone());
-        for (i, variable) in place.variables.iter().enumerate() {
-            group.dataset(&i.to_string(), &variable.get().to_host()?)?;
+        for (i, (_, value)) in place.saved.iter().enumerate() {
+            group.dataset(&i.to_string(), &value.to_host()?)?;
         }
     }
     Ok(())
@@ -121,29 +133,31 @@ impl Tree<'_> {
     pub(super) fn weights(&self, layer: &LayerRef) -> Result<Vec<(Variable, HostTensor)>> {
         let mut used = HashSet::new();
         let mut out = Vec::new();
-        let places: Vec<Place> = places(layer).into_iter().filter(|p| !p.variables.is_empty()).collect();
+        let places: Vec<Place> = places(layer)?.into_iter().filter(|p| !p.saved.is_empty()).collect();
         for (i, place) in places.iter().enumerate() {
             let group = match self.group(&place.group()) {
                 Err(FileError::Missing { file, object }) => {
                     // In the file's model both were one layer, which an architecture alone does not say.
                     let Some(twin) = twin(place, &places[..i]) else {
-                        return Err(FileError::Missing { file, object });
+                        return Err(FileError::Missing { file, object }.into());
                     };
                     self.group(&twin.group())?
                 }
                 found => found?,
             };
             let arrays = self.numbered(&group)?;
-            let expected = place.variables.len();
+            let expected = place.saved.len();
             if arrays.len() != expected {
                 let expected = format!("{expected} arrays for `{}`", place.name);
                 let found = format!("{} arrays", arrays.len());
-                return Err(FileError::unexpected(self.file, group.path(), expected, found));
+                return Err(FileError::unexpected(self.file, group.path(), expected, found).into());
             }
-            for (variable, array) in place.variables.iter().zip(arrays) {
+            for ((variable, _), array) in place.saved.iter().zip(arrays) {
                 used.insert(array.path());
                 out.push((variable.clone(), read_for(self.file, &array, variable)?));
             }
+            let zeros = |v: &Variable| (v.clone(), HostTensor::full(v.shape().clone(), v.dtype(), 0.0));
+            out.extend(place.unsaved.iter().map(zeros));
         }
         let root = self.root.path();
         let paths = self.root.dataset_paths()?;
@@ -152,7 +166,7 @@ impl Tree<'_> {
         let other = |path: &String| ["optimizer/", "metrics/"].iter().any(|p| path.starts_with(p));
         if let Some(extra) = paths.iter().filter(|p| !other(p)).map(absolute).find(|p| !used.contains(p)) {
             let found = "an array that no layer of the model has a place for";
-            return Err(FileError::unexpected(self.file, extra, "only weights of the model", found));
+            return Err(FileError::unexpected(self.file, extra, "only weights of the model", found).into());
         }
         Ok(out)
     }
@@ -161,17 +175,17 @@ impl Tree<'_> {
     ///
     /// # Errors
     /// An array is damaged.
-    pub(super) fn optimizer(&self) -> Result<Option<Vec<HostTensor>>> {
+    pub(super) fn optimizer(&self) -> super::Result<Option<Vec<HostTensor>>> {
         match self.root.find_group(&join(OPTIMIZER, "vars"))? {
             Some(group) => {
                 let arrays = self.numbered(&group)?;
-                arrays.iter().map(h5::Dataset::read).collect::<Result<_>>().map(Some)
+                arrays.iter().map(h5::Dataset::read).collect::<super::Result<_>>().map(Some)
             }
             None => Ok(None),
         }
     }
 
-    fn group(&self, path: &str) -> Result<h5::Group> {
+    fn group(&self, path: &str) -> super::Result<h5::Group> {
         if let Some(group) = self.root.find_group(path)? {
             return Ok(group);
         }
@@ -183,7 +197,7 @@ impl Tree<'_> {
     }
 
     /// The arrays `0`, `1`, … of a group.
-    fn numbered(&self, group: &h5::Group) -> Result<Vec<h5::Dataset>> {
+    fn numbered(&self, group: &h5::Group) -> super::Result<Vec<h5::Dataset>> {
         let count = group.dataset_names()?.len();
         (0..count).map(|i| group.dataset(&i.to_string())).collect()
     }
@@ -193,7 +207,7 @@ impl Tree<'_> {
 ///
 /// # Errors
 /// It is damaged, or has another shape.
-pub(super) fn read_for(file: &str, array: &h5::Dataset, variable: &Variable) -> Result<HostTensor> {
+pub(super) fn read_for(file: &str, array: &h5::Dataset, variable: &Variable) -> super::Result<HostTensor> {
     if array.shape() != variable.shape().dims() {
         let expected = format!("shape {} for `{}`", variable.shape(), variable.path());
         let found = format!("shape {}", keras_spec::Shape::from(array.shape()));

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use keras_spec::{Error, Identifier, Loss, Metric, Nested, Optimizer, Result, Shared, Tensor};
 use serde_json::{Value, json};
 
+use crate::class::builders;
 use crate::{losses, metrics};
 
 /// The arguments of `compile` (`keras.Model.compile`, Keras 3.15.1).
@@ -40,25 +41,13 @@ impl Compile {
         }
     }
 
-    /// What each loss is multiplied with.
-    #[must_use]
-    pub fn loss_weights(mut self, weights: impl Into<Nested<f64>>) -> Self {
-        self.loss_weights = weights.into();
-        self
-    }
-
-    /// Metrics that count every sample alike.
-    #[must_use]
-    pub fn metrics(mut self, metrics: impl Into<Nested<Identifier<dyn Metric>>>) -> Self {
-        self.metrics = metrics.into();
-        self
-    }
-
-    /// Metrics that count samples by their weights.
-    #[must_use]
-    pub fn weighted_metrics(mut self, metrics: impl Into<Nested<Identifier<dyn Metric>>>) -> Self {
-        self.weighted_metrics = metrics.into();
-        self
+    builders! {
+        /// What each loss is multiplied with.
+        loss_weights: Nested<f64>;
+        /// Metrics that count every sample alike.
+        metrics: Nested<Identifier<dyn Metric>>;
+        /// Metrics that count samples by their weights.
+        weighted_metrics: Nested<Identifier<dyn Metric>>;
     }
 
     /// Keras's `compile_config`.

@@ -8,6 +8,7 @@ use keras_spec::{Callback, Error, HostTensor, Logs, Params, Result};
 use super::callbacks::{CallbackList, History};
 use super::data::{Batch, Data, append};
 use super::interrupt;
+use crate::class::builders;
 use crate::models::Model;
 
 /// The arguments of `fit` (`keras.Model.fit`, Keras 3.15.1).
@@ -62,38 +63,36 @@ impl<'a> Fit<'a> {
         Fit::default()
     }
 
-    /// Samples per update.
-    #[must_use]
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
-    }
-
-    /// The number of the last epoch, counted from [`initial_epoch`](Fit::initial_epoch).
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
-        self
-    }
-
-    /// What is printed: 0 nothing, 1 a progress bar, 2 a line per epoch.
-    #[must_use]
-    pub fn verbose(mut self, verbose: u8) -> Self {
-        self.verbose = verbose;
-        self
+    builders! {
+        /// Samples per update.
+        batch_size = usize;
+        /// The number of the last epoch, counted from [`initial_epoch`](Fit::initial_epoch).
+        epochs = usize;
+        /// What is printed: 0 nothing, 1 a progress bar, 2 a line per epoch.
+        verbose = u8;
+        /// The share of the samples, the last ones, that is kept for validation.
+        validation_split: f64;
+        /// Whether the samples are shuffled before each epoch: in the same order as Keras on JAX with the same
+        /// `set_random_seed`.
+        shuffle = bool;
+        /// How much each sample counts.
+        sample_weight: Data;
+        /// The epoch to begin with, where an earlier run left off.
+        initial_epoch = usize;
+        /// How many batches make an epoch; all there are unless given.
+        some steps_per_epoch = usize;
+        /// How many batches are evaluated for validation.
+        some validation_steps = usize;
+        /// Samples per batch of validation; [`batch_size`](Fit::batch_size) unless given.
+        some validation_batch_size = usize;
+        /// Validates every so many epochs.
+        validation_freq = usize;
     }
 
     /// Adds a callback.
     #[must_use]
     pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
         self.callbacks.push(Box::new(callback));
-        self
-    }
-
-    /// The share of the samples, the last ones, that is kept for validation.
-    #[must_use]
-    pub fn validation_split(mut self, share: f64) -> Self {
-        self.validation_split = share;
         self
     }
 
@@ -111,60 +110,10 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether the samples are shuffled before each epoch: in the same order as Keras on JAX with the same
-    /// `set_random_seed`.
-    #[must_use]
-    pub fn shuffle(mut self, shuffle: bool) -> Self {
-        self.shuffle = shuffle;
-        self
-    }
-
     /// How much the samples of each class count; 1 for classes that are not named.
     #[must_use]
     pub fn class_weight(mut self, weights: impl IntoIterator<Item = (usize, f32)>) -> Self {
         self.class_weight = Some(weights.into_iter().collect());
-        self
-    }
-
-    /// How much each sample counts.
-    #[must_use]
-    pub fn sample_weight(mut self, weights: impl Into<Data>) -> Self {
-        self.sample_weight = weights.into();
-        self
-    }
-
-    /// The epoch to begin with, where an earlier run left off.
-    #[must_use]
-    pub fn initial_epoch(mut self, epoch: usize) -> Self {
-        self.initial_epoch = epoch;
-        self
-    }
-
-    /// How many batches make an epoch; all there are unless given.
-    #[must_use]
-    pub fn steps_per_epoch(mut self, steps: usize) -> Self {
-        self.steps_per_epoch = Some(steps);
-        self
-    }
-
-    /// How many batches are evaluated for validation.
-    #[must_use]
-    pub fn validation_steps(mut self, steps: usize) -> Self {
-        self.validation_steps = Some(steps);
-        self
-    }
-
-    /// Samples per batch of validation; [`batch_size`](Fit::batch_size) unless given.
-    #[must_use]
-    pub fn validation_batch_size(mut self, batch_size: usize) -> Self {
-        self.validation_batch_size = Some(batch_size);
-        self
-    }
-
-    /// Validates every so many epochs.
-    #[must_use]
-    pub fn validation_freq(mut self, epochs: usize) -> Self {
-        self.validation_freq = epochs;
         self
     }
 
@@ -466,32 +415,15 @@ impl<'a> Evaluate<'a> {
         Evaluate::default()
     }
 
-    /// Samples per batch.
-    #[must_use]
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
-    }
-
-    /// What is printed: 0 nothing, 1 a progress bar, 2 a line.
-    #[must_use]
-    pub fn verbose(mut self, verbose: u8) -> Self {
-        self.verbose = verbose;
-        self
-    }
-
-    /// How much each sample counts.
-    #[must_use]
-    pub fn sample_weight(mut self, weights: impl Into<Data>) -> Self {
-        self.sample_weight = weights.into();
-        self
-    }
-
-    /// How many batches are taken.
-    #[must_use]
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.steps = Some(steps);
-        self
+    builders! {
+        /// Samples per batch.
+        batch_size = usize;
+        /// What is printed: 0 nothing, 1 a progress bar, 2 a line.
+        verbose = u8;
+        /// How much each sample counts.
+        sample_weight: Data;
+        /// How many batches are taken.
+        some steps = usize;
     }
 
     /// Adds a callback.

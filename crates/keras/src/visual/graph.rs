@@ -10,9 +10,13 @@ use layout::core::style::StyleAttr;
 use layout::std_shapes::shapes::{Arrow, Element, ShapeKind};
 use layout::topo::layout::VisualGraph;
 
+use crate::class::builders;
 use crate::models::{Functional, Model};
 
-/// What the picture shows beside names.
+/// What the picture shows beside names: the arguments of `plot_model` (`keras.utils.plot_model`, Keras 3.15.1).
+///
+/// A box is a call of a layer, an arrow a tensor. A model inside the model is one box, as with `expand_nested=False`: the
+/// library that places the boxes has no clusters. [`Model::summary_text`] lists what is inside.
 #[derive(Clone, Copy, Debug)]
 pub struct PlotModel {
     show_shapes: bool,
@@ -32,25 +36,13 @@ impl PlotModel {
         PlotModel::default()
     }
 
-    /// Whether boxes have output shapes.
-    #[must_use]
-    pub fn show_shapes(mut self, show: bool) -> Self {
-        self.show_shapes = show;
-        self
-    }
-
-    /// Whether boxes have dtypes.
-    #[must_use]
-    pub fn show_dtype(mut self, show: bool) -> Self {
-        self.show_dtype = show;
-        self
-    }
-
-    /// Whether the graph runs from left to right instead of from top to bottom.
-    #[must_use]
-    pub fn left_to_right(mut self, yes: bool) -> Self {
-        self.left_to_right = yes;
-        self
+    builders! {
+        /// Whether boxes have output shapes.
+        show_shapes = bool;
+        /// Whether boxes have dtypes.
+        show_dtype = bool;
+        /// Whether the graph runs from left to right instead of from top to bottom.
+        left_to_right = bool;
     }
 
     fn label(self, layer: &LayerRef, outputs: &[TensorSpec]) -> String {

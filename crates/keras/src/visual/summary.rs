@@ -2,6 +2,7 @@
 
 use keras_spec::{Call, LayerRef, Result, TensorSpec, Variable};
 
+use crate::class::builders;
 use crate::models::{Chain, Functional, Model, Node};
 
 /// The arguments of `summary` (`keras.Model.summary`, Keras 3.15.1).
@@ -18,25 +19,13 @@ impl Summary {
         Summary::default()
     }
 
-    /// The width of the table; 88 or more, as columns need, unless given.
-    #[must_use]
-    pub fn line_length(mut self, columns: usize) -> Self {
-        self.line_length = Some(columns);
-        self
-    }
-
-    /// Whether the layers of nested models are listed.
-    #[must_use]
-    pub fn expand_nested(mut self, expand: bool) -> Self {
-        self.expand_nested = expand;
-        self
-    }
-
-    /// Whether a column says which layers are trained.
-    #[must_use]
-    pub fn show_trainable(mut self, show: bool) -> Self {
-        self.show_trainable = show;
-        self
+    builders! {
+        /// The width of the table; 88 or more, as columns need, unless given.
+        some line_length = usize;
+        /// Whether the layers of nested models are listed.
+        expand_nested = bool;
+        /// Whether a column says which layers are trained.
+        show_trainable = bool;
     }
 }
 

@@ -1,17 +1,17 @@
 use keras_spec::{
     Builder, Call, Config, Constraint, ConvSpec, Dims, Error, Initializer, Layer, LayerRef, PartialShape,
-    Regularizer, Result, Shared, Tensor, Weight,
+    Regularizer, Result, Shared, Tensor,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Window, convolve, weight_axis, with_activity_regularizer};
 use crate::activations::Activation;
 use crate::class::builders;
-use crate::layers::common::{
-    DataFormat, Lengths, axis_length, data_format, input_of_rank, keras_layer, one, positive, weight_spec,
-};
-use crate::layers::defaults::{glorot_uniform, one_each, yes, zeros};
-use crate::layers::window::{Padding, span};
+use crate::flattened::flattened;
+use crate::layers::common::{DataFormat, Lengths, axis_length, input_of_rank, keras_layer, one, positive};
+use crate::layers::defaults::yes;
+use crate::layers::parameters::{Bias, Kernel};
+use crate::layers::window::Padding;
 
 /// Transposed convolution of images, which makes them larger by `strides`: `(batch, height, width, channels)` → `(batch,
 /// height', width', filters)` (`keras.layers.Conv2DTranspose`, Keras 3.15.1).
@@ -35,37 +35,18 @@ use crate::layers::window::{Padding, span};
 #[serde(deny_unknown_fields)]
 pub struct Conv2DTranspose {
     filters: usize,
-    kernel_size: Lengths<2>,
-    #[serde(default = "one_each")]
-    strides: Lengths<2>,
-    #[serde(default)]
-    padding: Padding,
+    #[serde(flatten, deserialize_with = "flattened")]
+    window: Window<2>,
     #[serde(default)]
     output_padding: Option<Lengths<2>>,
-    #[serde(default, deserialize_with = "data_format")]
-    data_format: DataFormat,
-    #[serde(default = "one_each")]
-    dilation_rate: Lengths<2>,
     #[serde(default)]
     activation: Activation,
     #[serde(default = "yes")]
     use_bias: bool,
-    #[serde(default = "glorot_uniform")]
-    kernel_initializer: Shared<dyn Initializer>,
-    #[serde(default = "zeros")]
-    bias_initializer: Shared<dyn Initializer>,
-    #[serde(default)]
-    kernel_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    bias_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    kernel_constraint: Option<Shared<dyn Constraint>>,
-    #[serde(default)]
-    bias_constraint: Option<Shared<dyn Constraint>>,
-    #[serde(skip)]
-    kernel: Weight,
-    #[serde(skip)]
-    bias: Weight,
+    #[serde(flatten, deserialize_with = "flattened")]
+    kernel: Kernel,
+    #[serde(flatten, deserialize_with = "flattened")]
+    bias: Bias,
 }
 
 keras_layer!(Conv2DTranspose, aliases ["Convolution2DTranspose"], check validate);
@@ -75,69 +56,51 @@ impl Conv2DTranspose {
     pub fn new(filters: usize, kernel_size: impl Into<Lengths<2>>) -> Self {
         Conv2DTranspose {
             filters,
-            kernel_size: kernel_size.into(),
-            strides: one_each(),
-            padding: Padding::Valid,
+            window: Window::new(kernel_size.into()),
             output_padding: None,
-            data_format: DataFormat::default(),
-            dilation_rate: one_each(),
             activation: Activation::Linear,
             use_bias: true,
-            kernel_initializer: glorot_uniform(),
-            bias_initializer: zeros(),
-            kernel_regularizer: None,
-            bias_regularizer: None,
-            kernel_constraint: None,
-            bias_constraint: None,
-            kernel: Weight::default(),
-            bias: Weight::default(),
+            kernel: Kernel::default(),
+            bias: Bias::default(),
         }
     }
 
     builders! {
         /// By how much the output is larger. Default: 1.
-        strides: Lengths<2>;
+        strides in window: Lengths<2>;
         /// Which part of the full output is kept. Default: all.
-        padding: Padding;
+        padding in window: Padding;
         /// Rows and columns added at the ends, fewer than `strides`. Default: by the table above.
         some output_padding: Lengths<2>;
         /// Where the channels are.
-        data_format: DataFormat;
+        data_format in window: DataFormat;
         /// Distances between the elements of the window, 1 unless `strides` are. Default: 1.
-        dilation_rate: Lengths<2>;
+        dilation_rate in window: Lengths<2>;
         /// Applied last. Default: none.
         activation: Activation;
         /// Whether there is a bias. Default: yes.
         use_bias = bool;
         /// First values of the kernel. Default: `GlorotUniform`.
-        kernel_initializer: Shared<dyn Initializer>;
+        kernel_initializer in kernel: Shared<dyn Initializer>;
         /// First values of the bias. Default: `Zeros`.
-        bias_initializer: Shared<dyn Initializer>;
+        bias_initializer in bias: Shared<dyn Initializer>;
         /// A penalty on the kernel.
-        some kernel_regularizer: Shared<dyn Regularizer>;
+        some kernel_regularizer in kernel: Shared<dyn Regularizer>;
         /// A penalty on the bias.
-        some bias_regularizer: Shared<dyn Regularizer>;
+        some bias_regularizer in bias: Shared<dyn Regularizer>;
         /// Where the kernel is moved after each step.
-        some kernel_constraint: Shared<dyn Constraint>;
+        some kernel_constraint in kernel: Shared<dyn Constraint>;
         /// Where the bias is moved after each step.
-        some bias_constraint: Shared<dyn Constraint>;
+        some bias_constraint in bias: Shared<dyn Constraint>;
     }
 
     fn validate(&self) -> Result<()> {
         positive("filters", self.filters)?;
-        self.padding.not_causal()?;
-        let window = Window {
-            kernel_size: self.kernel_size.0,
-            strides: self.strides.0,
-            dilation_rate: self.dilation_rate.0,
-            padding: self.padding,
-            data_format: self.data_format,
-        };
-        window.validate()?;
-        window.not_both()?;
+        self.window.validate()?;
+        self.window.not_both()?;
         match self.output_padding {
-            Some(Lengths(padding)) if padding.iter().zip(self.strides.0).any(|(&p, s)| p >= s) => {
-                let expected = format!("less than strides {:?}", self.strides.0);
+            Some(Lengths(padding)) if padding.iter().zip(self.window.strides.0).any(|(&p, s)| p >= s) => {
+                let expected = format!("less than strides {:?}", self.window.strides.0);
                 Err(Error::argument("output_padding", expected, format!("{padding:?}")))
             }
             _ => Ok(()),
@@ -146,9 +109,9 @@ impl Conv2DTranspose {
 
     /// What goes around spatial axis `i`, after zeros have been put between its elements.
     fn amounts(&self, i: usize) -> (isize, isize) {
-        let (stride, span) = (self.strides.0[i], span(self.kernel_size.0[i], self.dilation_rate.0[i]));
+        let (stride, span) = (self.window.strides.0[i], self.window.spans()[i]);
         let output_padding = self.output_padding.map(|p| p.0[i]);
-        let (low, high) = match self.padding {
+        let (low, high) = match self.window.padding {
             Padding::Same => {
                 let total = match output_padding {
                     None => stride.saturating_add(span) - 2,
@@ -165,54 +128,40 @@ impl Conv2DTranspose {
 
 impl Layer for Conv2DTranspose {
     fn draw_seeds(&self) {
-        self.kernel_initializer.draw_seed();
-        self.bias_initializer.draw_seed();
+        self.kernel.draw_seed();
+        self.bias.draw_seed();
     }
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
         let input = input_of_rank(inputs, 4)?;
-        match weight_axis(self.kernel.get(), 3) {
-            Some(channels) => axis_length(input, self.data_format.signed_channel_axis(), channels),
+        match weight_axis(self.kernel.weight.get(), 3) {
+            Some(channels) => axis_length(input, self.window.data_format.signed_channel_axis(), channels),
             None => Ok(()),
         }
     }
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
-        let channels = builder.known_dim(one(inputs)?, self.data_format.signed_channel_axis())?;
-        let [rows, columns] = self.kernel_size.0;
-        let kernel = weight_spec(
-            "kernel",
-            [rows, columns, self.filters, channels],
-            &self.kernel_initializer,
-            self.kernel_regularizer.as_ref(),
-            self.kernel_constraint.as_ref(),
-        )?;
-        builder.weight(&self.kernel, kernel)?;
+        let channels = self.window.channels(builder, inputs)?;
+        let shape = self.window.kernel_shape([self.filters, channels]);
+        self.kernel.build(builder, "kernel", shape)?;
         if self.use_bias {
-            let bias = weight_spec(
-                "bias",
-                [self.filters],
-                &self.bias_initializer,
-                self.bias_regularizer.as_ref(),
-                self.bias_constraint.as_ref(),
-            )?;
-            builder.weight(&self.bias, bias)?;
+            self.bias.build(builder, "bias", [self.filters])?;
         }
         Ok(())
     }
 
     fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
-        let x = self.data_format.to_channels_last(one(inputs)?)?;
+        let x = self.window.data_format.to_channels_last(one(inputs)?)?;
         let spec = ConvSpec {
             padding: (0..2).map(|i| self.amounts(i)).collect(),
-            input_dilation: Dims::from_slice(&self.strides.0),
-            filter_dilation: Dims::from_slice(&self.dilation_rate.0),
+            input_dilation: Dims::from_slice(&self.window.strides.0),
+            filter_dilation: Dims::from_slice(&self.window.dilation_rate.0),
             ..ConvSpec::new(2)
         };
-        let kernel = self.kernel.value()?.flip(&[0, 1])?.swap_axes(2, 3)?;
-        let bias = self.bias.optional()?;
-        Ok(vec![convolve(&x, &kernel, spec, bias, &self.activation, self.data_format)?])
+        let kernel = self.kernel.weight.value()?.flip(&[0, 1])?.swap_axes(2, 3)?;
+        let bias = self.bias.weight.optional()?;
+        Ok(vec![convolve(&x, &kernel, spec, bias, &self.activation, self.window.data_format)?])
     }
 
     fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {

@@ -1,14 +1,16 @@
 use keras_spec::{
     Builder, Call, Config, Constraint, Initializer, Layer, LayerRef, PartialShape, Regularizer, Result,
-    Shared, Tensor, Weight,
+    Shared, Tensor,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Window, convolve, weight_axis, with_activity_regularizer};
 use crate::activations::Activation;
 use crate::class::builders;
-use crate::layers::common::{DataFormat, Lengths, data_format, keras_layer, one, positive, weight_spec};
-use crate::layers::defaults::{glorot_uniform, one_each, yes, zeros};
+use crate::flattened::flattened;
+use crate::layers::common::{DataFormat, Lengths, keras_layer, one, positive};
+use crate::layers::defaults::yes;
+use crate::layers::parameters::{Bias, DepthwiseKernel};
 use crate::layers::window::Padding;
 
 /// Convolution of each channel of images by itself: `(batch, height, width, channels)` → `(batch, height', width',
@@ -25,37 +27,18 @@ use crate::layers::window::Padding;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DepthwiseConv2D {
-    kernel_size: Lengths<2>,
-    #[serde(default = "one_each")]
-    strides: Lengths<2>,
-    #[serde(default)]
-    padding: Padding,
+    #[serde(flatten, deserialize_with = "flattened")]
+    window: Window<2>,
     #[serde(default = "one_filter")]
     depth_multiplier: usize,
-    #[serde(default, deserialize_with = "data_format")]
-    data_format: DataFormat,
-    #[serde(default = "one_each")]
-    dilation_rate: Lengths<2>,
     #[serde(default)]
     activation: Activation,
     #[serde(default = "yes")]
     use_bias: bool,
-    #[serde(default = "glorot_uniform")]
-    depthwise_initializer: Shared<dyn Initializer>,
-    #[serde(default = "zeros")]
-    bias_initializer: Shared<dyn Initializer>,
-    #[serde(default)]
-    depthwise_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    bias_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    depthwise_constraint: Option<Shared<dyn Constraint>>,
-    #[serde(default)]
-    bias_constraint: Option<Shared<dyn Constraint>>,
-    #[serde(skip)]
-    kernel: Weight,
-    #[serde(skip)]
-    bias: Weight,
+    #[serde(flatten, deserialize_with = "flattened")]
+    kernel: DepthwiseKernel,
+    #[serde(flatten, deserialize_with = "flattened")]
+    bias: Bias,
 }
 
 keras_layer!(DepthwiseConv2D, check validate);
@@ -68,112 +51,77 @@ impl DepthwiseConv2D {
     /// Windows of `kernel_size` (one number, or rows and columns).
     pub fn new(kernel_size: impl Into<Lengths<2>>) -> Self {
         DepthwiseConv2D {
-            kernel_size: kernel_size.into(),
-            strides: one_each(),
-            padding: Padding::Valid,
+            window: Window::new(kernel_size.into()),
             depth_multiplier: 1,
-            data_format: DataFormat::default(),
-            dilation_rate: one_each(),
             activation: Activation::Linear,
             use_bias: true,
-            depthwise_initializer: glorot_uniform(),
-            bias_initializer: zeros(),
-            depthwise_regularizer: None,
-            bias_regularizer: None,
-            depthwise_constraint: None,
-            bias_constraint: None,
-            kernel: Weight::default(),
-            bias: Weight::default(),
+            kernel: DepthwiseKernel::default(),
+            bias: Bias::default(),
         }
     }
 
     builders! {
         /// Steps of the window. Default: 1.
-        strides: Lengths<2>;
+        strides in window: Lengths<2>;
         /// What is put around the input. Default: nothing.
-        padding: Padding;
+        padding in window: Padding;
         /// Output channels per input channel. Default: 1.
         depth_multiplier = usize;
         /// Where the channels are.
-        data_format: DataFormat;
+        data_format in window: DataFormat;
         /// Distances between the elements of the window. Default: 1.
-        dilation_rate: Lengths<2>;
+        dilation_rate in window: Lengths<2>;
         /// Applied last. Default: none.
         activation: Activation;
         /// Whether there is a bias. Default: yes.
         use_bias = bool;
         /// First values of the kernel. Default: `GlorotUniform`.
-        depthwise_initializer: Shared<dyn Initializer>;
+        depthwise_initializer in kernel: Shared<dyn Initializer>;
         /// First values of the bias. Default: `Zeros`.
-        bias_initializer: Shared<dyn Initializer>;
+        bias_initializer in bias: Shared<dyn Initializer>;
         /// A penalty on the kernel.
-        some depthwise_regularizer: Shared<dyn Regularizer>;
+        some depthwise_regularizer in kernel: Shared<dyn Regularizer>;
         /// A penalty on the bias.
-        some bias_regularizer: Shared<dyn Regularizer>;
+        some bias_regularizer in bias: Shared<dyn Regularizer>;
         /// Where the kernel is moved after each step.
-        some depthwise_constraint: Shared<dyn Constraint>;
+        some depthwise_constraint in kernel: Shared<dyn Constraint>;
         /// Where the bias is moved after each step.
-        some bias_constraint: Shared<dyn Constraint>;
-    }
-
-    fn window(&self) -> Window<2> {
-        Window {
-            kernel_size: self.kernel_size.0,
-            strides: self.strides.0,
-            dilation_rate: self.dilation_rate.0,
-            padding: self.padding,
-            data_format: self.data_format,
-        }
+        some bias_constraint in bias: Shared<dyn Constraint>;
     }
 
     fn validate(&self) -> Result<()> {
         positive("depth_multiplier", self.depth_multiplier)?;
-        self.padding.not_causal()?;
-        self.window().validate()
+        self.window.validate()
     }
 }
 
 impl Layer for DepthwiseConv2D {
     fn draw_seeds(&self) {
-        self.depthwise_initializer.draw_seed();
-        self.bias_initializer.draw_seed();
+        self.kernel.draw_seed();
+        self.bias.draw_seed();
     }
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
-        self.window().input(inputs, weight_axis(self.kernel.get(), 2)).map(drop)
+        self.window.input(inputs, weight_axis(self.kernel.weight.get(), 2)).map(drop)
     }
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
-        let channels = builder.known_dim(one(inputs)?, self.data_format.signed_channel_axis())?;
-        let [rows, columns] = self.kernel_size.0;
-        let kernel = weight_spec(
-            "kernel",
-            [rows, columns, channels, self.depth_multiplier],
-            &self.depthwise_initializer,
-            self.depthwise_regularizer.as_ref(),
-            self.depthwise_constraint.as_ref(),
-        )?;
-        builder.weight(&self.kernel, kernel)?;
+        let channels = self.window.channels(builder, inputs)?;
+        let shape = self.window.kernel_shape([channels, self.depth_multiplier]);
+        self.kernel.build(builder, "kernel", shape)?;
         if self.use_bias {
-            let bias = weight_spec(
-                "bias",
-                [channels * self.depth_multiplier],
-                &self.bias_initializer,
-                self.bias_regularizer.as_ref(),
-                self.bias_constraint.as_ref(),
-            )?;
-            builder.weight(&self.bias, bias)?;
+            self.bias.build(builder, "bias", [channels * self.depth_multiplier])?;
         }
         Ok(())
     }
 
     fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
-        let x = self.data_format.to_channels_last(one(inputs)?)?;
-        let (kernel, channels) = grouped(&self.kernel.value()?)?;
-        let spec = self.window().spec(&x, channels);
-        let bias = self.bias.optional()?;
-        Ok(vec![convolve(&x, &kernel, spec, bias, &self.activation, self.data_format)?])
+        let x = self.window.data_format.to_channels_last(one(inputs)?)?;
+        let (kernel, channels) = grouped(&self.kernel.weight.value()?)?;
+        let spec = self.window.spec(&x, channels);
+        let bias = self.bias.weight.optional()?;
+        Ok(vec![convolve(&x, &kernel, spec, bias, &self.activation, self.window.data_format)?])
     }
 
     fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {

@@ -11,42 +11,63 @@ pub use depthwise_conv2d::DepthwiseConv2D;
 pub use separable_conv2d::SeparableConv2D;
 
 use keras_spec::{
-    Activ, Config, ConvSpec, Dims, Error, Fused, LayerRef, Op, PartialShape, Result, Tensor, Variable,
+    Activ, Builder, Config, ConvSpec, Dims, Error, Fused, LayerRef, Op, PartialShape, Result, Shape, Tensor,
+    Variable,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::activations::Activation;
-use crate::layers::common::{DataFormat, all_positive, axis_length};
+use crate::layers::common::{DataFormat, Lengths, all_positive, axis_length, data_format, one};
+use crate::layers::defaults::one_each;
 use crate::layers::window::{Padding, span, windowed_input};
 
-/// The arguments of a convolution that say which elements meet.
+/// The arguments of a convolution that say which elements meet; a part of each layer, whose arguments they are in files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Window<const N: usize> {
-    kernel_size: [usize; N],
-    strides: [usize; N],
-    dilation_rate: [usize; N],
+    kernel_size: Lengths<N>,
+    #[serde(default = "one_each")]
+    strides: Lengths<N>,
+    #[serde(default)]
     padding: Padding,
+    #[serde(default, deserialize_with = "data_format")]
     data_format: DataFormat,
+    #[serde(default = "one_each")]
+    dilation_rate: Lengths<N>,
 }
 
 impl<const N: usize> Window<N> {
+    fn new(kernel_size: Lengths<N>) -> Self {
+        Window {
+            kernel_size,
+            strides: one_each(),
+            padding: Padding::Valid,
+            data_format: DataFormat::default(),
+            dilation_rate: one_each(),
+        }
+    }
+
     fn validate(&self) -> Result<()> {
-        all_positive("kernel_size", &self.kernel_size)?;
-        all_positive("strides", &self.strides)?;
-        all_positive("dilation_rate", &self.dilation_rate)
+        if N > 1 {
+            self.padding.not_causal()?;
+        }
+        all_positive("kernel_size", &self.kernel_size.0)?;
+        all_positive("strides", &self.strides.0)?;
+        all_positive("dilation_rate", &self.dilation_rate.0)
     }
 
     /// Refuses steps and gaps together, where Keras does.
     fn not_both(&self) -> Result<()> {
         let above_one = |v: &[usize]| v.iter().any(|&n| n > 1);
-        if above_one(&self.strides) && above_one(&self.dilation_rate) {
-            let found = format!("strides {:?} and dilation_rate {:?}", self.strides, self.dilation_rate);
+        if above_one(&self.strides.0) && above_one(&self.dilation_rate.0) {
+            let found = format!("strides {:?} and dilation_rate {:?}", self.strides.0, self.dilation_rate.0);
             return Err(Error::argument("strides", "1 where `dilation_rate > 1`", found));
         }
         Ok(())
     }
 
     fn spans(&self) -> [usize; N] {
-        std::array::from_fn(|i| span(self.kernel_size[i], self.dilation_rate[i]))
+        std::array::from_fn(|i| span(self.kernel_size.0[i], self.dilation_rate.0[i]))
     }
 
     /// The input shape, if the layer can take it; `channels` are those that the weights were made for.
@@ -58,18 +79,28 @@ impl<const N: usize> Window<N> {
         Ok(input)
     }
 
+    /// How many channels the inputs have.
+    fn channels(&self, builder: &Builder, inputs: &[PartialShape]) -> Result<usize> {
+        builder.known_dim(one(inputs)?, self.data_format.signed_channel_axis())
+    }
+
+    /// The shape of a kernel that ends with these axes.
+    fn kernel_shape(&self, last: [usize; 2]) -> Shape {
+        self.kernel_size.0.into_iter().chain(last).collect::<Vec<_>>().into()
+    }
+
     /// The convolution of `x`, whose channels are last.
     fn spec(&self, x: &Tensor, groups: usize) -> ConvSpec {
         let spans = self.spans();
         let padding = (0..N).map(|i| {
-            let (low, high) = self.padding.amounts(x.shape()[i + 1], spans[i], self.strides[i]);
+            let (low, high) = self.padding.amounts(x.shape()[i + 1], spans[i], self.strides.0[i]);
             (low as isize, high as isize)
         });
         ConvSpec {
-            strides: Dims::from_slice(&self.strides),
+            strides: Dims::from_slice(&self.strides.0),
             padding: padding.collect(),
             input_dilation: Dims::from_elem(1, N),
-            filter_dilation: Dims::from_slice(&self.dilation_rate),
+            filter_dilation: Dims::from_slice(&self.dilation_rate.0),
             groups,
         }
     }

@@ -1,17 +1,16 @@
 use keras_spec::{
-    Builder, Call, Config, Constraint, Error, Fused, Initializer, Layer, LayerRef, Op, PartialShape,
-    Regularizer, Result, Shared, Tensor, Weight, WeightSpec, result_type,
+    Activ, Builder, Call, Config, Constraint, Fused, Initializer, Layer, LayerRef, Op, PartialShape,
+    Regularizer, Result, Shared, Tensor, Variable, result_type,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::activations::Activation;
 use crate::class::builders;
-use crate::initializers::{HeUniform, Zeros};
-use crate::layers::common::{
-    axis_length, input_of_min_rank, keras_layer, no_quantization, one, positive, weight_spec,
-};
-use crate::layers::defaults::{glorot_uniform, yes, zeros};
+use crate::flattened::flattened;
+use crate::layers::common::{axis_length, input_of_min_rank, keras_layer, no_quantization, one, positive};
+use crate::layers::defaults::yes;
+use crate::layers::parameters::{Bias, Kernel, Lora};
 
 /// `activation(x · kernel + bias)` over the last axis: `(batch, …, features)` → `(batch, …, units)`
 /// (`keras.layers.Dense`, Keras 3.15.1).
@@ -35,32 +34,14 @@ pub struct Dense {
     activation: Activation,
     #[serde(default = "yes")]
     use_bias: bool,
-    #[serde(default = "glorot_uniform")]
-    kernel_initializer: Shared<dyn Initializer>,
-    #[serde(default = "zeros")]
-    bias_initializer: Shared<dyn Initializer>,
-    #[serde(default)]
-    kernel_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    bias_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    kernel_constraint: Option<Shared<dyn Constraint>>,
-    #[serde(default)]
-    bias_constraint: Option<Shared<dyn Constraint>>,
+    #[serde(flatten, deserialize_with = "flattened")]
+    kernel: Kernel,
+    #[serde(flatten, deserialize_with = "flattened")]
+    bias: Bias,
     #[serde(default)]
     quantization_config: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lora_rank: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lora_alpha: Option<f64>,
-    #[serde(skip)]
-    kernel: Weight,
-    #[serde(skip)]
-    bias: Weight,
-    #[serde(skip)]
-    lora_kernel_a: Weight,
-    #[serde(skip)]
-    lora_kernel_b: Weight,
+    #[serde(flatten, deserialize_with = "flattened")]
+    lora: Lora,
 }
 
 keras_layer!(Dense, check validate);
@@ -72,19 +53,10 @@ impl Dense {
             units,
             activation: Activation::Linear,
             use_bias: true,
-            kernel_initializer: glorot_uniform(),
-            bias_initializer: zeros(),
-            kernel_regularizer: None,
-            bias_regularizer: None,
-            kernel_constraint: None,
-            bias_constraint: None,
+            kernel: Kernel::default(),
+            bias: Bias::default(),
             quantization_config: None,
-            lora_rank: None,
-            lora_alpha: None,
-            kernel: Weight::default(),
-            bias: Weight::default(),
-            lora_kernel_a: Weight::default(),
-            lora_kernel_b: Weight::default(),
+            lora: Lora::default(),
         }
     }
 
@@ -94,55 +66,41 @@ impl Dense {
         /// Whether there is a bias. Default: yes.
         use_bias = bool;
         /// First values of the kernel. Default: `GlorotUniform`.
-        kernel_initializer: Shared<dyn Initializer>;
+        kernel_initializer in kernel: Shared<dyn Initializer>;
         /// First values of the bias. Default: `Zeros`.
-        bias_initializer: Shared<dyn Initializer>;
+        bias_initializer in bias: Shared<dyn Initializer>;
         /// A penalty on the kernel.
-        some kernel_regularizer: Shared<dyn Regularizer>;
+        some kernel_regularizer in kernel: Shared<dyn Regularizer>;
         /// A penalty on the bias.
-        some bias_regularizer: Shared<dyn Regularizer>;
+        some bias_regularizer in bias: Shared<dyn Regularizer>;
         /// Where the kernel is moved after each step.
-        some kernel_constraint: Shared<dyn Constraint>;
+        some kernel_constraint in kernel: Shared<dyn Constraint>;
         /// Where the bias is moved after each step.
-        some bias_constraint: Shared<dyn Constraint>;
+        some bias_constraint in bias: Shared<dyn Constraint>;
         /// Trains a product of two matrices of this rank instead of the kernel.
-        some lora_rank = usize;
+        some lora_rank in lora = usize;
         /// The numerator of the product's scale `lora_alpha / lora_rank`. Keras 3.15.1 replaces it by the rank when the
         /// layer is built, and so does this.
-        some lora_alpha: f64;
+        some lora_alpha in lora: f64;
     }
 
     fn validate(&self) -> Result<()> {
         positive("units", self.units)?;
-        if let Some(rank) = self.lora_rank {
-            positive("lora_rank", rank)?;
-            if self.kernel_constraint.is_some() {
-                let found = "both `lora_rank` and `kernel_constraint`";
-                return Err(Error::argument("kernel_constraint", "none beside `lora_rank`", found));
-            }
-        }
+        self.lora.validate("kernel_constraint", self.kernel.kernel_constraint.as_ref())?;
         no_quantization(self.quantization_config.as_ref())
-    }
-
-    fn effective_kernel(&self, call: &Call) -> Result<Tensor> {
-        let kernel = self.kernel.value()?;
-        let (Some(a), Some(b)) = (self.lora_kernel_a.optional()?, self.lora_kernel_b.optional()?) else {
-            return Ok(kernel);
-        };
-        (kernel + a.matmul(&b)?)?.into_dtype(call.compute_dtype())
     }
 }
 
 impl Layer for Dense {
     fn draw_seeds(&self) {
-        self.kernel_initializer.draw_seed();
-        self.bias_initializer.draw_seed();
+        self.kernel.draw_seed();
+        self.bias.draw_seed();
     }
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
         let input = input_of_min_rank(inputs, 2)?;
-        match self.kernel.get() {
+        match self.kernel.weight.get() {
             Some(kernel) => axis_length(input, -1, kernel.shape()[0]),
             None => Ok(()),
         }
@@ -150,44 +108,20 @@ impl Layer for Dense {
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
         let features = builder.known_dim(one(inputs)?, -1)?;
-        let regularizer = self.kernel_regularizer.as_ref();
-        let kernel = weight_spec(
-            "kernel",
-            [features, self.units],
-            &self.kernel_initializer,
-            regularizer,
-            self.kernel_constraint.as_ref(),
-        )?;
-        builder.weight(&self.kernel, kernel)?;
+        self.kernel.build(builder, "kernel", [features, self.units])?;
         if self.use_bias {
-            let bias = weight_spec(
-                "bias",
-                [self.units],
-                &self.bias_initializer,
-                self.bias_regularizer.as_ref(),
-                self.bias_constraint.as_ref(),
-            )?;
-            builder.weight(&self.bias, bias)?;
+            self.bias.build(builder, "bias", [self.units])?;
         }
-        if let Some(rank) = self.lora_rank {
-            let lora = |name: &str, shape: [usize; 2]| {
-                WeightSpec::new(name, shape).dtype(keras_spec::DType::F32).regularizer(regularizer)
-            };
-            let a = lora("lora_kernel_a", [features, rank]).initializer(HeUniform::new())?;
-            builder.weight(&self.lora_kernel_a, a)?;
-            let b = lora("lora_kernel_b", [rank, self.units]).initializer(Zeros::new())?;
-            builder.weight(&self.lora_kernel_b, b)?;
-            self.kernel.variable()?.set_trainable(false);
-        }
-        Ok(())
+        let Kernel { weight, kernel_regularizer, .. } = &self.kernel;
+        self.lora.build(builder, "kernel", weight, kernel_regularizer.as_ref())
     }
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
-        let kernel = self.effective_kernel(call)?;
+        let kernel = self.lora.merged(self.kernel.weight.value()?, 1.0, call.compute_dtype())?;
         let x = one(inputs)?;
         let dtype = result_type(&[x.dtype().into(), kernel.dtype().into()]);
         let (x, kernel) = (x.cast(dtype)?, kernel.into_dtype(dtype)?);
-        let Some(bias) = self.bias.optional()? else {
+        let Some(bias) = self.bias.weight.optional()? else {
             // The leading axes as one: a single matrix product instead of many.
             let mut shape = x.shape().clone();
             let features = shape.remove(x.rank() - 1);
@@ -196,7 +130,7 @@ impl Layer for Dense {
             return Ok(vec![self.activation.call(&rows.matmul(&kernel)?.reshape(shape)?)?]);
         };
         let fused = self.activation.fused();
-        let activation = fused.unwrap_or(keras_spec::Activ::Linear);
+        let activation = fused.unwrap_or(Activ::Linear);
         let op = Op::Fused(Fused::Dense { activation });
         let y = Tensor::apply1(op, [x, kernel, bias.into_dtype(dtype)?])?;
         Ok(vec![if fused.is_some() { y } else { self.activation.call(&y)? }])
@@ -206,9 +140,13 @@ impl Layer for Dense {
         true
     }
 
+    fn saved_weights(&self, own: &[Variable]) -> Result<Option<Vec<(Variable, Tensor)>>> {
+        self.lora.saved(own, 1.0)
+    }
+
     fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {
-        if let Some(rank) = self.lora_rank {
-            let alpha = if layer.is_built() { None } else { self.lora_alpha };
+        if let Some(rank) = self.lora.lora_rank {
+            let alpha = if layer.is_built() { None } else { self.lora.lora_alpha };
             config.insert("lora_alpha".to_owned(), alpha.map_or_else(|| rank.into(), Value::from));
         }
     }

@@ -1,13 +1,14 @@
 use keras_spec::{
-    Builder, Call, CompareOp, Config, Constraint, DType, Error, HostTensor, Initializer, Layer, LayerRef,
-    PartialShape, Regularizer, Result, Shared, Tensor, Weight, WeightSpec,
+    Builder, Call, CompareOp, Config, Constraint, DType, HostTensor, Initializer, Layer, LayerRef,
+    PartialShape, Regularizer, Result, Shared, Tensor, Variable,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::class::builders;
-use crate::initializers::{HeUniform, RandomUniform, Zeros};
-use crate::layers::common::{keras_layer, no_quantization, one, positive, scalar_like, weight_spec};
+use crate::flattened::flattened;
+use crate::layers::common::{keras_layer, no_quantization, one, positive, scalar_like};
+use crate::layers::parameters::{Lora, Table};
 
 /// A row of a table for each index: `(batch, …)` → `(batch, …, output_dim)` (`keras.layers.Embedding`, Keras 3.15.1).
 ///
@@ -26,38 +27,22 @@ use crate::layers::common::{keras_layer, no_quantization, one, positive, scalar_
 pub struct Embedding {
     input_dim: usize,
     output_dim: usize,
-    #[serde(default = "uniform")]
-    embeddings_initializer: Shared<dyn Initializer>,
-    #[serde(default)]
-    embeddings_regularizer: Option<Shared<dyn Regularizer>>,
-    #[serde(default)]
-    embeddings_constraint: Option<Shared<dyn Constraint>>,
+    #[serde(flatten, deserialize_with = "flattened")]
+    table: Table,
     #[serde(default)]
     mask_zero: bool,
     #[serde(default)]
     quantization_config: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lora_rank: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lora_alpha: Option<f64>,
+    #[serde(flatten, deserialize_with = "flattened")]
+    lora: Lora,
     /// Older files have it; Keras ignores it.
     #[serde(default, skip_serializing, rename = "input_length")]
     _input_length: Option<Value>,
     #[serde(skip)]
     weights: Option<HostTensor>,
-    #[serde(skip)]
-    embeddings: Weight,
-    #[serde(skip)]
-    lora_embeddings_a: Weight,
-    #[serde(skip)]
-    lora_embeddings_b: Weight,
 }
 
 keras_layer!(Embedding, check validate);
-
-fn uniform() -> Shared<dyn Initializer> {
-    RandomUniform::new().into()
-}
 
 impl Embedding {
     /// A table of `input_dim` rows of `output_dim` numbers.
@@ -65,65 +50,44 @@ impl Embedding {
         Embedding {
             input_dim,
             output_dim,
-            embeddings_initializer: uniform(),
-            embeddings_regularizer: None,
-            embeddings_constraint: None,
+            table: Table::default(),
             mask_zero: false,
             quantization_config: None,
-            lora_rank: None,
-            lora_alpha: None,
+            lora: Lora::default(),
             _input_length: None,
             weights: None,
-            embeddings: Weight::default(),
-            lora_embeddings_a: Weight::default(),
-            lora_embeddings_b: Weight::default(),
         }
     }
 
     builders! {
         /// First values of the table. Default: `RandomUniform`.
-        embeddings_initializer: Shared<dyn Initializer>;
+        embeddings_initializer in table: Shared<dyn Initializer>;
         /// A penalty on the table.
-        some embeddings_regularizer: Shared<dyn Regularizer>;
+        some embeddings_regularizer in table: Shared<dyn Regularizer>;
         /// Where the table is moved after each step.
-        some embeddings_constraint: Shared<dyn Constraint>;
+        some embeddings_constraint in table: Shared<dyn Constraint>;
         /// Whether index 0 is padding, which layers after this one are to skip.
         mask_zero = bool;
         /// The table itself, of shape `(input_dim, output_dim)`.
         some weights: HostTensor;
         /// Trains a product of two matrices of this rank instead of the table.
-        some lora_rank = usize;
+        some lora_rank in lora = usize;
         /// The numerator of the product's scale `lora_alpha / lora_rank`. Keras 3.15.1 replaces it by the rank when the
         /// layer is built, and so does this.
-        some lora_alpha: f64;
+        some lora_alpha in lora: f64;
     }
 
     fn validate(&self) -> Result<()> {
         positive("input_dim", self.input_dim)?;
         positive("output_dim", self.output_dim)?;
-        if let Some(rank) = self.lora_rank {
-            positive("lora_rank", rank)?;
-            if self.embeddings_constraint.is_some() {
-                let found = "both `lora_rank` and `embeddings_constraint`";
-                return Err(Error::argument("embeddings_constraint", "none beside `lora_rank`", found));
-            }
-        }
+        self.lora.validate("embeddings_constraint", self.table.embeddings_constraint.as_ref())?;
         no_quantization(self.quantization_config.as_ref())
-    }
-
-    fn table(&self, call: &Call) -> Result<Tensor> {
-        let table = self.embeddings.value()?;
-        let (Some(a), Some(b)) = (self.lora_embeddings_a.optional()?, self.lora_embeddings_b.optional()?)
-        else {
-            return Ok(table);
-        };
-        (table + a.matmul(&b)?)?.into_dtype(call.compute_dtype())
     }
 }
 
 impl Layer for Embedding {
     fn draw_seeds(&self) {
-        self.embeddings_initializer.draw_seed();
+        self.table.draw_seed();
     }
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
@@ -132,30 +96,13 @@ impl Layer for Embedding {
     }
 
     fn build(&self, builder: &mut Builder, _inputs: &[PartialShape]) -> Result<()> {
-        let regularizer = self.embeddings_regularizer.as_ref();
-        let table = weight_spec(
-            "embeddings",
-            [self.input_dim, self.output_dim],
-            &self.embeddings_initializer,
-            regularizer,
-            self.embeddings_constraint.as_ref(),
-        )?;
-        builder.weight(&self.embeddings, table)?;
+        self.table.build(builder, "embeddings", [self.input_dim, self.output_dim])?;
         if let Some(given) = &self.weights {
             let given = Tensor::from_host(given.clone(), builder.device())?;
-            self.embeddings.variable()?.assign(&given)?;
+            self.table.weight.variable()?.assign(&given)?;
         }
-        if let Some(rank) = self.lora_rank {
-            let lora = |name: &str, shape: [usize; 2]| {
-                WeightSpec::new(name, shape).dtype(DType::F32).regularizer(regularizer)
-            };
-            let a = lora("lora_embeddings_a", [self.input_dim, rank]).initializer(HeUniform::new())?;
-            builder.weight(&self.lora_embeddings_a, a)?;
-            let b = lora("lora_embeddings_b", [rank, self.output_dim]).initializer(Zeros::new())?;
-            builder.weight(&self.lora_embeddings_b, b)?;
-            self.embeddings.variable()?.set_trainable(false);
-        }
-        Ok(())
+        let Table { weight, embeddings_regularizer, .. } = &self.table;
+        self.lora.build(builder, "embeddings", weight, embeddings_regularizer.as_ref())
     }
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
@@ -166,7 +113,8 @@ impl Layer for Embedding {
             .compare_with(CompareOp::Ge, 0.0)?
             .and(&indices.compare_with(CompareOp::Lt, self.input_dim as f64)?)?
             .expand_dims(-1)?;
-        let rows = self.table(call)?.take(&indices, 0)?;
+        let table = self.lora.merged(self.table.weight.value()?, 1.0, call.compute_dtype())?;
+        let rows = table.take(&indices, 0)?;
         let rows = inside.select(&rows, &scalar_like(&rows, f64::NAN)?)?;
         Ok(vec![rows.into_dtype(call.compute_dtype())?])
     }
@@ -183,10 +131,14 @@ impl Layer for Embedding {
         false
     }
 
+    fn saved_weights(&self, own: &[Variable]) -> Result<Option<Vec<(Variable, Tensor)>>> {
+        self.lora.saved(own, 1.0)
+    }
+
     fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {
         config.entry("activity_regularizer").or_insert(Value::Null);
-        if let Some(rank) = self.lora_rank {
-            let alpha = if layer.is_built() { None } else { self.lora_alpha };
+        if let Some(rank) = self.lora.lora_rank {
+            let alpha = if layer.is_built() { None } else { self.lora.lora_alpha };
             config.insert("lora_alpha".to_owned(), alpha.map_or_else(|| rank.into(), Value::from));
         }
     }

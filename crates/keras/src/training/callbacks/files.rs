@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use keras_spec::{Callback, Error, Logs, Model, Result};
 
 use super::monitor::{Mode, Monitor};
+use crate::class::builders;
 
 /// Saves the model while it trains (`keras.callbacks.ModelCheckpoint`, Keras 3.15.1).
 ///
@@ -46,39 +47,17 @@ impl ModelCheckpoint {
         self
     }
 
-    /// Says each save on standard output.
-    #[must_use]
-    pub fn verbose(mut self, verbose: u8) -> Self {
-        self.verbose = verbose;
-        self
-    }
-
-    /// Whether only a model that is better than all before is saved.
-    #[must_use]
-    pub fn save_best_only(mut self, only: bool) -> Self {
-        self.save_best_only = only;
-        self
-    }
-
-    /// Whether only weights are saved; the path must end in `.weights.h5`.
-    #[must_use]
-    pub fn save_weights_only(mut self, only: bool) -> Self {
-        self.save_weights_only = only;
-        self
-    }
-
-    /// Which way the number should go.
-    #[must_use]
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.monitor.mode = mode;
-        self
-    }
-
-    /// Saves every so many batches instead of every epoch.
-    #[must_use]
-    pub fn save_freq(mut self, batches: usize) -> Self {
-        self.save_freq = Some(batches);
-        self
+    builders! {
+        /// Says each save on standard output.
+        verbose = u8;
+        /// Whether only a model that is better than all before is saved.
+        save_best_only = bool;
+        /// Whether only weights are saved; the path must end in `.weights.h5`.
+        save_weights_only = bool;
+        /// Which way the number should go.
+        mode in monitor = Mode;
+        /// Saves every so many batches instead of every epoch.
+        some save_freq = usize;
     }
 
     /// What the number must be better than to begin with.
@@ -211,18 +190,11 @@ impl CSVLogger {
         CSVLogger { path: path.into(), separator: ',', append: false, keys: Vec::new(), file: None }
     }
 
-    /// What stands between two fields.
-    #[must_use]
-    pub fn separator(mut self, separator: char) -> Self {
-        self.separator = separator;
-        self
-    }
-
-    /// Whether lines are added to an older file.
-    #[must_use]
-    pub fn append(mut self, append: bool) -> Self {
-        self.append = append;
-        self
+    builders! {
+        /// What stands between two fields.
+        separator = char;
+        /// Whether lines are added to an older file.
+        append = bool;
     }
 
     fn line(&mut self, fields: &[String]) -> Result<()> {

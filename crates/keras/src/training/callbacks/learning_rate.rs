@@ -3,6 +3,7 @@
 use keras_spec::{Callback, Error, Logs, Model, Optimizer, Result, Shared};
 
 use super::monitor::{Mode, Monitor};
+use crate::class::builders;
 
 fn optimizer(model: &dyn Model) -> Result<Shared<dyn Optimizer>> {
     model.optimizer().cloned().ok_or_else(|| Error::NotBuilt {
@@ -28,11 +29,9 @@ impl<F: FnMut(usize, f64) -> f64> LearningRateScheduler<F> {
         LearningRateScheduler { schedule, verbose: 0 }
     }
 
-    /// Says each rate on standard output.
-    #[must_use]
-    pub fn verbose(mut self, verbose: u8) -> Self {
-        self.verbose = verbose;
-        self
+    builders! {
+        /// Says each rate on standard output.
+        verbose = u8;
     }
 }
 
@@ -82,53 +81,21 @@ impl ReduceLROnPlateau {
         }
     }
 
-    /// What the rate is multiplied with, less than 1.
-    #[must_use]
-    pub fn factor(mut self, factor: f64) -> Self {
-        self.factor = factor;
-        self
-    }
-
-    /// How many epochs may pass without getting better.
-    #[must_use]
-    pub fn patience(mut self, patience: usize) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// Says each change on standard output.
-    #[must_use]
-    pub fn verbose(mut self, verbose: u8) -> Self {
-        self.verbose = verbose;
-        self
-    }
-
-    /// Which way the number should go.
-    #[must_use]
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.monitor.mode = mode;
-        self
-    }
-
-    /// What counts as better at least.
-    #[must_use]
-    pub fn min_delta(mut self, min_delta: f64) -> Self {
-        self.monitor.min_delta = min_delta;
-        self
-    }
-
-    /// How many epochs after a change are not counted.
-    #[must_use]
-    pub fn cooldown(mut self, cooldown: usize) -> Self {
-        self.cooldown = cooldown;
-        self
-    }
-
-    /// The lowest rate.
-    #[must_use]
-    pub fn min_lr(mut self, min_lr: f64) -> Self {
-        self.min_lr = min_lr;
-        self
+    builders! {
+        /// What the rate is multiplied with, less than 1.
+        factor: f64;
+        /// How many epochs may pass without getting better.
+        patience = usize;
+        /// Says each change on standard output.
+        verbose = u8;
+        /// Which way the number should go.
+        mode in monitor = Mode;
+        /// What counts as better at least.
+        min_delta in monitor: f64;
+        /// How many epochs after a change are not counted.
+        cooldown = usize;
+        /// The lowest rate.
+        min_lr: f64;
     }
 }
 

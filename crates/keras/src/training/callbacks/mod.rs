@@ -1,4 +1,24 @@
 //! Callbacks: what is called while a model trains (`keras.callbacks`, Keras 3.15.1).
+//!
+//! [`Fit::callback`](crate::training::Fit::callback) adds one. Closures do for little ([`LambdaCallback`]); else implement
+//! [`Callback`], all of whose methods do nothing unless written:
+//!
+//! ```
+//! use keras_spec::{Callback, Logs, Model, Result};
+//!
+//! /// Ends training once the loss is low enough.
+//! struct StopBelow(f64);
+//!
+//! impl Callback for StopBelow {
+//!     fn on_epoch_end(&mut self, _epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
+//!         if logs.get("loss").is_some_and(|loss| *loss < self.0) {
+//!             model.stop_training();
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! # let _ = StopBelow(0.1);
+//! ```
 
 mod files;
 mod history;

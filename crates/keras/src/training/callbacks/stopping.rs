@@ -3,6 +3,7 @@
 use keras_spec::{Callback, Error, Logs, Model, Result, Tensor};
 
 use super::monitor::{Mode, Monitor};
+use crate::class::builders;
 
 /// Ends training when a number has stopped getting better (`keras.callbacks.EarlyStopping`, Keras 3.15.1).
 #[derive(Clone, Debug)]
@@ -36,53 +37,21 @@ impl EarlyStopping {
         }
     }
 
-    /// What counts as better at least.
-    #[must_use]
-    pub fn min_delta(mut self, min_delta: f64) -> Self {
-        self.monitor.min_delta = min_delta;
-        self
-    }
-
-    /// How many epochs may pass without getting better.
-    #[must_use]
-    pub fn patience(mut self, patience: usize) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// Says on standard output when it ends training.
-    #[must_use]
-    pub fn verbose(mut self, verbose: u8) -> Self {
-        self.verbose = verbose;
-        self
-    }
-
-    /// Which way the number should go.
-    #[must_use]
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.monitor.mode = mode;
-        self
-    }
-
-    /// The number must get better than this.
-    #[must_use]
-    pub fn baseline(mut self, baseline: f64) -> Self {
-        self.baseline = Some(baseline);
-        self
-    }
-
-    /// Whether the model ends with the weights of the best epoch.
-    #[must_use]
-    pub fn restore_best_weights(mut self, restore: bool) -> Self {
-        self.restore_best_weights = restore;
-        self
-    }
-
-    /// The first epoch that is looked at.
-    #[must_use]
-    pub fn start_from_epoch(mut self, epoch: usize) -> Self {
-        self.start_from_epoch = epoch;
-        self
+    builders! {
+        /// What counts as better at least.
+        min_delta in monitor: f64;
+        /// How many epochs may pass without getting better.
+        patience = usize;
+        /// Says on standard output when it ends training.
+        verbose = u8;
+        /// Which way the number should go.
+        mode in monitor = Mode;
+        /// The number must get better than this.
+        some baseline: f64;
+        /// Whether the model ends with the weights of the best epoch.
+        restore_best_weights = bool;
+        /// The first epoch that is looked at.
+        start_from_epoch = usize;
     }
 
     fn keep(&mut self, model: &dyn Model) {
@@ -149,11 +118,9 @@ impl TerminateOnNaN {
         TerminateOnNaN::default()
     }
 
-    /// Whether `fit` returns an error.
-    #[must_use]
-    pub fn raise_error(mut self, raise: bool) -> Self {
-        self.raise_error = raise;
-        self
+    builders! {
+        /// Whether `fit` returns an error.
+        raise_error = bool;
     }
 }
 
