@@ -23,9 +23,22 @@ pub(super) fn pack<'a, T: Num>(geometry: &Geometry, plan: &Plan, w: &'a [T]) -> 
     taps().flat_map(|tap| &w[tap * row..][..row]).map(|v| v.widen()).collect()
 }
 
+/// Computes `dx` by correlating `dy` with the transposed filter; `plan` is the transposed one.
+pub(super) fn backward_input<T: Num>(
+    geometry: &Geometry,
+    plan: &Plan,
+    dy: &[T],
+    w: &[T],
+    dx: &mut [T],
+) -> Result<()> {
+    let w = pack_transposed(geometry, plan, w);
+    let transposed = Geometry { c_in: geometry.c_out, c_out: geometry.c_in, ..*geometry };
+    correlate(&transposed, plan, dy, &w, &Epilogue::NONE, dx)
+}
+
 /// The filter for the transposed geometry: `(taps, c_out / groups, c_in)`, in the order in which the phases of the
 /// transposed plan use them.
-pub(super) fn pack_transposed<T: Num>(geometry: &Geometry, plan: &Plan, w: &[T]) -> Vec<T::Acc> {
+fn pack_transposed<T: Num>(geometry: &Geometry, plan: &Plan, w: &[T]) -> Vec<T::Acc> {
     let Geometry { c_in, c_out, .. } = *geometry;
     let (group_in, group_out) = (geometry.group_in(), geometry.group_out());
     let last = plan.window_len() - 1;

@@ -6,10 +6,12 @@
 //!
 //! A tile of output pixels becomes a matrix with what each pixel sees in one row (*columns*, "im2col"), small enough
 //! for the cache, and is multiplied by the filter. The backward pass to the input is the same computation on the
-//! transposed geometry (see `window`) with the filter transposed. A depthwise convolution skips the matrices.
+//! transposed geometry (see `window`) with the filter transposed, or, where that is cheaper, the one in `spread`. A
+//! depthwise convolution skips the matrices.
 
 mod filter;
 mod forward;
+mod spread;
 mod tile;
 
 use std::borrow::Cow;
@@ -228,9 +230,10 @@ pub fn backward_input<T: Num>(
         depthwise::backward_input(&geometry, &plan, dy, w, dx);
         return Ok(());
     }
-    let w = forward::pack_transposed(&geometry, &plan, w);
-    let transposed = Geometry { c_in: geometry.c_out, c_out: geometry.c_in, ..geometry };
-    forward::correlate(&transposed, &plan, dy, &w, &Epilogue::NONE, dx)
+    if spread::is_cheaper(&geometry) {
+        return spread::backward_input(&geometry, &plan, dy, w, dx);
+    }
+    forward::backward_input(&geometry, &plan, dy, w, dx)
 }
 
 /// Computes the gradient `dw` of shape `w_shape` from `x` of shape `x_shape` and the gradient `dy` of the output.

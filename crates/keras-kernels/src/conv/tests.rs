@@ -125,6 +125,16 @@ fn check<T: Num>(case: &Case) {
     assert_eq!(y, want_y, "forward of {case:?}");
     assert_eq!(dx, want_dx, "gradient of the input of {case:?}");
     assert_eq!(dw, want_dw, "gradient of the filter of {case:?}");
+
+    let geometry = Geometry::new(&case.x, &case.w, &params).unwrap();
+    let plan = Plan::transposed(geometry.axes);
+    if geometry.groups == 1 && !dx.is_empty() {
+        for way in [forward::backward_input::<T>, spread::backward_input::<T>] {
+            dx.fill(T::ONE);
+            way(&geometry, &plan, &dy, &w, &mut dx).unwrap();
+            assert_eq!(dx, want_dx, "gradient of the input of {case:?}, both ways");
+        }
+    }
 }
 
 proptest! {
@@ -173,6 +183,7 @@ fn large_cases() -> Vec<Case> {
         case_2d([2, 40, 41, 70], [3, 3, 1, 70], 1, 1, 1, 70),
         case_2d([2, 33, 33, 10], [3, 3, 1, 30], 2, 1, 1, 10),
         case_2d([1, 6, 6, 128], [3, 3, 128, 96], 1, 1, 1, 1),
+        case_2d([3, 60, 60, 3], [5, 5, 3, 16], 2, 2, 1, 1),
     ]
 }
 
