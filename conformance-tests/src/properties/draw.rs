@@ -11,24 +11,24 @@ use crate::kinds::{Failure, Result};
 use crate::suite::Ran;
 
 /// More choices than any instance takes.
-const CHOICES: usize = 96;
+const CHOICES: usize = 64;
 
 /// A sequence of choices that is being used up; after its end every choice is the simplest.
-pub(crate) struct Draw<'a>(std::slice::Iter<'a, u32>);
+pub(crate) struct Draw<'a>(std::slice::Iter<'a, u16>);
 
 impl<'a> Draw<'a> {
-    pub(crate) fn new(choices: &'a [u32]) -> Self {
+    pub(crate) fn new(choices: &'a [u16]) -> Self {
         Draw(choices.iter())
     }
 
-    /// Any number.
-    pub(crate) fn bits(&mut self) -> u32 {
+    /// Any number of 16 bits: few enough that shrinking gets to the end.
+    pub(crate) fn bits(&mut self) -> u16 {
         self.0.next().copied().unwrap_or(0)
     }
 
     /// A number below `n`, which is not 0; simplest is 0.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        ((u64::from(self.bits()) * n as u64) >> 32) as usize
+        (usize::from(self.bits()) * n) >> 16
     }
 
     /// One of several values; simplest is the first.
@@ -55,10 +55,11 @@ fn rng(id: &str) -> TestRng {
 /// Checks that `test` holds for generated choices, and gives the largest error that it reports. A failure is that of the
 /// simplest choices that were found to fail.
 pub(crate) fn hold(id: &str, cases: u32, test: impl Fn(&mut Draw<'_>) -> Result<f64>) -> Ran {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 4000, verbose: 0, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng(id));
     let worst = Cell::new(0.0f64);
-    let found = runner.run(&vec(any::<u32>(), CHOICES), |choices| {
+    let found = runner.run(&vec(any::<u16>(), CHOICES), |choices| {
         let error = test(&mut Draw::new(&choices)).map_err(|f| TestCaseError::fail(f.to_string()))?;
         worst.set(worst.get().max(error));
         Ok(())
@@ -78,7 +79,7 @@ pub(crate) fn hold(id: &str, cases: u32, test: impl Fn(&mut Draw<'_>) -> Result<
 pub(crate) fn samples<T>(id: &str, count: usize, make: impl Fn(&mut Draw<'_>) -> T) -> Vec<T> {
     use proptest::prelude::Rng;
     let mut rng = rng(id);
-    let mut sample = || -> Vec<u32> { (0..CHOICES).map(|_| rng.next_u32()).collect() };
+    let mut sample = || -> Vec<u16> { (0..CHOICES).map(|_| rng.next_u32() as u16).collect() };
     (0..count).map(|_| make(&mut Draw::new(&sample()))).collect()
 }
 

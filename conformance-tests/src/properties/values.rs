@@ -24,7 +24,7 @@ pub(crate) enum Pool {
 }
 
 /// An evenly spread number for element `i` (splitmix64).
-fn mix(seed: u32, i: usize) -> u64 {
+fn mix(seed: u16, i: usize) -> u64 {
     let mut z = (u64::from(seed) << 32).wrapping_add(i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
