@@ -20,6 +20,12 @@ pub trait Item: Element + PartialOrd {
     /// [`Error::DType`] if the buffer holds another type.
     fn unwrap(buffer: Buffer) -> Result<Shared<Self>>;
 
+    /// The array in a buffer, to change.
+    ///
+    /// # Errors
+    /// As [`unwrap`](Item::unwrap).
+    fn unwrap_mut(buffer: &mut Buffer) -> Result<&mut Shared<Self>>;
+
     /// The larger one; NaN if either is.
     fn larger(self, other: Self) -> Self;
 
@@ -72,6 +78,13 @@ macro_rules! buffers {
             }
 
             fn unwrap(buffer: Buffer) -> Result<Shared<Self>> {
+                match buffer {
+                    Buffer::$variant(x) => Ok(x),
+                    other => Err(Error::dtype("array", format!("asked for {}", Self::DTYPE), [other.dtype()])),
+                }
+            }
+
+            fn unwrap_mut(buffer: &mut Buffer) -> Result<&mut Shared<Self>> {
                 match buffer {
                     Buffer::$variant(x) => Ok(x),
                     other => Err(Error::dtype("array", format!("asked for {}", Self::DTYPE), [other.dtype()])),

@@ -34,9 +34,24 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
 }
 
 pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
+    if op.is_update() {
+        let mut operands = operands;
+        update(op, &mut operands)?;
+        operands.remove(1);
+        return Ok(operands);
+    }
     match operands.first() {
         Some(Buffer::F32(_)) => run::<f32>(op, operands),
         Some(Buffer::F64(_)) => run::<f64>(op, operands),
+        other => unsupported(op.name(), other.map_or(DType::F32, Buffer::dtype)),
+    }
+}
+
+/// Runs an optimizer step in place.
+pub(crate) fn update(op: &Fused, operands: &mut [Buffer]) -> Result<()> {
+    match operands.first() {
+        Some(Buffer::F32(_)) => step::<f32>(op, operands),
+        Some(Buffer::F64(_)) => step::<f64>(op, operands),
         other => unsupported(op.name(), other.map_or(DType::F32, Buffer::dtype)),
     }
 }
@@ -204,32 +219,6 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         Fused::LstmBackward(rnn) => recurrent::lstm_backward::<T>(rnn, &mut o),
         Fused::Gru { rnn, reset_after } => recurrent::gru::<T>(rnn, *reset_after, &mut o),
         Fused::GruBackward { rnn, reset_after } => recurrent::gru_backward::<T>(rnn, *reset_after, &mut o),
-        Fused::Sgd { learning_rate } => {
-            let (mut w, g) = (o.next::<T>()?, o.next()?);
-            sgd(*learning_rate, 0.0, false).step(own(&mut w), rows(&g)?, None).map_err(failed)?;
-            Ok(vec![w.into()])
-        }
-        Fused::SgdMomentum { learning_rate, momentum, nesterov } => {
-            let (mut w, g, mut m) = (o.next::<T>()?, o.next()?, o.next()?);
-            sgd(*learning_rate, *momentum, *nesterov)
-                .step(own(&mut w), rows(&g)?, Some(own(&mut m)))
-                .map_err(failed)?;
-            Ok(vec![w.into(), m.into()])
-        }
-        Fused::Adam { alpha, beta_1, beta_2, epsilon } => {
-            let (mut w, g, mut m, mut v) = (o.next::<T>()?, o.next()?, o.next()?, o.next()?);
-            let adam = Adam {
-                learning_rate: Real::from_f64(*alpha),
-                beta_1: *beta_1,
-                beta_2: *beta_2,
-                epsilon: Real::from_f64(*epsilon),
-                weight_decay: T::ZERO,
-                // The bias is corrected in `alpha` already; that of so late a step corrects nothing.
-                step: u64::MAX,
-            };
-            adam.step(own(&mut w), rows(&g)?, own(&mut m), own(&mut v), None).map_err(failed)?;
-            Ok(vec![w.into(), m.into(), v.into()])
-        }
         _ => unsupported(name, T::DTYPE),
     }
 }
@@ -289,12 +278,47 @@ fn map_axis_pair<T: Item + Num>(
     Ok(vec![array(name, y.shape(), dx)?.into()])
 }
 
-fn sgd<T: Real>(learning_rate: f64, momentum: f64, nesterov: bool) -> Sgd<T> {
-    let [learning_rate, momentum] = [learning_rate, momentum].map(Real::from_f64);
-    Sgd { learning_rate, momentum, nesterov, weight_decay: T::ZERO }
+/// [`update`] for one dtype.
+fn step<T: Item + Real>(op: &Fused, operands: &mut [Buffer]) -> Result<()> {
+    let name = op.name();
+    let failed = failed(name);
+    let [w, g, state @ ..] = operands else { return Err(broken(name, "an operand is missing")) };
+    let g = standard(T::unwrap(g.clone())?);
+    let (w, g) = (own::<T>(w)?, rows(&g)?);
+    let sgd = |learning_rate, momentum, nesterov| Sgd {
+        learning_rate: Real::from_f64(learning_rate),
+        momentum: Real::from_f64(momentum),
+        nesterov,
+        weight_decay: T::ZERO,
+    };
+    match (op, state) {
+        (Fused::Sgd { learning_rate }, []) => {
+            sgd(*learning_rate, 0.0, false).step(w, g, None).map_err(failed)
+        }
+        (Fused::SgdMomentum { learning_rate, momentum, nesterov }, [m]) => {
+            sgd(*learning_rate, *momentum, *nesterov).step(w, g, Some(own(m)?)).map_err(failed)
+        }
+        (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [m, v]) => {
+            let adam = Adam {
+                learning_rate: Real::from_f64(*alpha),
+                beta_1: *beta_1,
+                beta_2: *beta_2,
+                epsilon: Real::from_f64(*epsilon),
+                weight_decay: T::ZERO,
+                // The bias is corrected in `alpha` already; that of so late a step corrects nothing.
+                step: u64::MAX,
+            };
+            adam.step(w, g, own(m)?, own(v)?, None).map_err(failed)
+        }
+        _ => unsupported(name, T::DTYPE),
+    }
 }
 
-/// The elements of an array that [`standard`] has made, to change: a copy if somebody else holds them.
-fn own<T: Clone>(x: &mut Shared<T>) -> &mut [T] {
-    x.as_slice_mut().unwrap_or_default()
+/// The elements of an array in row-major order, to change: copied where somebody else holds them.
+fn own<T: Item>(x: &mut Buffer) -> Result<&mut [T]> {
+    let x = T::unwrap_mut(x)?;
+    if !x.is_standard_layout() {
+        *x = standard(x.clone());
+    }
+    Ok(x.as_slice_mut().unwrap_or_default())
 }

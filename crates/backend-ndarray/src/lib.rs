@@ -253,4 +253,8 @@ impl Backend for NdArray {
     fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
         fused::fused(op, operands)
     }
+
+    fn update(&self, op: &Fused, operands: &mut [Buffer]) -> Result<()> {
+        fused::update(op, operands)
+    }
 }

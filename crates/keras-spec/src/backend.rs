@@ -186,6 +186,16 @@ pub trait Backend: Send + Sync + 'static {
         let dtype = operands.first().map_or(DType::F32, |x| self.dtype(x));
         Err(Error::unsupported(self.name(), op.name(), dtype, "not fused here"))
     }
+
+    /// Runs an optimizer step ([`Fused::is_update`]): the results replace the variable (operand 0) and its state
+    /// (operands 2 and up), in place where nobody else holds them. If it fails, all operands are as before. Only
+    /// called where [`fuses`](Backend::fuses) says so.
+    fn update(&self, op: &Fused, operands: &mut [Self::Buffer]) -> Result<()> {
+        let results = self.fused(op, operands.to_vec())?;
+        let (variable, rest) = operands.split_at_mut(1);
+        variable.iter_mut().chain(rest.iter_mut().skip(1)).zip(results).for_each(|(x, new)| *x = new);
+        Ok(())
+    }
 }
 
 /// A [`Backend::Buffer`] of whichever backend.
@@ -214,6 +224,8 @@ pub trait DynBackend: Send + Sync + 'static {
     fn via_host(&self, op: &Op, dtype: DType) -> bool;
     /// Runs one operation. For [`Op::Fused`], only where [`fuses`](DynBackend::fuses) says so.
     fn execute(&self, op: &Op, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>>;
+    /// [`Backend::update`]
+    fn update(&self, op: &Fused, operands: &mut [AnyBuffer]) -> Result<()>;
     /// [`Backend::shape`] and [`Backend::dtype`]
     fn describe(&self, x: &AnyBuffer) -> Result<(Shape, DType)>;
 }
@@ -288,6 +300,18 @@ impl<B: Backend> DynBackend for B {
             }
         };
         Ok(smallvec::smallvec![erase::<B>(y?)])
+    }
+
+    fn update(&self, op: &Fused, operands: &mut [AnyBuffer]) -> Result<()> {
+        if !operands.iter().all(|x| x.is::<B::Buffer>()) {
+            return Err(foreign(self));
+        }
+        let nothing: AnyBuffer = Arc::new(());
+        let take = |x: &mut AnyBuffer| typed(self, std::mem::replace(x, nothing.clone()));
+        let mut taken = operands.iter_mut().map(take).collect::<Result<Vec<_>>>()?;
+        let done = Backend::update(self, op, &mut taken);
+        operands.iter_mut().zip(taken).for_each(|(x, new)| *x = erase::<B>(new));
+        done
     }
 
     fn describe(&self, x: &AnyBuffer) -> Result<(Shape, DType)> {

@@ -183,6 +183,11 @@ pub enum Fused {
 }
 
 impl Fused {
+    /// Whether this is an optimizer step, which [`crate::Backend::update`] runs in place.
+    pub fn is_update(&self) -> bool {
+        matches!(self, Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. })
+    }
+
     /// The operation's name for messages and reports.
     pub fn name(&self) -> &'static str {
         match self {

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
+
+use smallvec::SmallVec;
 
 use crate::contracts::{Constraint, Regularizer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::fused::Fused;
 use crate::object::Shared;
 use crate::scope;
 use crate::shape::Shape;
 use crate::tape::{self, Origin};
-use crate::tensor::Tensor;
+use crate::tensor::{self, Tensor};
 
 /// A tensor with a name that is changed in place (`keras.Variable`). Clones are handles to the same variable.
 #[derive(Clone)]
@@ -141,6 +144,27 @@ impl Variable {
         let new = self.checked(value.clone())?;
         *self.0.value.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
+    }
+
+    /// Runs an optimizer step ([`Fused::is_update`](crate::Fused::is_update)) on this variable and its state, in place
+    /// where nobody else holds the values. Does nothing while shapes are inferred.
+    ///
+    /// # Errors
+    /// If the operands do not fit the step, or the backend fails; all values are then as before.
+    pub fn update(&self, op: Fused, gradient: &Tensor, state: &[Variable]) -> Result<()> {
+        if scope::is_abstract() {
+            return Ok(());
+        }
+        let all: SmallVec<[&Variable; 3]> = std::iter::once(self).chain(state).collect();
+        if (1..all.len()).any(|i| all[..i].iter().any(|v| Variable::same(v, all[i]))) {
+            return Err(Error::argument("state", "variables that are not the same", self.path()));
+        }
+        let mut values: SmallVec<[RwLockWriteGuard<'_, Tensor>; 3]> =
+            all.iter().map(|v| v.0.value.write().unwrap_or_else(PoisonError::into_inner)).collect();
+        let mut gradient = gradient.clone();
+        let mut operands: SmallVec<[&mut Tensor; 4]> = values.iter_mut().map(|v| &mut **v).collect();
+        operands.insert(1, &mut gradient);
+        scope::unrecorded(|| tensor::update(op, &mut operands))
     }
 
     fn checked(&self, value: Tensor) -> Result<Tensor> {

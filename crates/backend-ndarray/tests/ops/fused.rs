@@ -1,7 +1,8 @@
+use backend_ndarray::Buffer;
 use keras_kernels::par;
 use keras_spec::{
     Activ, BinaryOp, ConvSpec, DType, Device, Fused, HostTensor, Op, ReduceOp, RnnSpec, Shape, Tensor,
-    UnaryOp, WindowSpec, scope,
+    UnaryOp, Variable, WindowSpec, scope,
 };
 
 const DTYPES: [DType; 2] = [DType::F32, DType::F64];
@@ -257,6 +258,46 @@ fn optimizer_steps() {
         let operands = [o[0].clone(), o[1].clone(), o[2].clone(), v];
         same(&Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }, &operands, &[]);
     }
+}
+
+/// Where the elements of a variable lie.
+fn address(v: &Variable) -> *const f32 {
+    let buffer = v.get().into_buffer();
+    match buffer.downcast_ref::<Buffer>() {
+        Some(Buffer::F32(x)) => x.as_ptr(),
+        _ => panic!("another buffer"),
+    }
+}
+
+#[test]
+fn optimizer_steps_work_in_place_and_leave_the_old_values_if_they_fail() {
+    let variable =
+        |name: &str, data: Vec<f32>| Variable::new(name, Tensor::new([data.len()], data).unwrap(), true);
+    let (w, m) = (variable("w", vec![1.0, 2.0]), variable("m", vec![0.5, 0.0]));
+    let values = || [&w, &m].map(|v| v.get().to_vec::<f32>().unwrap());
+    let op = || Fused::SgdMomentum { learning_rate: 1.0, momentum: 0.5, nesterov: false };
+    let gradient = Tensor::new([2], vec![0.25f32, 1.0]).unwrap();
+
+    let before = [address(&w), address(&m)];
+    w.update(op(), &gradient, std::slice::from_ref(&m)).unwrap();
+    assert_eq!(values(), [[1.0, 1.0], [0.0, -1.0]]);
+    assert_eq!([address(&w), address(&m)], before);
+
+    let held = w.get();
+    w.update(op(), &gradient, std::slice::from_ref(&m)).unwrap();
+    assert_eq!(held.to_vec::<f32>().unwrap(), [1.0, 1.0]);
+    assert_eq!(values(), [[0.75, -0.5], [-0.25, -1.5]]);
+
+    let old = values();
+    let wrong = Tensor::new([3], vec![1.0f32; 3]).unwrap();
+    assert!(w.update(op(), &wrong, std::slice::from_ref(&m)).is_err());
+    assert!(w.update(op(), &gradient, &[]).is_err());
+    assert!(w.update(op(), &gradient, std::slice::from_ref(&w)).is_err());
+    assert_eq!(values(), old);
+
+    let composed = scope::decomposed(|| w.update(op(), &gradient, std::slice::from_ref(&m)));
+    composed.unwrap();
+    assert_eq!(values(), [[0.375, -2.25], [-0.375, -1.75]]);
 }
 
 #[test]

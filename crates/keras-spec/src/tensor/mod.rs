@@ -13,6 +13,7 @@ use crate::compose;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::fused::Fused;
 use crate::host::{Element, HostTensor, has_memory_for};
 use crate::infer::infer;
 use crate::op::Op;
@@ -268,6 +269,36 @@ impl Tensor {
     pub fn apply1(op: Op, operands: impl IntoIterator<Item = Tensor>) -> Result<Tensor> {
         let mut results = Tensor::apply(op, operands)?;
         results.pop().ok_or_else(|| Error::other("an operation without a result"))
+    }
+}
+
+/// Runs an optimizer step ([`Fused::is_update`]) in place: the results replace the variable (operand 0) and its state
+/// (operands 2 and up). If it fails, all operands are as before.
+pub(crate) fn update(op: Fused, operands: &mut [&mut Tensor]) -> Result<()> {
+    let op = Op::Fused(op);
+    infer(&op, &operands.iter().map(|t| (&t.shape, t.dtype)).collect::<SmallVec<[_; 4]>>())?;
+    let Some(device) = operands.first().map(|t| t.device.clone()) else { return Ok(()) };
+    match &op {
+        Op::Fused(fused)
+            if fused.is_update()
+                && !scope::decomposes()
+                && operands.iter().all(|t| t.device == device)
+                && device.backend().fuses(fused, operands[0].dtype) =>
+        {
+            let nothing: AnyBuffer = Arc::new(());
+            let take = |t: &mut &mut Tensor| std::mem::replace(&mut t.buffer, nothing.clone());
+            let mut buffers: Buffers = operands.iter_mut().map(take).collect();
+            let done = device.backend().update(fused, &mut buffers);
+            operands.iter_mut().zip(buffers).for_each(|(t, buffer)| t.buffer = buffer);
+            done
+        }
+        _ => {
+            let results = Tensor::apply(op, operands.iter().map(|t| (**t).clone()))?;
+            let (variable, rest) = operands.split_at_mut(1);
+            let targets = variable.iter_mut().chain(rest.iter_mut().skip(1));
+            targets.zip(results).for_each(|(t, new)| **t = new);
+            Ok(())
+        }
     }
 }
 

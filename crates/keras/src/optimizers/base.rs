@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use keras_spec::layer::auto_name;
 use keras_spec::object::{Serialized, make};
 use keras_spec::{
-    DType, Device, Error, HostTensor, LearningRateSchedule, Result, Shared, Tensor, Variable, scope,
+    DType, Device, Error, Fused, HostTensor, LearningRateSchedule, Result, Shared, Tensor, Variable, scope,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -146,6 +146,12 @@ pub(super) trait Rule {
             return Err(Error::argument("gradient_accumulation_steps", "at least 2", "less"));
         }
         Ok(())
+    }
+
+    /// The step as a fused operation, which runs in place, where there is one; [`update`](Rule::update) does the same.
+    fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
+        let _ = (step, dtype);
+        None
     }
 
     /// The new values of the variable and its slots at `step`, counted from 1.
@@ -350,8 +356,13 @@ impl<R: Rule> Update<'_, R> {
         for (i, gradient) in self.clip(given)? {
             let variable = &self.built.variables[i];
             let slots = &self.built.slots[i];
+            let decay = self.base.weight_decay.filter(|_| self.decays(variable));
+            if let (None, Some(op)) = (decay, self.rule.fused(step, variable.dtype())) {
+                variable.update(op, &gradient, slots)?;
+                continue;
+            }
             let mut value = variable.get();
-            if let Some(decay) = self.base.weight_decay.filter(|_| self.decays(variable)) {
+            if let Some(decay) = decay {
                 value = (&value - (&value * (decay * f64::from(step.learning_rate)))?)?;
             }
             let old = slots.iter().map(Variable::get).collect();

@@ -1,6 +1,6 @@
 //! The optimizers: how each changes a variable.
 
-use keras_spec::{Fused, Op, Result, Tensor, UnaryOp};
+use keras_spec::{DType, Fused, Op, Result, Tensor, UnaryOp};
 use serde::{Deserialize, Serialize};
 
 use super::base::{self, Base, LearningRate, Rule, Step, in_precision, optimizer};
@@ -33,6 +33,14 @@ impl SGD {
         /// Whether the gradient is taken where the momentum leads.
         nesterov: bool;
     }
+
+    fn operation(&self, step: Step) -> Fused {
+        let learning_rate = f64::from(step.learning_rate);
+        match self.momentum != 0.0 {
+            true => Fused::SgdMomentum { learning_rate, momentum: self.momentum, nesterov: self.nesterov },
+            false => Fused::Sgd { learning_rate },
+        }
+    }
 }
 
 impl Rule for SGD {
@@ -53,12 +61,11 @@ impl Rule for SGD {
         gradient: Tensor,
         slots: Vec<Tensor>,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let learning_rate = f64::from(step.learning_rate);
-        let op = match self.momentum != 0.0 {
-            true => Fused::SgdMomentum { learning_rate, momentum: self.momentum, nesterov: self.nesterov },
-            false => Fused::Sgd { learning_rate },
-        };
-        run(op, variable, gradient, slots)
+        run(self.operation(step), variable, gradient, slots)
+    }
+
+    fn fused(&self, step: Step, _dtype: DType) -> Option<Fused> {
+        Some(self.operation(step))
     }
 }
 
@@ -142,6 +149,10 @@ macro_rules! adam {
             ) -> Result<(Tensor, Vec<Tensor>)> {
                 self.moments.update(step, variable, gradient, slots)
             }
+
+            fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
+                self.moments.fused(step, dtype)
+            }
         }
     };
 }
@@ -164,6 +175,23 @@ impl Moments {
         groups
     }
 
+    /// The step, corrected for the moments' start at zero.
+    fn alpha(&self, step: Step, dtype: DType) -> f64 {
+        let f = |x: f64| in_precision(dtype, x);
+        let t = step.number as f64;
+        let power = |beta: f64| match dtype {
+            DType::F64 => beta.powf(t),
+            _ => f64::from((beta as f32).powf(t as f32)),
+        };
+        let root = f((f(1.0 - power(self.beta_2))).sqrt());
+        f(f(f64::from(step.learning_rate) * root) / f(1.0 - power(self.beta_1)))
+    }
+
+    fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
+        let (beta_1, beta_2, epsilon) = (self.beta_1, self.beta_2, self.epsilon);
+        (!self.amsgrad).then(|| Fused::Adam { alpha: self.alpha(step, dtype), beta_1, beta_2, epsilon })
+    }
+
     fn update(
         &self,
         step: Step,
@@ -171,18 +199,10 @@ impl Moments {
         gradient: Tensor,
         slots: Vec<Tensor>,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let f = |x: f64| in_precision(variable.dtype(), x);
-        let t = step.number as f64;
-        let power = |beta: f64| match variable.dtype() {
-            keras_spec::DType::F64 => beta.powf(t),
-            _ => f64::from((beta as f32).powf(t as f32)),
-        };
-        let root = f((f(1.0 - power(self.beta_2))).sqrt());
-        let alpha = f(f(f64::from(step.learning_rate) * root) / f(1.0 - power(self.beta_1)));
-        if !self.amsgrad {
-            let (beta_1, beta_2, epsilon) = (self.beta_1, self.beta_2, self.epsilon);
-            return run(Fused::Adam { alpha, beta_1, beta_2, epsilon }, variable, gradient, slots);
+        if let Some(op) = self.fused(step, variable.dtype()) {
+            return run(op, variable, gradient, slots);
         }
+        let alpha = self.alpha(step, variable.dtype());
         let [m, v, greatest] = &slots[..] else {
             return Err(keras_spec::Error::other("Adam's state is incomplete"));
         };
