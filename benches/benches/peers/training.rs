@@ -36,12 +36,11 @@ fn step<const N: usize, const M: usize>(
     let parameters = ParamsAdamW { lr: 1e-3, weight_decay: 0.0, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(map.all_vars(), parameters).unwrap();
     let (x, y) = (candle(their_shape), CandleTensor::new(labels, &Device::Cpu).unwrap());
-    let theirs = || {
+    let mut theirs = || -> Result<f32> {
         let loss = candle_nn::loss::cross_entropy(&forward(&x)?, &y)?;
         optimizer.backward_step(&loss)?;
         loss.to_scalar::<f32>()
     };
-    let mut theirs = theirs;
     compare(
         c,
         ["training step", case, "candle"],
