@@ -123,7 +123,7 @@ fn cpu() -> String {
 /// The date in the Gregorian calendar (UTC).
 fn today() -> Result<String, Box<dyn Error>> {
     let mut days = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs() / 86400;
-    let leap = |y: u64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
     let mut year = 1970;
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));
