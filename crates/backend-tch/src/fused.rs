@@ -1,0 +1,296 @@
+//! Fused operations on libtorch's own, for `float32` and `float64`.
+
+use keras_spec::{Activ, DType, Fused};
+use tch::Tensor;
+
+use crate::buffer::{Buffer, Done, broken, sizes, unsupported};
+use crate::contract::Plan;
+use crate::{recurrent, window};
+
+/// Whether [`fused`] does `op`.
+pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
+    let known = match op {
+        Fused::Dense { activation } => applies(*activation),
+        // One more dimension than windows have stands for the filter's rank, which no plan depends on.
+        Fused::ConvBias { spec, activation } => applies(*activation) && plans(spec),
+        Fused::ConvBackwardInput { spec, .. } | Fused::ConvBackwardFilter { spec, .. } => {
+            cfg!(feature = "shim") && plans(spec)
+        }
+        Fused::AvgPool(window) | Fused::AvgPoolBackward { window, .. } => window::fuses_mean(window),
+        Fused::Softmax { .. } | Fused::SoftmaxBackward { .. } => true,
+        Fused::LogSoftmax { .. } | Fused::LogSoftmaxBackward { .. } => true,
+        Fused::BatchNorm { .. } | Fused::LayerNorm { .. } => true,
+        Fused::BatchNormBackward { .. } | Fused::LayerNormBackward { .. } => cfg!(feature = "shim"),
+        Fused::Lstm(rnn) | Fused::LstmBackward(rnn) => recurrent::fuses(rnn),
+        Fused::Gru { rnn, reset_after } | Fused::GruBackward { rnn, reset_after } => {
+            *reset_after && recurrent::fuses(rnn)
+        }
+        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => cfg!(feature = "shim"),
+        _ => false,
+    };
+    known && matches!(dtype, DType::F32 | DType::F64)
+}
+
+fn plans(spec: &keras_spec::ConvSpec) -> bool {
+    Plan::new(spec, &vec![1; spec.strides.len()]).is_some()
+}
+
+fn applies(activation: Activ) -> bool {
+    use Activ::{HardSigmoid, Linear, Relu, Sigmoid, Tanh};
+    matches!(activation, Linear | Relu | Sigmoid | Tanh | HardSigmoid)
+}
+
+/// The activation of a tensor that nobody else sees.
+fn activated(mut y: Tensor, activation: Activ) -> Done {
+    let _ = match activation {
+        Activ::Linear => return Ok(y),
+        Activ::Relu => y.f_relu_()?,
+        Activ::Sigmoid => y.f_sigmoid_()?,
+        Activ::Tanh => y.f_tanh_()?,
+        Activ::HardSigmoid => y.f_hardsigmoid_()?,
+        other => return Err(broken("activation", format_args!("{other:?} is not known")).into()),
+    };
+    Ok(y)
+}
+
+/// The first operands, as many as a pattern asks for.
+pub(crate) fn first<const N: usize>(op: &str, operands: Vec<Buffer>) -> Done<[Buffer; N]> {
+    let found = operands.len();
+    let Ok(all) = operands.try_into() else {
+        return Err(broken(op, format_args!("{N} operands are needed, {found} were given")).into());
+    };
+    Ok(all)
+}
+
+pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
+    let name = op.name();
+    let Some(dtype) = operands.first().map(Buffer::dtype) else {
+        return Err(broken(name, "no operands").into());
+    };
+    let one = |tensor: Tensor| Ok(vec![Buffer::new(tensor, dtype)]);
+    match op {
+        Fused::Dense { activation } => {
+            let [x, kernel, bias] = first(name, operands)?;
+            one(activated(dense(x.tensor(), kernel.tensor(), bias.tensor())?, *activation)?)
+        }
+        Fused::ConvBias { spec, activation } => {
+            let [x, filter, bias] = first(name, operands)?;
+            match Plan::new(spec, &sizes(filter.shape())) {
+                Some(plan) => {
+                    let y = plan.forward(x.tensor(), filter.tensor(), Some(bias.tensor()))?;
+                    one(activated(y, *activation)?)
+                }
+                None => unsupported(name, dtype),
+            }
+        }
+        Fused::AvgPool(window) => {
+            let [x] = first(name, operands)?;
+            Ok(vec![window::mean(&x, window)?])
+        }
+        Fused::AvgPoolBackward { window, input } => {
+            let [g] = first(name, operands)?;
+            Ok(vec![window::mean_backward(&g, window, input)?])
+        }
+        Fused::Softmax { axis } => {
+            let [x] = first(name, operands)?;
+            one(x.tensor().f_softmax(*axis as i64, None)?)
+        }
+        Fused::LogSoftmax { axis } => {
+            let [x] = first(name, operands)?;
+            one(x.tensor().f_log_softmax(*axis as i64, None)?)
+        }
+        Fused::SoftmaxBackward { axis } => {
+            let [y, g] = first(name, operands)?;
+            let kind = y.tensor().f_kind()?;
+            one(Tensor::f_internal_softmax_backward_data(g.tensor(), y.tensor(), *axis as i64, kind)?)
+        }
+        Fused::LogSoftmaxBackward { axis } => {
+            let [y, g] = first(name, operands)?;
+            let kind = y.tensor().f_kind()?;
+            one(Tensor::f_internal_log_softmax_backward_data(g.tensor(), y.tensor(), *axis as i64, kind)?)
+        }
+        Fused::BatchNorm { axis, epsilon } => batch_norm(first(name, operands)?, *axis, *epsilon),
+        Fused::LayerNorm { features, epsilon } => layer_norm(first(name, operands)?, *features, *epsilon),
+        Fused::Lstm(rnn) => recurrent::lstm(rnn, operands),
+        Fused::LstmBackward(rnn) => recurrent::lstm_backward(rnn, operands),
+        Fused::Gru { rnn, .. } => recurrent::gru(rnn, operands),
+        Fused::GruBackward { rnn, .. } => recurrent::gru_backward(rnn, operands),
+        #[cfg(feature = "shim")]
+        _ => with_shim::fused(op, operands, dtype),
+        #[cfg(not(feature = "shim"))]
+        _ => unsupported(name, dtype),
+    }
+}
+
+fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor) -> Done {
+    let mut shape = x.size();
+    if let [_, _] = shape[..] {
+        return Ok(bias.f_addmm(x, kernel)?);
+    }
+    let inputs = shape.pop().unwrap_or(1);
+    let rows: i64 = shape.iter().product();
+    shape.extend(bias.size());
+    Ok(bias.f_addmm(&x.f_reshape([rows, inputs].as_slice())?, kernel)?.f_reshape(&shape)?)
+}
+
+/// The tensor with the axis of the channels where libtorch has it.
+fn channels_second(x: &Tensor, axis: usize) -> Done {
+    Ok(match (x.dim(), axis) {
+        (1, _) => x.f_unsqueeze(0)?,
+        (_, 1) => x.shallow_clone(),
+        _ => x.f_movedim(axis as i64, 1)?,
+    })
+}
+
+/// The way back from [`channels_second`].
+fn channels_back(y: &Tensor, axis: usize, rank: usize) -> Done {
+    Ok(match (rank, axis) {
+        (1, _) => y.f_squeeze_dim(0)?,
+        (_, 1) => y.shallow_clone(),
+        _ => y.f_movedim(1, axis as i64)?,
+    })
+}
+
+fn batch_norm([x, gamma, beta]: [Buffer; 3], axis: usize, epsilon: f64) -> Done<Vec<Buffer>> {
+    let dtype = x.dtype();
+    let rank = x.shape().len();
+    let options = (x.tensor().f_kind()?, x.tensor().device());
+    let channels = sizes(&[x.shape()[axis]]);
+    let count = x.shape().size() / x.shape()[axis].max(1);
+    let moved = channels_second(x.tensor(), axis)?;
+    let (mean, variance, y) = if count > 1 && x.shape().size() > 0 {
+        // With a momentum of 1 the running statistics are those of this batch, the variance the unbiased one.
+        let mean = Tensor::f_zeros(&channels, options)?;
+        let mut variance = mean.f_zeros_like()?;
+        let (y, _, _) = moved.f_native_batch_norm(
+            Some(gamma.tensor()),
+            Some(beta.tensor()),
+            Some(&mean),
+            Some(&variance),
+            true,
+            1.0,
+            epsilon,
+        )?;
+        let _ = variance.f_mul_scalar_((count - 1) as f64 / count as f64)?;
+        (mean, variance, channels_back(&y, axis, rank)?)
+    } else {
+        // Of one element the mean is that element; of none there is none.
+        let others: Vec<i64> = (0..rank).filter(|&i| i != axis).map(|i| i as i64).collect();
+        let mean = match others[..] {
+            [] => crate::buffer::copy(x.tensor())?,
+            _ => x.tensor().f_mean_dim(&others[..], false, None)?,
+        };
+        let variance = mean.f_sub(&mean)?;
+        let mut aligned = vec![1; rank];
+        aligned[axis] = channels[0];
+        let y = x.tensor().f_mul_scalar(0.0)?.f_add(&beta.tensor().f_reshape(&aligned)?)?;
+        (mean, variance, y)
+    };
+    Ok([y, mean, variance].map(|tensor| Buffer::new(tensor, dtype)).into())
+}
+
+fn layer_norm([x, gamma, beta]: [Buffer; 3], features: usize, epsilon: f64) -> Done<Vec<Buffer>> {
+    let dtype = x.dtype();
+    let (rows, last) = x.shape().split_at(x.shape().len() - features);
+    let (y, mean, rstd) = if gamma.shape().size() == 0 {
+        // Of no elements there is no mean.
+        let nan = Tensor::f_full(sizes(rows), f64::NAN, (x.tensor().f_kind()?, x.tensor().device()))?;
+        (crate::buffer::copy(x.tensor())?, crate::buffer::copy(&nan)?, nan)
+    } else {
+        let (g, b) = (Some(gamma.tensor()), Some(beta.tensor()));
+        let (y, mean, rstd) = x.tensor().f_native_layer_norm(sizes(last), g, b, epsilon)?;
+        (y, mean.f_reshape(sizes(rows))?, rstd.f_reshape(sizes(rows))?)
+    };
+    Ok([y, mean, rstd].map(|tensor| Buffer::new(tensor, dtype)).into())
+}
+
+/// What only the C++ file gives access to.
+#[cfg(feature = "shim")]
+mod with_shim {
+    use keras_spec::{DType, Fused};
+
+    use super::{Buffer, Done, Plan, Tensor, channels_back, channels_second, first, sizes, unsupported};
+    use crate::contract::Backward;
+    use crate::shim;
+
+    pub(super) fn fused(op: &Fused, operands: Vec<Buffer>, dtype: DType) -> Done<Vec<Buffer>> {
+        let name = op.name();
+        let results = match op {
+            Fused::ConvBackwardInput { spec, input } => {
+                let [g, filter] = first(name, operands)?;
+                let Some(plan) = Plan::new(spec, &sizes(filter.shape())) else {
+                    return unsupported(name, dtype);
+                };
+                let wanted = Backward::Input { filter: filter.tensor(), input: &sizes(input) };
+                vec![plan.backward(g.tensor(), wanted)?]
+            }
+            Fused::ConvBackwardFilter { spec, filter } => {
+                let [x, g] = first(name, operands)?;
+                let Some(plan) = Plan::new(spec, &sizes(filter)) else {
+                    return unsupported(name, dtype);
+                };
+                let wanted = Backward::Filter { x: x.tensor(), filter: &sizes(filter) };
+                vec![plan.backward(g.tensor(), wanted)?]
+            }
+            Fused::BatchNormBackward { axis, epsilon } => {
+                batch_norm_backward(first(name, operands)?, *axis, *epsilon)?
+            }
+            Fused::LayerNormBackward { features } => layer_norm_backward(first(name, operands)?, *features)?,
+            Fused::Sgd { learning_rate } => {
+                let [w, g] = first(name, operands)?;
+                let w = w.into_own()?;
+                shim::sgd(&w, g.tensor(), None, *learning_rate, 0.0, false)?;
+                vec![w]
+            }
+            Fused::SgdMomentum { learning_rate, momentum, nesterov } => {
+                let [w, g, m] = first(name, operands)?;
+                let (w, m) = (w.into_own()?, m.into_own()?);
+                shim::sgd(&w, g.tensor(), Some(&m), *learning_rate, *momentum, *nesterov)?;
+                vec![w, m]
+            }
+            Fused::Adam { alpha, beta_1, beta_2, epsilon } => {
+                let [w, g, m, v] = first(name, operands)?;
+                let (w, m, v) = (w.into_own()?, m.into_own()?, v.into_own()?);
+                shim::adam([&w, g.tensor(), &m, &v], [*alpha, *beta_1, *beta_2, *epsilon])?;
+                vec![w, m, v]
+            }
+            _ => return unsupported(name, dtype),
+        };
+        Ok(results.into_iter().map(|tensor| Buffer::new(tensor, dtype)).collect())
+    }
+
+    fn batch_norm_backward(
+        [x, gamma, mean, variance, g]: [Buffer; 5],
+        axis: usize,
+        epsilon: f64,
+    ) -> Done<Vec<Tensor>> {
+        let rank = x.shape().len();
+        let rstd = variance.tensor().f_add_scalar(epsilon)?.f_rsqrt()?;
+        if x.shape().size() == 0 {
+            let zeros = [x.tensor(), gamma.tensor(), gamma.tensor()].map(Tensor::f_zeros_like);
+            return Ok(zeros.into_iter().collect::<Result<_, _>>()?);
+        }
+        let [dx, dgamma, dbeta] = shim::batch_norm_backward(
+            &channels_second(g.tensor(), axis)?,
+            &channels_second(x.tensor(), axis)?,
+            gamma.tensor(),
+            mean.tensor(),
+            &rstd,
+            epsilon,
+        )?;
+        Ok(vec![channels_back(&dx, axis, rank)?, dgamma, dbeta])
+    }
+
+    fn layer_norm_backward([x, gamma, mean, rstd, g]: [Buffer; 5], features: usize) -> Done<Vec<Tensor>> {
+        let (rows, last) = x.shape().split_at(x.shape().len() - features);
+        if x.shape().size() == 0 {
+            let zeros = [x.tensor(), gamma.tensor(), gamma.tensor()].map(Tensor::f_zeros_like);
+            return Ok(zeros.into_iter().collect::<Result<_, _>>()?);
+        }
+        let statistics = sizes(&[rows, &vec![1; features]].concat());
+        let (mean, rstd) = (mean.tensor().f_reshape(&statistics)?, rstd.tensor().f_reshape(&statistics)?);
+        let gradients =
+            shim::layer_norm_backward(g.tensor(), x.tensor(), &sizes(last), &mean, &rstd, gamma.tensor())?;
+        Ok(gradients.into())
+    }
+}

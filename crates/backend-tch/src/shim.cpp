@@ -1,0 +1,99 @@
+// What libtorch has and tch does not: backward passes, and steps of optimizers in place.
+//
+// Every function returns nullptr, or the message of an exception, which `backend_tch_free` releases. Tensors that are given
+// are borrowed; those in `out` belong to the caller. No gradient is recorded: the caller has switched that off.
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/native_layer_norm_backward.h>
+
+using at::IntArrayRef;
+using at::Tensor;
+
+namespace {
+
+template <typename F>
+char *guarded(F run) noexcept {
+  try {
+    run();
+    return nullptr;
+  } catch (const std::exception &e) {
+    return strdup(e.what());
+  } catch (...) {
+    return strdup("an unknown C++ exception");
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+void backend_tch_free(char *message) { std::free(message); }
+
+// `geometry` is four lists of `spatial` numbers: strides, padding, dilation, output padding.
+char *backend_tch_convolution_backward(Tensor **out, const Tensor *g, const Tensor *x, const Tensor *weight,
+                                       const int64_t *geometry, size_t spatial, bool transposed,
+                                       int64_t groups, bool input) {
+  return guarded([&] {
+    auto list = [&](size_t i) { return IntArrayRef(geometry + i * spatial, spatial); };
+    auto all = at::convolution_backward(*g, *x, *weight, at::OptionalIntArrayRef(), list(0), list(1), list(2),
+                                        transposed, list(3), groups, {input, !input, false});
+    *out = new Tensor(input ? std::get<0>(all) : std::get<1>(all));
+  });
+}
+
+char *backend_tch_batch_norm_backward(Tensor **out, const Tensor *g, const Tensor *x, const Tensor *gamma,
+                                      const Tensor *mean, const Tensor *rstd, double epsilon) {
+  return guarded([&] {
+    auto [dx, dgamma, dbeta] = at::native_batch_norm_backward(*g, *x, *gamma, std::nullopt, std::nullopt, *mean,
+                                                              *rstd, true, epsilon, {true, true, true});
+    out[0] = new Tensor(dx);
+    out[1] = new Tensor(dgamma);
+    out[2] = new Tensor(dbeta);
+  });
+}
+
+char *backend_tch_layer_norm_backward(Tensor **out, const Tensor *g, const Tensor *x, const int64_t *last,
+                                      size_t features, const Tensor *mean, const Tensor *rstd,
+                                      const Tensor *gamma) {
+  return guarded([&] {
+    // The gradient of the shift does not depend on it, but libtorch gives it only where there is one.
+    auto [dx, dgamma, dbeta] = at::native_layer_norm_backward(*g, *x, IntArrayRef(last, features), *mean, *rstd,
+                                                              *gamma, *gamma, {true, true, true});
+    out[0] = new Tensor(dx);
+    out[1] = new Tensor(dgamma);
+    out[2] = new Tensor(dbeta);
+  });
+}
+
+char *backend_tch_sgd(const Tensor *w, const Tensor *g, const Tensor *m, double learning_rate, double momentum,
+                      bool nesterov) {
+  return guarded([&] {
+    if (m == nullptr) {
+      w->add_(*g, -learning_rate);
+      return;
+    }
+    m->mul_(momentum).add_(*g, -learning_rate);
+    if (nesterov) {
+      w->add_(*m, momentum).add_(*g, -learning_rate);
+    } else {
+      w->add_(*m);
+    }
+  });
+}
+
+char *backend_tch_adam(const Tensor *w, const Tensor *g, const Tensor *m, const Tensor *v, double alpha,
+                       double beta_1, double beta_2, double epsilon) {
+  return guarded([&] {
+    m->lerp_(*g, 1.0 - beta_1);
+    v->mul_(beta_2).addcmul_(*g, *g, 1.0 - beta_2);
+    w->addcdiv_(*m, v->sqrt().add_(epsilon), -alpha);
+  });
+}
+}
