@@ -32,7 +32,7 @@ impl Buffer {
     }
 
     fn over(tensor: Tensor, dtype: DType, base: Option<Buffer>) -> Buffer {
-        let shape = tensor.size().into_iter().map(|n| n as usize).collect();
+        let shape = shape_of(&tensor);
         Buffer(Arc::new(Inner { tensor: Shared(tensor), dtype, shape, base }))
     }
 
@@ -142,6 +142,11 @@ pub(crate) fn copy(tensor: &Tensor) -> Done {
     let mut own = tensor.f_empty_like()?;
     own.f_copy_(tensor)?;
     Ok(own)
+}
+
+/// The dimensions of a tensor.
+pub(crate) fn shape_of(tensor: &Tensor) -> Shape {
+    tensor.size().into_iter().map(|n| n as usize).collect()
 }
 
 /// Dimensions as libtorch takes them.
@@ -260,10 +265,5 @@ pub(crate) fn broken(op: &str, why: impl fmt::Display) -> Error {
 
 /// What an operation that is not defined for a dtype answers.
 pub(crate) fn unsupported<R>(op: &str, dtype: DType) -> Done<R> {
-    Err(Failure::Spec(Error::Unsupported {
-        backend: crate::NAME.to_owned(),
-        op: op.to_owned(),
-        dtype,
-        why: "it is not defined for this dtype".to_owned(),
-    }))
+    Err(Failure::Spec(Error::unsupported(crate::NAME, op, dtype, "it is not defined for this dtype")))
 }

@@ -3,7 +3,7 @@
 use keras_spec::{ConvSpec, DType};
 use tch::{Device, Kind, Tensor};
 
-use crate::buffer::{Buffer, Done, is_half, kind, sizes, unsupported, wrapped};
+use crate::buffer::{Buffer, Done, is_half, kind, shape_of, sizes, unsupported, wrapped};
 use crate::movement::cast;
 use crate::window::{outside, windows};
 
@@ -72,20 +72,6 @@ pub(crate) fn channels_last(x: &Tensor) -> Done {
 /// The length of `n` elements with `dilation - 1` others between them.
 fn dilated(n: i64, dilation: usize) -> i64 {
     if n == 0 { 0 } else { (n - 1) * dilation as i64 + 1 }
-}
-
-/// The shape of a convolution's result.
-fn output_shape(x: &[i64], filter: &[i64], spec: &ConvSpec) -> Vec<i64> {
-    let n = spec.strides.len();
-    let mut shape = vec![x[0]];
-    for i in 0..n {
-        let (low, high) = spec.padding[i];
-        let padded = dilated(x[i + 1], spec.input_dilation[i]) + (low + high) as i64;
-        let rest = padded - dilated(filter[i], spec.filter_dilation[i]);
-        shape.push(if rest < 0 { 0 } else { rest / spec.strides[i] as i64 + 1 });
-    }
-    shape.push(filter[n + 1]);
-    shape
 }
 
 /// How libtorch is asked for a convolution: it knows padding that is the same on both sides, and dilation of one operand.
@@ -174,7 +160,7 @@ impl<'a> Plan<'a> {
 
     /// The convolution of channels-last operands.
     pub(crate) fn forward(&self, x: &Tensor, filter: &Tensor, bias: Option<&Tensor>) -> Done {
-        let shape = output_shape(&x.size(), &filter.size(), self.spec);
+        let shape = sizes(&self.spec.output_shape(&shape_of(x), &shape_of(filter)));
         if shape.contains(&0) || x.numel() == 0 {
             // libtorch refuses windows that do not fit in.
             let zeros = Tensor::f_zeros(&shape, (x.f_kind()?, x.device()))?;
@@ -265,7 +251,7 @@ pub(crate) enum Backward<'a> {
 fn by_windows(x: &Tensor, filter: &Tensor, spec: &ConvSpec) -> Done {
     let n = spec.strides.len();
     let (x_shape, f_shape) = (x.size(), filter.size());
-    let shape = output_shape(&x_shape, &f_shape, spec);
+    let shape = sizes(&spec.output_shape(&shape_of(x), &shape_of(filter)));
     let options = (x.f_kind()?, x.device());
     if shape.contains(&0) || x.numel() == 0 {
         return Ok(Tensor::f_zeros(&shape, options)?);

@@ -7,7 +7,7 @@ use tch::{Cuda, Device};
 
 use crate::{NAME, Tch};
 
-keras_spec::inventory::submit! { ENTRY }
+keras_spec::register_backend!(ENTRY);
 
 /// What this crate registers; for [`keras_spec::register_backend`] on targets without life before `main`.
 ///
@@ -47,17 +47,13 @@ fn absent(asked: &str) -> Error {
     let there: Vec<String> = available().into_iter().map(name).collect();
     Error::NoBackend {
         asked: format!("{NAME}:{asked}"),
-        why: format!("the devices of {NAME} that are there are: {}", there.join(", ")),
+        why: format!("the devices of {NAME} are: {}", there.join(", ")),
     }
 }
 
 fn make(device: &str) -> Result<Arc<dyn DynBackend>> {
     let there = available();
-    let found = match device {
-        "" => there.first(),
-        "cuda" => there.iter().find(|d| d.is_cuda()),
-        other => there.iter().find(|&&d| name(d) == other),
-    };
+    let found = if device.is_empty() { there.first() } else { there.iter().find(|&&d| name(d) == device) };
     match found {
         Some(&device) => Ok(Arc::new(Tch { device })),
         None => Err(absent(device)),

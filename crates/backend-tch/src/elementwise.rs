@@ -131,7 +131,7 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Done<Buffer> {
         BinaryOp::Sub => wrapped(zip!(a, b, f_sub, f_sub_, commutes: false), dtype)?,
         BinaryOp::Mul => wrapped(zip!(a, b, f_mul, f_mul_, commutes: true), dtype)?,
         BinaryOp::Div => zip!(a, b, f_div, f_div_, commutes: false),
-        BinaryOp::FloorDiv if dtype.is_float() => a.tensor().f_div_tensor_mode(b.tensor(), "floor")?,
+        BinaryOp::FloorDiv if dtype.is_float() => float_quotient(a.tensor(), b.tensor())?,
         BinaryOp::Mod if dtype.is_float() => a.tensor().f_remainder_tensor(b.tensor())?,
         BinaryOp::Pow if dtype.is_float() => a.tensor().f_pow(b.tensor())?,
         BinaryOp::FloorDiv => floor_divided(a.tensor(), b.tensor(), dtype)?,
@@ -155,6 +155,16 @@ pub(crate) fn binary(op: BinaryOp, a: Buffer, b: Buffer) -> Done<Buffer> {
         _ => return unsupported("binary", dtype),
     };
     Ok(Buffer::new(tensor, dtype))
+}
+
+/// The quotient that belongs to Python's remainder, rounded down. libtorch's own gives zero another sign.
+fn float_quotient(a: &Tensor, b: &Tensor) -> Done {
+    let rest = a.f_fmod_tensor(b)?;
+    let straddles = rest.f_lt(0.0)?.f_bitwise_xor_tensor(&b.f_lt(0.0)?)?;
+    let straddles = straddles.f_bitwise_and_tensor(&rest.f_ne(0.0)?)?;
+    let quotient = a.f_sub(&rest)?.f_div(b)?;
+    let quotient = quotient.f_sub_scalar(1.0)?.f_where_self(&straddles, &quotient)?.f_round()?;
+    Ok(a.f_div(b)?.f_where_self(&b.f_eq(0.0)?, &quotient)?)
 }
 
 /// Divisors, with 1 in place of those that processors do not divide integers by: 0, and -1, which overflows the least one.

@@ -113,7 +113,8 @@ fn put(op: ScatterOp, x: Buffer, indices: &Tensor, updates: Buffer, axis: usize)
         ScatterOp::Max | ScatterOp::Min => {
             let (how, neutral) = if op == ScatterOp::Max { ("amax", least) } else { ("amin", most) };
             let updates = comparable(&or(updates.tensor(), neutral)?, dtype)?;
-            let extremes = comparable(x.tensor(), dtype)?.f_scatter_reduce(dim, &places, &updates, how)?;
+            let extremes = comparable(x.tensor(), dtype)?
+                .f_internal_scatter_reduce(dim, &places, &updates, how, true)?;
             if dtype == DType::Bool { extremes.f_to_kind(Kind::Bool)? } else { ordered(&extremes, dtype)? }
         }
         _ => return unsupported("scatter", dtype),
@@ -140,7 +141,7 @@ fn set(x: Buffer, places: &Tensor, valid: &Tensor, updates: Buffer, axis: usize)
     let nobody = Tensor::f_full([], -1i64, (Kind::Int64, device))?;
     let order = order.f_where_self(valid, &nobody)?;
     let last = nobody.f_expand(sizes(x.shape()), false)?.f_contiguous()?;
-    let last = last.f_scatter_reduce(axis as i64, places, &order, "amax")?;
+    let last = last.f_internal_scatter_reduce(axis as i64, places, &order, "amax", true)?;
     let new = updates.tensor().f_gather(axis as i64, &last.f_clamp_min(0i64)?, false)?;
     Ok(Buffer::new(new.f_where_self(&last.f_ge(0i64)?, x.tensor())?, x.dtype()))
 }

@@ -88,12 +88,8 @@ impl Backend for Tch {
 
     fn from_host(&self, x: HostTensor) -> Result<Buffer> {
         if !self.supports(x.dtype()) {
-            return Err(Error::Unsupported {
-                backend: NAME.to_owned(),
-                op: "from_host".to_owned(),
-                dtype: x.dtype(),
-                why: format!("the device {} has no such numbers", device::name(self.device)),
-            });
+            let why = format!("the device {} has no such numbers", device::name(self.device));
+            return Err(Error::unsupported(NAME, "from_host", x.dtype(), why));
         }
         run("from_host", || buffer::from_host(x, self.device))
     }

@@ -122,17 +122,6 @@ impl Pool {
     }
 }
 
-/// The shape of the result.
-fn output_shape(x: &[usize], window: &WindowSpec) -> Vec<i64> {
-    let mut shape = sizes(x);
-    for (i, &k) in window.size.iter().enumerate() {
-        let (low, high) = window.padding[i];
-        let n = x[i + 1] + low + high;
-        shape[i + 1] = if n < k { 0 } else { ((n - k) / window.strides[i] + 1) as i64 };
-    }
-    shape
-}
-
 fn around(window: &WindowSpec) -> Vec<(i64, i64)> {
     window.padding.iter().map(|&(low, high)| (low as i64, high as i64)).collect()
 }
@@ -145,7 +134,7 @@ pub(crate) fn reduce_window(op: ReduceOp, x: Buffer, window: &WindowSpec) -> Don
     if is_half(dtype) {
         return cast(reduce_window(op, cast(x, DType::F32)?, window)?, dtype);
     }
-    let shape = output_shape(x.shape(), window);
+    let shape = sizes(&window.output_shape(x.shape()));
     if shape.contains(&0) {
         return Ok(Buffer::new(filled(&shape, 0.0, dtype, x.tensor().device())?, dtype));
     }
@@ -215,17 +204,19 @@ fn scattered(x: Buffer, g: Buffer, window: &WindowSpec) -> Done<Buffer> {
     let shape = sizes(x.shape());
     let (batch, channels) = (shape[0], shape[n + 1]);
     let spatial: i64 = shape[1..=n].iter().product();
-    let seen = all_windows(&x, window, limits(dtype)[0])?;
     let steps = [&g.shape()[..], &[window.size.iter().product()]].concat();
-    let seen = x.view(seen.f_reshape(sizes(&steps))?);
-    let first = crate::reduce::arg_reduce(keras_spec::ArgReduceOp::Max, seen, n + 2)?;
-    let first = first.tensor().f_to_kind(Kind::Int64)?.f_unsqueeze(-1)?;
+    let seen = all_windows(&x, window, limits(dtype)[0])?.f_reshape(sizes(&steps))?;
+    let greatest = reduce(ReduceOp::Max, x.view(seen.shallow_clone()), &[n + 2])?;
     // Where each element of a window comes from; padding from the extra place after the last one.
     let places = Tensor::f_arange(spatial, (Kind::Int64, device))?;
     let places = places.f_reshape([&[1], &shape[1..=n], &[1]].concat())?;
     let places = outside_with(&places, &around(window), spatial)?;
     let places = windows(&places, &sizes(&window.size), &window.strides, &vec![1; n])?;
     let places = places.f_reshape([&[1], &sizes(&g.shape()[1..=n])[..], &[1, -1]].concat())?;
+    // The least value may stand in the padding too.
+    let found = seen.f_eq_tensor(&greatest.tensor().f_unsqueeze(-1)?)?;
+    let found = found.f_bitwise_and_tensor(&places.f_lt(spatial)?)?.f_to_kind(Kind::Uint8)?;
+    let first = found.f_argmax(-1i64, true)?;
     let places = places.f_expand(sizes(&steps), false)?.f_gather(-1, &first, false)?;
     // (batch, steps, channels)
     let rows = [batch, -1, channels];
@@ -247,7 +238,7 @@ pub(crate) fn fuses_mean(window: &WindowSpec) -> bool {
 
 /// The mean over windows, without the padding.
 pub(crate) fn mean(x: &Buffer, window: &WindowSpec) -> Done<Buffer> {
-    let shape = output_shape(x.shape(), window);
+    let shape = sizes(&window.output_shape(x.shape()));
     let dtype = x.dtype();
     match Pool::new(window) {
         Some(_) if shape.contains(&0) => {

@@ -19,6 +19,8 @@ pub mod visual;
 
 #[cfg(feature = "ndarray")]
 use backend_ndarray as _;
+#[cfg(feature = "tch")]
+use backend_tch as _;
 
 pub use keras_spec::{Device, Error, Result, set_backend};
 pub use models::{Input, Model, Sequential};
