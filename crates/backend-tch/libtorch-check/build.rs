@@ -35,7 +35,7 @@ fn check() -> Result<(), String> {
         _ => return Err("LIBTORCH is not set, and there is no libtorch in /usr/lib.".to_owned()),
     };
     let shown = folder.display();
-    println!("cargo::rerun-if-changed={shown}");
+    println!("cargo::rerun-if-changed={}", folder.join("build-version").display());
     if !folder.join("lib").is_dir() {
         return Err(format!("LIBTORCH is `{shown}`, which has no folder `lib`."));
     }

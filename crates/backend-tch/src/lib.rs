@@ -23,7 +23,6 @@ mod index;
 mod movement;
 mod recurrent;
 mod reduce;
-mod route;
 #[cfg(feature = "shim")]
 mod shim;
 mod window;
@@ -36,7 +35,6 @@ use keras_spec::{
 pub use buffer::Buffer;
 use buffer::Done;
 pub use device::ENTRY;
-pub use route::{Route, route};
 
 /// The name in `KERAS_BACKEND`.
 const NAME: &str = "tch";

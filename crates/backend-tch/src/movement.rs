@@ -81,7 +81,10 @@ fn rounded_once(x: &Tensor) -> Done {
 }
 
 pub(crate) fn reshape(x: Buffer, shape: &Shape) -> Done<Buffer> {
-    Ok(x.view(x.tensor().f_reshape(sizes(shape))?))
+    let tensor = x.tensor().f_reshape(sizes(shape))?;
+    // Elements that lie in another order were copied.
+    let shared = tensor.data_ptr() == x.tensor().data_ptr();
+    Ok(if shared { x.view(tensor) } else { Buffer::new(tensor, x.dtype()) })
 }
 
 pub(crate) fn permute(x: Buffer, axes: &[usize]) -> Done<Buffer> {

@@ -216,10 +216,8 @@ fn recurrences_without_steps_keep_their_state() {
 }
 
 #[test]
+#[cfg(feature = "shim")]
 fn optimizers() {
-    if !cfg!(feature = "shim") {
-        return;
-    }
     let x: Vec<Tensor> = (0..4).map(|i| random(30 + i, &[2, 3], 0.1, 1.0)).collect();
     let step = |op: Fused, operands: &[Tensor]| {
         assert!(device().backend().fuses(&op, DType::F64), "{op:?} is not fused");

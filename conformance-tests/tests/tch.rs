@@ -1,0 +1,3 @@
+//! The whole suite on the backend `tch`.
+
+conformance_tests::main!("tch", "../crates/backend-tch/conformance.toml");
