@@ -170,6 +170,8 @@ impl<'a> Plan<'a> {
             });
         }
         let weight = self.weight(filter)?;
+        let bias = bias.map(Tensor::f_contiguous).transpose()?;
+        let bias = bias.as_ref();
         let run = |x: &Tensor| -> Done {
             let y = channels_first(x)?.f_convolution(
                 &weight,
@@ -221,7 +223,8 @@ impl<'a> Plan<'a> {
         let gradient = crate::shim::convolution_backward(
             &channels_first(&g)?,
             &channels_first(&x)?,
-            &self.weight(&filter)?,
+            // Where it is not, some of libtorch's kernels refuse it.
+            &self.weight(&filter)?.f_contiguous()?,
             [&self.strides, &self.padding, &self.dilation, &self.output_padding],
             self.transposed,
             self.spec.groups as i64,

@@ -24,6 +24,10 @@ pub(crate) fn unary(op: UnaryOp, x: Buffer) -> Done<Buffer> {
     if !op.accepts(dtype) {
         return unsupported("unary", dtype);
     }
+    if is_half(dtype) && op == UnaryOp::Erf {
+        // libtorch's own for half precisions is 0 for small numbers.
+        return cast(unary(op, cast(x, DType::F32)?)?, dtype);
+    }
     let tensor = if dtype.is_float() { unary_float(op, x)? } else { unary_int(op, x)? };
     Ok(Buffer::new(tensor, dtype))
 }
@@ -44,6 +48,7 @@ fn unary_float(op: UnaryOp, x: Buffer) -> Done {
         UnaryOp::Expm1 => map!(x, f_expm1, f_expm1_),
         UnaryOp::Log => map!(x, f_log, f_log_),
         UnaryOp::Log1p => map!(x, f_log1p, f_log1p_),
+        UnaryOp::Sqrt if x.dtype() == DType::F64 => square_root(x.tensor())?,
         UnaryOp::Sqrt => map!(x, f_sqrt, f_sqrt_),
         UnaryOp::Rsqrt => map!(x, f_rsqrt, f_rsqrt_),
         UnaryOp::Sin => map!(x, f_sin, f_sin_),
@@ -69,6 +74,21 @@ fn unary_float(op: UnaryOp, x: Buffer) -> Done {
         UnaryOp::Relu => map!(x, f_relu, f_relu_),
         _ => return unsupported("unary", x.dtype()),
     })
+}
+
+/// The square root of `float64`, rounded correctly, which the vector library of libtorch's builds for x86 does not promise:
+/// one step of Newton with the square of the root in two exact halves (Dekker).
+fn square_root(x: &Tensor) -> Done {
+    let root = x.f_sqrt()?;
+    let scaled = root.f_mul_scalar(134_217_729.0)?;
+    let high = scaled.f_sub(&scaled.f_sub(&root)?)?;
+    let low = root.f_sub(&high)?;
+    let rest =
+        x.f_sub(&high.f_square()?)?.f_sub(&high.f_mul(&low)?.f_mul_scalar(2.0)?)?.f_sub(&low.f_square()?)?;
+    let corrected = root.f_add(&rest.f_div(&root.f_mul_scalar(2.0)?)?)?;
+    // Below, the halves' products are not exact.
+    let safe = x.f_gt(1e-280)?.f_bitwise_and_tensor(&x.f_lt(f64::INFINITY)?)?;
+    Ok(corrected.f_where_self(&safe, &root)?)
 }
 
 fn is_signed(dtype: DType) -> bool {

@@ -11,7 +11,6 @@ use crate::{recurrent, window};
 pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
     let known = match op {
         Fused::Dense { activation } => applies(*activation),
-        // One more dimension than windows have stands for the filter's rank, which no plan depends on.
         Fused::ConvBias { spec, activation } => applies(*activation) && plans(spec),
         Fused::ConvBackwardInput { spec, .. } | Fused::ConvBackwardFilter { spec, .. } => {
             cfg!(feature = "shim") && plans(spec)
@@ -31,6 +30,7 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
     known && matches!(dtype, DType::F32 | DType::F64)
 }
 
+/// Whether there is a plan, which does not depend on the size of the filter.
 fn plans(spec: &keras_spec::ConvSpec) -> bool {
     Plan::new(spec, &vec![1; spec.strides.len()]).is_some()
 }
@@ -158,13 +158,15 @@ fn batch_norm([x, gamma, beta]: [Buffer; 3], axis: usize, epsilon: f64) -> Done<
     let channels = sizes(&[x.shape()[axis]]);
     let count = x.shape().size() / x.shape()[axis].max(1);
     let moved = channels_second(x.tensor(), axis)?;
+    // libtorch reads what there is one of for each channel without asking how it lies.
+    let (gamma, beta) = (gamma.tensor().f_contiguous()?, beta.tensor().f_contiguous()?);
     let (mean, variance, y) = if count > 1 && x.shape().size() > 0 {
         // With a momentum of 1 the running statistics are those of this batch, the variance the unbiased one.
         let mean = Tensor::f_zeros(&channels, options)?;
         let mut variance = mean.f_zeros_like()?;
         let (y, _, _) = moved.f_native_batch_norm(
-            Some(gamma.tensor()),
-            Some(beta.tensor()),
+            Some(&gamma),
+            Some(&beta),
             Some(&mean),
             Some(&variance),
             true,
@@ -183,7 +185,7 @@ fn batch_norm([x, gamma, beta]: [Buffer; 3], axis: usize, epsilon: f64) -> Done<
         let variance = mean.f_sub(&mean)?;
         let mut aligned = vec![1; rank];
         aligned[axis] = channels[0];
-        let y = x.tensor().f_mul_scalar(0.0)?.f_add(&beta.tensor().f_reshape(&aligned)?)?;
+        let y = x.tensor().f_mul_scalar(0.0)?.f_add(&beta.f_reshape(&aligned)?)?;
         (mean, variance, y)
     };
     Ok([y, mean, variance].map(|tensor| Buffer::new(tensor, dtype)).into())
@@ -197,7 +199,8 @@ fn layer_norm([x, gamma, beta]: [Buffer; 3], features: usize, epsilon: f64) -> D
         let nan = Tensor::f_full(sizes(rows), f64::NAN, (x.tensor().f_kind()?, x.tensor().device()))?;
         (crate::buffer::copy(x.tensor())?, crate::buffer::copy(&nan)?, nan)
     } else {
-        let (g, b) = (Some(gamma.tensor()), Some(beta.tensor()));
+        let (gamma, beta) = (gamma.tensor().f_contiguous()?, beta.tensor().f_contiguous()?);
+        let (g, b) = (Some(&gamma), Some(&beta));
         let (y, mean, rstd) = x.tensor().f_native_layer_norm(sizes(last), g, b, epsilon)?;
         (y, mean.f_reshape(sizes(rows))?, rstd.f_reshape(sizes(rows))?)
     };
@@ -273,9 +276,9 @@ mod with_shim {
         let [dx, dgamma, dbeta] = shim::batch_norm_backward(
             &channels_second(g.tensor(), axis)?,
             &channels_second(x.tensor(), axis)?,
-            gamma.tensor(),
-            mean.tensor(),
-            &rstd,
+            &gamma.tensor().f_contiguous()?,
+            &mean.tensor().f_contiguous()?,
+            &rstd.f_contiguous()?,
             epsilon,
         )?;
         Ok(vec![channels_back(&dx, axis, rank)?, dgamma, dbeta])
@@ -288,9 +291,11 @@ mod with_shim {
             return Ok(zeros.into_iter().collect::<Result<_, _>>()?);
         }
         let statistics = sizes(&[rows, &vec![1; features]].concat());
-        let (mean, rstd) = (mean.tensor().f_reshape(&statistics)?, rstd.tensor().f_reshape(&statistics)?);
-        let gradients =
-            shim::layer_norm_backward(g.tensor(), x.tensor(), &sizes(last), &mean, &rstd, gamma.tensor())?;
+        // libtorch reads these without asking how they lie.
+        let [mean, rstd] = [mean, rstd].map(|x| x.tensor().f_reshape(&statistics)?.f_contiguous());
+        let (g, x, gamma) =
+            (g.tensor().f_contiguous()?, x.tensor().f_contiguous()?, gamma.tensor().f_contiguous()?);
+        let gradients = shim::layer_norm_backward(&g, &x, &sizes(last), &mean?, &rstd?, &gamma)?;
         Ok(gradients.into())
     }
 }

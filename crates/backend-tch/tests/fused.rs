@@ -166,6 +166,45 @@ fn normalization() {
     }
 }
 
+#[test]
+fn operands_may_be_views() {
+    // One number stands for all channels, and memory is in another order.
+    let turned = |seed: u64, shape: &[usize]| {
+        let axes: Vec<isize> = (0..shape.len() as isize).rev().collect();
+        let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+        random(seed, &reversed, -1.0, 1.0).permute(&axes).unwrap()
+    };
+    let spread = |seed: u64, n: usize| random(seed, &[1], 0.5, 1.5).broadcast_to([n]).unwrap();
+    for shape in [&[2, 3][..], &[4, 2, 3], &[2, 5, 4, 3]] {
+        let x = turned(40, shape);
+        check(
+            Fused::BatchNorm { axis: shape.len() - 1, epsilon: 1e-3 },
+            &[x.clone(), spread(41, 3), spread(42, 3)],
+            3,
+        );
+        check(Fused::LayerNorm { features: 1, epsilon: 1e-3 }, &[x.clone(), spread(43, 3), spread(44, 3)], 3);
+        let operands = [x, turned(45, &[3, 4]), spread(46, 4)];
+        check(Fused::Dense { activation: Activ::Tanh }, &operands, 1);
+    }
+    for (n, dilation) in [(1, 1), (2, 1), (2, 2), (3, 1)] {
+        let mut spec = ConvSpec::new(n);
+        spec.input_dilation[0] = dilation;
+        let x = turned(47, &[&[2][..], &[5, 4, 3][..n], &[3]].concat());
+        let filter = turned(48, &[&[2, 2, 1][..n], &[3, 4]].concat());
+        check(Fused::ConvBias { spec, activation: Activ::Linear }, &[x, filter, spread(49, 4)], 1);
+    }
+    let rnn = recurrences().next().unwrap();
+    let operands = [
+        turned(50, &[3, 4, 2]),
+        turned(51, &[2, 12]),
+        turned(52, &[3, 12]),
+        spread(53, 12),
+        turned(54, &[3, 3]),
+        random(55, &[1, 3], -1.0, 1.0).broadcast_to([3, 3]).unwrap(),
+    ];
+    check(Fused::Lstm(rnn), &operands, 3);
+}
+
 /// Every combination of direction and mask.
 fn recurrences() -> impl Iterator<Item = RnnSpec> {
     let masks = [(false, false), (true, false), (true, true)];

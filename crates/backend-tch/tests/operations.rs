@@ -105,7 +105,7 @@ fn casts() {
 fn unary() {
     use UnaryOp::*;
     for op in UnaryOp::ALL {
-        let exact = matches!(op, Neg | Abs | Sign | Ceil | Floor | Round | Relu | Not);
+        let exact = matches!(op, Neg | Abs | Sign | Ceil | Floor | Round | Sqrt | Relu | Not);
         for dtype in DType::ALL.into_iter().filter(|&d| op.accepts(d)) {
             let x = if exact {
                 shaped(dtype, &[4, 16], 2)
