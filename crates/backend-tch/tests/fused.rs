@@ -170,7 +170,7 @@ fn normalization() {
 fn operands_may_be_views() {
     // One number stands for all channels, and memory is in another order.
     let turned = |seed: u64, shape: &[usize]| {
-        let axes: Vec<isize> = (0..shape.len() as isize).rev().collect();
+        let axes: Vec<usize> = (0..shape.len()).rev().collect();
         let reversed: Vec<usize> = shape.iter().rev().copied().collect();
         random(seed, &reversed, -1.0, 1.0).permute(&axes).unwrap()
     };
