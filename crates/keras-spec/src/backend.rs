@@ -9,6 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::fused::Fused;
 use crate::host::HostTensor;
+use crate::infer::gathered;
 use crate::op::{ArgReduceOp, BinaryOp, CompareOp, ConvSpec, Op, ReduceOp, ScatterOp, UnaryOp, WindowSpec};
 use crate::shape::Shape;
 
@@ -111,14 +112,26 @@ pub trait Backend: Send + Sync + 'static {
     fn cumulative(&self, op: ReduceOp, x: Self::Buffer, axis: usize) -> Result<Self::Buffer>;
 
     /// Sorts along `axis`; NaN comes last in ascending order and first in descending order.
-    fn sort(&self, x: Self::Buffer, axis: usize, descending: bool) -> Result<Self::Buffer>;
+    ///
+    /// The default gathers by [`argsort`](Backend::argsort).
+    fn sort(&self, x: Self::Buffer, axis: usize, descending: bool) -> Result<Self::Buffer> {
+        let order = self.argsort(x.clone(), axis, descending)?;
+        self.gather_elements(x, order, axis)
+    }
 
     /// The `int32` indices along `axis` that [`sort`](Backend::sort) `x`, equal elements in their order.
     fn argsort(&self, x: Self::Buffer, axis: usize, descending: bool) -> Result<Self::Buffer>;
 
     /// `x[…, indices, …]` along `axis`: the shape of `indices` (of dtype `int32`) takes the place of the axis. Indices
     /// out of range are clamped to the nearest valid one.
-    fn gather(&self, x: Self::Buffer, indices: Self::Buffer, axis: usize) -> Result<Self::Buffer>;
+    ///
+    /// The default repeats the indices for [`gather_elements`](Backend::gather_elements).
+    fn gather(&self, x: Self::Buffer, indices: Self::Buffer, axis: usize) -> Result<Self::Buffer> {
+        let shape = gathered(&self.shape(&x), &self.shape(&indices), axis);
+        let indices = indices_of_elements(self, &self.shape(&x), indices, axis)?;
+        let y = self.gather_elements(x, indices, axis)?;
+        self.reshape(y, &shape)
+    }
 
     /// `out[i][j][k] = x[i][indices[i][j][k]][k]` (for `axis = 1`); `indices` (of dtype `int32`) has the rank of `x` and
     /// its dimensions other than `axis`. Out-of-range indices are clamped.
@@ -126,6 +139,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// `x` with `updates` put in where [`gather`](Backend::gather) with the same `indices` would take from: the shape of
     /// `updates` is that of its result. Updates out of range are dropped. Repeated indices apply in order.
+    ///
+    /// The default repeats the indices for [`scatter_elements`](Backend::scatter_elements).
     fn scatter(
         &self,
         op: ScatterOp,
@@ -133,7 +148,11 @@ pub trait Backend: Send + Sync + 'static {
         indices: Self::Buffer,
         updates: Self::Buffer,
         axis: usize,
-    ) -> Result<Self::Buffer>;
+    ) -> Result<Self::Buffer> {
+        let indices = indices_of_elements(self, &self.shape(&x), indices, axis)?;
+        let updates = self.reshape(updates, &self.shape(&indices))?;
+        self.scatter_elements(op, x, indices, updates, axis)
+    }
 
     /// `x` with `updates` put in where [`gather_elements`](Backend::gather_elements) would take from. Updates out of range
     /// are dropped. Repeated indices apply in order.
@@ -196,6 +215,18 @@ pub trait Backend: Send + Sync + 'static {
         variable.iter_mut().chain(rest.iter_mut().skip(1)).zip(results).for_each(|(x, new)| *x = new);
         Ok(())
     }
+}
+
+/// The indices of [`Backend::gather`] along an axis of a tensor of shape `x` as those of [`Backend::gather_elements`].
+fn indices_of_elements<B: Backend + ?Sized>(
+    backend: &B,
+    x: &Shape,
+    indices: B::Buffer,
+    axis: usize,
+) -> Result<B::Buffer> {
+    let n = backend.shape(&indices).size();
+    let line = Shape::from(vec![1; x.rank()]).with(axis, n);
+    backend.broadcast(backend.reshape(indices, &line)?, &x.with(axis, n))
 }
 
 /// A [`Backend::Buffer`] of whichever backend.

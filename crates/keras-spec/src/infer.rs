@@ -402,7 +402,7 @@ fn gru_bias(units: usize, reset_after: bool) -> Shape {
     if reset_after { [2, 3 * units].into() } else { [3 * units].into() }
 }
 
-fn gathered(x: &Shape, indices: &Shape, axis: usize) -> Shape {
+pub(crate) fn gathered(x: &Shape, indices: &Shape, axis: usize) -> Shape {
     x[..axis].iter().chain(indices.iter()).chain(&x[axis + 1..]).copied().collect()
 }
 

@@ -15,6 +15,7 @@ pub mod infer;
 pub mod layer;
 pub mod object;
 pub mod op;
+pub mod places;
 pub mod policy;
 pub mod promotion;
 pub mod random;

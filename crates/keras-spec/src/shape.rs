@@ -56,6 +56,14 @@ impl Shape {
         self.0.remove(axis)
     }
 
+    /// This shape with `n` elements along an axis.
+    #[must_use]
+    pub fn with(&self, axis: usize, n: usize) -> Shape {
+        let mut shape = self.clone();
+        shape.dims_mut()[axis] = n;
+        shape
+    }
+
     /// A non-negative axis from one that may count from the end.
     ///
     /// # Errors

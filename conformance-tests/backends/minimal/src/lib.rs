@@ -6,17 +6,16 @@
 //! so that each function is written once.
 
 mod number;
-mod places;
 
 use std::sync::Arc;
 
 use keras_spec::{
     ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Element, Error, HostTensor,
     ReduceOp, Result, ScatterOp, Shape, UnaryOp, WindowSpec, dispatch_dtype,
+    places::{self, lines, places, strides, windows},
 };
 
 use number::{Item, Number, binary, comparison, order, preference, reduction, update};
-use places::{firsts, index_along, lines, places, resized, spread, strides_of, windows};
 
 /// The backend. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,29 +74,9 @@ fn common(shapes: &[&Shape]) -> Result<Shape> {
 /// A function of two tensors with elements of type `T`.
 fn zip<T: Item, R>(a: &HostTensor, b: &HostTensor, f: fn(T::Wide, T::Wide) -> R) -> Result<(Shape, Vec<R>)> {
     let shape = common(&[a.shape(), b.shape()])?;
-    let places = spread(a.shape(), &shape).into_iter().zip(spread(b.shape(), &shape));
+    let places = places::broadcast(a.shape(), &shape).into_iter().zip(places::broadcast(b.shape(), &shape));
     let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
     Ok((shape, places.map(|(i, j)| f(a[i].wide(), b[j].wide())).collect()))
-}
-
-/// For each place of the sorted tensor the place in `x` that its element comes from.
-fn sorted(x: &HostTensor, axis: usize, descending: bool) -> Result<Vec<usize>> {
-    let mut out = vec![0; x.shape().size()];
-    dispatch_dtype!(x.dtype(), T => {
-        let v = numbers::<T>(x)?;
-        for line in lines(x.shape(), axis) {
-            let mut order_of = line.clone();
-            order_of.sort_by(|&i, &j| if descending { order(v[j], v[i]) } else { order(v[i], v[j]) });
-            line.into_iter().zip(order_of).for_each(|(to, from)| out[to] = from);
-        }
-    });
-    Ok(out)
-}
-
-/// The indices of `gather` along an axis of `x` as those of `gather_elements`.
-fn indices_of_elements(x: &Shape, indices: Array, axis: usize) -> Answer {
-    let (n, ones) = (indices.shape().size(), Shape::from(vec![1; x.rank()]));
-    Minimal.broadcast(Minimal.reshape(indices, &resized(&ones, axis, n))?, &resized(x, axis, n))
 }
 
 /// The shape that a window makes of `x`, and for each of its elements the places in `x` that its window sees.
@@ -143,18 +122,18 @@ impl Backend for Minimal {
     }
 
     fn permute(&self, x: Array, axes: &[usize]) -> Answer {
-        let of_x = strides_of(x.shape());
+        let of_x = strides(x.shape());
         let strides: Vec<isize> = axes.iter().map(|&axis| of_x[axis]).collect();
         let shape = axes.iter().map(|&axis| x.shape()[axis]).collect();
         take(&x, &shape, places(&shape, 0, &strides))
     }
 
     fn broadcast(&self, x: Array, shape: &Shape) -> Answer {
-        take(&x, shape, spread(x.shape(), shape))
+        take(&x, shape, places::broadcast(x.shape(), shape))
     }
 
     fn slice(&self, x: Array, start: &[usize], limit: &[usize], stride: &[usize]) -> Answer {
-        let mut strides = strides_of(x.shape());
+        let mut strides = strides(x.shape());
         let first = start.iter().zip(&strides).map(|(&start, &stride)| start * stride as usize).sum();
         strides.iter_mut().zip(stride).for_each(|(of_x, &stride)| *of_x *= stride as isize);
         let shape = (0..start.len()).map(|i| (limit[i] - start[i]).div_ceil(stride[i])).collect();
@@ -162,15 +141,15 @@ impl Backend for Minimal {
     }
 
     fn reverse(&self, x: Array, axes: &[usize]) -> Answer {
-        let mut strides = strides_of(x.shape());
+        let mut strides = strides(x.shape());
         let last = axes.iter().map(|&axis| x.shape()[axis].saturating_sub(1) * strides[axis] as usize).sum();
         axes.iter().for_each(|&axis| strides[axis] *= -1);
         take(&x, x.shape(), places(x.shape(), last, &strides))
     }
 
     fn concatenate(&self, xs: Vec<Array>, axis: usize) -> Answer {
-        let shape = resized(xs[0].shape(), axis, xs.iter().map(|x| x.shape()[axis]).sum());
-        let strides = strides_of(&shape);
+        let shape = xs[0].shape().with(axis, xs.iter().map(|x| x.shape()[axis]).sum());
+        let strides = strides(&shape);
         dispatch_dtype!(xs[0].dtype(), T => {
             let (mut out, mut first) = (vec![T::default(); shape.size()], 0);
             for x in &xs {
@@ -184,7 +163,7 @@ impl Backend for Minimal {
     fn pad(&self, x: Array, value: f64, low: &[usize], high: &[usize], interior: &[usize]) -> Answer {
         let padded = |(i, &n): (usize, &usize)| low[i] + n + n.saturating_sub(1) * interior[i] + high[i];
         let shape: Shape = x.shape().iter().enumerate().map(padded).collect();
-        let mut strides = strides_of(&shape);
+        let mut strides = strides(&shape);
         let first = low.iter().zip(&strides).map(|(&low, &stride)| low * stride as usize).sum();
         strides.iter_mut().zip(interior).for_each(|(stride, &gap)| *stride *= gap as isize + 1);
         dispatch_dtype!(x.dtype(), T => {
@@ -218,7 +197,8 @@ impl Backend for Minimal {
     fn select(&self, condition: Array, a: Array, b: Array) -> Answer {
         let shape = common(&[condition.shape(), a.shape(), b.shape()])?;
         let condition = self.broadcast(condition, &shape)?;
-        let places = spread(a.shape(), &shape).into_iter().zip(spread(b.shape(), &shape));
+        let places =
+            places::broadcast(a.shape(), &shape).into_iter().zip(places::broadcast(b.shape(), &shape));
         let choices = condition.as_slice::<bool>()?.iter().zip(places);
         dispatch_dtype!(a.dtype(), T => {
             let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
@@ -230,8 +210,8 @@ impl Backend for Minimal {
         let kept = (0..x.shape().rank()).filter(|axis| !axes.contains(axis));
         let shape: Shape = kept.map(|axis| x.shape()[axis]).collect();
         // An element goes to where it would come from if the result were broadcast.
-        let ones = axes.iter().fold(x.shape().clone(), |ones, &axis| resized(&ones, axis, 1));
-        let places = spread(&ones, x.shape());
+        let ones = axes.iter().fold(x.shape().clone(), |ones, &axis| ones.with(axis, 1));
+        let places = places::broadcast(&ones, x.shape());
         dispatch_dtype!(x.dtype(), T => {
             let (start, combine) = reduction::<T>(op).ok_or_else(|| unknown(op, &x))?;
             let mut out = vec![start; shape.size()];
@@ -249,7 +229,7 @@ impl Backend for Minimal {
             let (v, prefers) = (numbers::<T>(&x)?, preference(op).ok_or_else(|| unknown(op, &x))?);
             let better = |best: usize, place: usize| if prefers(v[place], v[best]) { place } else { best };
             let best = lines(x.shape(), axis).into_iter().filter_map(|line| line.into_iter().reduce(better));
-            array(&shape, best.map(|place| index_along(x.shape(), axis, place)).collect())
+            array(&shape, best.map(|place| places::index(x.shape(), axis, place)).collect())
         })
     }
 
@@ -264,38 +244,31 @@ impl Backend for Minimal {
         })
     }
 
-    fn sort(&self, x: Array, axis: usize, descending: bool) -> Answer {
-        take(&x, x.shape(), sorted(&x, axis, descending)?)
-    }
-
     fn argsort(&self, x: Array, axis: usize, descending: bool) -> Answer {
-        let places = sorted(&x, axis, descending)?.into_iter();
-        array(x.shape(), places.map(|place| index_along(x.shape(), axis, place)).collect())
-    }
-
-    fn gather(&self, x: Array, indices: Array, axis: usize) -> Answer {
-        let lead = x.shape()[..axis].iter().chain(indices.shape().iter());
-        let shape = lead.chain(&x.shape()[axis + 1..]).copied().collect();
-        let indices = indices_of_elements(x.shape(), indices, axis)?;
-        self.reshape(self.gather_elements(x, indices, axis)?, &shape)
+        let mut out = vec![0; x.shape().size()];
+        dispatch_dtype!(x.dtype(), T => {
+            let v = numbers::<T>(&x)?;
+            for line in lines(x.shape(), axis) {
+                let mut sorted: Vec<usize> = (0..line.len()).collect();
+                let order = |i: usize, j: usize| order(v[line[i]], v[line[j]]);
+                sorted.sort_by(|&i, &j| if descending { order(j, i) } else { order(i, j) });
+                line.iter().zip(&sorted).for_each(|(&place, &i)| out[place] = i as i32);
+            }
+        });
+        array(x.shape(), out)
     }
 
     fn gather_elements(&self, x: Array, indices: Array, axis: usize) -> Answer {
         let (n, stride) = (x.shape()[axis], x.shape().strides()[axis]);
         let clamped = |&i: &i32| usize::try_from(i).unwrap_or(0).min(n - 1);
-        let places = firsts(x.shape(), axis, indices.shape()).into_iter().zip(indices.as_slice()?);
+        let places = places::starts(x.shape(), axis, indices.shape()).into_iter().zip(indices.as_slice()?);
         take(&x, indices.shape(), places.map(|(first, i)| first + clamped(i) * stride).collect())
-    }
-
-    fn scatter(&self, op: ScatterOp, x: Array, indices: Array, new: Array, axis: usize) -> Answer {
-        let indices = indices_of_elements(x.shape(), indices, axis)?;
-        let new = self.reshape(new, indices.shape())?;
-        self.scatter_elements(op, x, indices, new, axis)
     }
 
     fn scatter_elements(&self, op: ScatterOp, x: Array, indices: Array, new: Array, axis: usize) -> Answer {
         let (n, stride) = (x.shape()[axis], x.shape().strides()[axis]);
-        let places = firsts(x.shape(), axis, indices.shape()).into_iter().zip(indices.as_slice::<i32>()?);
+        let places =
+            places::starts(x.shape(), axis, indices.shape()).into_iter().zip(indices.as_slice::<i32>()?);
         dispatch_dtype!(x.dtype(), T => {
             let update = update(op).ok_or_else(|| unknown(op, &x))?;
             let mut out = numbers::<T>(&x)?;
@@ -313,7 +286,7 @@ impl Backend for Minimal {
         let ((lead_a, m, k), (lead_b, _, n)) = (split(a.shape()), split(b.shape()));
         let lead = common(&[&lead_a, &lead_b])?;
         let shape: Shape = lead.iter().copied().chain([m, n]).collect();
-        let matrices = spread(&lead_a, &lead).into_iter().zip(spread(&lead_b, &lead));
+        let matrices = places::broadcast(&lead_a, &lead).into_iter().zip(places::broadcast(&lead_b, &lead));
         dispatch_dtype!(a.dtype(), T => {
             let (a, b) = (numbers::<T>(&a)?, numbers::<T>(&b)?);
             let mut out = vec![num_traits::zero(); shape.size()];

@@ -131,3 +131,12 @@ fn products_and_windows() {
     let g = array(&[1, 3, 1], &[5.0f32, 6.0, 7.0]);
     is(m.select_and_scatter(x, g, &window).unwrap(), &[1, 4, 1], &[5.0f32, 0.0, 6.0, 7.0]);
 }
+
+/// What the guide promises to authors of backends.
+#[test]
+fn a_complete_backend_takes_at_most_500_lines() {
+    let lines =
+        [include_str!("../src/lib.rs"), include_str!("../src/number.rs")].map(|file| file.lines().count());
+    let total: usize = lines.iter().sum();
+    assert!((300..=500).contains(&total), "{total} lines");
+}
