@@ -337,7 +337,7 @@ impl Backend for Minimal {
             let mut out = vec![num_traits::zero(); v.len()];
             for (places, g) in seen.into_iter().zip(numbers::<T>(&g)?) {
                 if let Some(place) = places.into_iter().reduce(|best, i| if v[best] >= v[i] { best } else { i }) {
-                    out[place] = out[place] + g;
+                    out[place] += g;
                 }
             }
             elements::<T>(x.shape(), out)
