@@ -4,9 +4,20 @@ import keras
 import numpy as np
 import vectors
 from keras.src.backend.common.global_state import clear_session
-from precision import exact_arithmetic
+from precision import exact_arithmetic, rounding_tolerance
 
 M = keras.metrics
+
+
+def evaluate(obj, updates):
+    metric = keras.saving.deserialize_keras_object(obj)
+    for args in updates:
+        metric.update_state(*args)
+    return np.asarray(metric.result())
+
+
+def widened(value):
+    return value.astype("float64") if np.asarray(value).dtype.kind == "f" else value
 
 
 class Cases:
@@ -40,11 +51,12 @@ class Cases:
         # Keras writes `label_weights` as a tensor, which it does not read back.
         obj["config"].update({k: v for k, v in kwargs.items() if k not in obj["config"] or k == "label_weights"})
         with exact_arithmetic(x64):
-            metric = keras.saving.deserialize_keras_object(obj)
-            for args in updates:
-                metric.update_state(*args)
-            outputs = np.asarray(metric.result())
+            outputs = evaluate(obj, updates)
+            # What goes into the sums is computed in the dtype of the predictions.
+            exact = evaluate(obj, [[widened(v) for v in args] for args in updates]) if x64 else outputs
+        tolerance = rounding_tolerance([outputs], [exact]) if x64 else None
         raw = ({"x64": True} if x64 else {}) | ({"why": why} if why else {})
+        raw |= {"tolerance": tolerance} if tolerance else {}
         raw["updates"] = [{"args": self.file.encode(args), "kwargs": {"dict": {}}} for args in updates]
         try:
             self.file.add(f"metrics/{name}/{label}", "metric", name, obj, outputs=outputs, raw=raw)
