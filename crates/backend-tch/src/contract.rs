@@ -96,11 +96,11 @@ impl<'a> Plan<'a> {
             return None;
         }
         let (mut padding, mut output_padding, mut around) = (vec![], vec![], vec![]);
-        for i in 0..n {
+        for (i, &window) in filter.iter().enumerate().take(n) {
             let (low, high) = (spec.padding[i].0 as i64, spec.padding[i].1 as i64);
             if transposed {
                 // What the transpose of a convolution without padding has too much.
-                let reach = dilated(filter[i], spec.filter_dilation[i]) - 1;
+                let reach = dilated(window, spec.filter_dilation[i]) - 1;
                 let (low, high) = (reach - low, reach - high);
                 let most = spec.input_dilation[i].max(spec.filter_dilation[i]) as i64;
                 if low >= 0 && (0..most).contains(&(low - high)) {
