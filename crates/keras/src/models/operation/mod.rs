@@ -122,9 +122,11 @@ impl Layer for Operation {
         false
     }
 
-    fn adjust_config(&self, _layer: &LayerRef, config: &mut Config) {
-        config.shift_remove("trainable");
-        config.shift_remove("dtype");
+    fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {
+        // A `dtype` here is the operation's own argument.
+        *config = Config::new();
+        config.insert("name".to_owned(), layer.name().into());
+        config.extend(self.arguments.clone());
     }
 
     fn build_config(&self, _shapes: &[PartialShape]) -> Option<Value> {
