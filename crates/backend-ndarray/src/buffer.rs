@@ -172,6 +172,22 @@ pub(crate) fn unsupported<R>(op: &str, dtype: DType) -> Result<R> {
     })
 }
 
+/// How many spatial axes the kernels have loops for.
+pub(crate) const SPATIAL: usize = 3;
+
+/// Refuses more than [`SPATIAL`] axes.
+pub(crate) fn check_spatial(op: &str, dtype: DType, axes: usize) -> Result<()> {
+    match axes {
+        ..=SPATIAL => Ok(()),
+        _ => Err(Error::Unsupported {
+            backend: crate::NAME.to_owned(),
+            op: op.to_owned(),
+            dtype,
+            why: format!("there are {axes} spatial axes, and kernels for up to {SPATIAL}"),
+        }),
+    }
+}
+
 /// A failure of ndarray in `op`.
 pub(crate) fn failed(op: &str) -> impl Fn(ShapeError) -> Error {
     move |why| broken(op, why)

@@ -10,7 +10,7 @@ use keras_kernels::{Num, math::Real, par};
 use keras_spec::{Activ, DType, Fused, Result};
 use ndarray::Axis;
 
-use crate::buffer::{Buffer, Item, Shared, array, broken, rows, standard, unsupported};
+use crate::buffer::{Buffer, Item, SPATIAL, Shared, array, broken, rows, standard, unsupported};
 use crate::contract::{convolution, params, product};
 use crate::elementwise::in_pieces;
 use crate::reduce::around;
@@ -30,7 +30,14 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
         Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => true,
         _ => false,
     };
-    known && matches!(dtype, DType::F32 | DType::F64)
+    let axes = match op {
+        Fused::ConvBias { spec, .. }
+        | Fused::ConvBackwardInput { spec, .. }
+        | Fused::ConvBackwardFilter { spec, .. } => spec.strides.len(),
+        Fused::AvgPool(window) | Fused::AvgPoolBackward { window, .. } => window.size.len(),
+        _ => 0,
+    };
+    known && axes <= SPATIAL && matches!(dtype, DType::F32 | DType::F64)
 }
 
 pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {

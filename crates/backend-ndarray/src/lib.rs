@@ -42,7 +42,7 @@ use keras_spec::{
 };
 
 pub use buffer::{Buffer, Item, Shared};
-use buffer::{dispatch, unsupported};
+use buffer::{check_spatial, dispatch, unsupported};
 use ndarray::ArrayD;
 
 /// The name in `KERAS_BACKEND`.
@@ -230,6 +230,7 @@ impl Backend for NdArray {
     }
 
     fn convolution(&self, x: Buffer, filter: Buffer, spec: &ConvSpec) -> Result<Buffer> {
+        check_spatial("convolution", x.dtype(), spec.strides.len())?;
         movement::both_in_wide(x, filter, |x, filter| {
             dispatch!(wide x, x => contract::convolution(x, filter, spec, &Epilogue::NONE),
                 else x => unsupported("convolution", x.dtype()))
@@ -237,10 +238,12 @@ impl Backend for NdArray {
     }
 
     fn reduce_window(&self, op: ReduceOp, x: Buffer, window: &WindowSpec) -> Result<Buffer> {
+        check_spatial("reduce_window", x.dtype(), window.size.len())?;
         window::reduce_window(op, x, window)
     }
 
     fn select_and_scatter(&self, x: Buffer, g: Buffer, window: &WindowSpec) -> Result<Buffer> {
+        check_spatial("select_and_scatter", x.dtype(), window.size.len())?;
         movement::both_in_wide(x, g, |x, g| {
             dispatch!(wide x, x => window::select_and_scatter(x, g, window),
                 else x => unsupported("select_and_scatter", x.dtype()))
