@@ -9,7 +9,7 @@ use crate::{NAME, Tch};
 
 keras_spec::register_backend!(ENTRY);
 
-/// What this crate registers; for [`keras_spec::register_backend`] on targets without life before `main`.
+/// What this crate registers; for [`keras_spec::device::register_backend`] on targets without life before `main`.
 ///
 /// Its priority is below that of `ndarray`: where both are linked, this one is chosen by name.
 pub const ENTRY: BackendEntry = BackendEntry {
