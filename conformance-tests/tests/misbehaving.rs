@@ -82,6 +82,10 @@ impl DynBackend for Faulty {
         false
     }
 
+    fn update(&self, op: &Fused, operands: &mut [AnyBuffer]) -> Result<()> {
+        self.inner.backend().update(op, operands)
+    }
+
     fn describe(&self, x: &AnyBuffer) -> Result<(Shape, DType)> {
         self.inner.backend().describe(x)
     }
