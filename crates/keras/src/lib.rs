@@ -17,6 +17,8 @@ pub mod saving;
 pub mod training;
 pub mod visual;
 
+#[cfg(feature = "candle")]
+use backend_candle as _;
 #[cfg(feature = "ndarray")]
 use backend_ndarray as _;
 #[cfg(feature = "tch")]
