@@ -144,6 +144,9 @@ pub(crate) fn to_host(x: Buffer) -> Result<HostTensor> {
 
 /// The elements in row-major order.
 fn down<T: WithDType>(x: &Tensor) -> Result<Vec<T>> {
+    if x.elem_count() == 0 {
+        return Ok(Vec::new());
+    }
     let failed = failed("to_host");
     let x = x.contiguous().map_err(&failed)?;
     let (storage, layout) = x.storage_and_layout();
@@ -153,8 +156,12 @@ fn down<T: WithDType>(x: &Tensor) -> Result<Vec<T>> {
     };
     match &*storage {
         Storage::Cpu(all) => copy(all),
-        Storage::Cuda(device) => candle_core::backend::BackendStorage::to_cpu_storage(device).and_then(|s| copy(&s)),
-        Storage::Metal(device) => candle_core::backend::BackendStorage::to_cpu_storage(device).and_then(|s| copy(&s)),
+        Storage::Cuda(device) => {
+            candle_core::backend::BackendStorage::to_cpu_storage(device).and_then(|s| copy(&s))
+        }
+        Storage::Metal(device) => {
+            candle_core::backend::BackendStorage::to_cpu_storage(device).and_then(|s| copy(&s))
+        }
     }
     .map_err(failed)
 }

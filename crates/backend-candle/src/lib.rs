@@ -7,7 +7,7 @@
 //! use keras_spec::{Device, Tensor};
 //!
 //! let candle = Device::new("candle:cpu")?;
-//! let x = Tensor::from_host(vec![1.0f32, 2.0].into(), &candle)?;
+//! let x = Tensor::from_host(1.0f32.into(), &candle)?;
 //! assert_eq!(x.device().to_string(), "candle:cpu");
 //! # Ok::<(), keras_spec::Error>(())
 //! ```
@@ -98,7 +98,9 @@ impl Candle {
         theirs(dtype).is_some()
             && match op {
                 Op::Cast(to) => native::casts(dtype, *to),
-                Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice { .. } | Op::Reverse(_) => true,
+                Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice { .. } | Op::Reverse(_) => {
+                    true
+                }
                 Op::Concatenate(_) | Op::Select | Op::Gather(_) | Op::GatherElements(_) => true,
                 Op::Pad { value, interior, .. } => *value == 0.0 && interior.iter().all(|&n| n == 0),
                 Op::Unary(op) => float && native::unary(*op).is_some(),
@@ -213,7 +215,7 @@ impl Backend for Candle {
     }
 
     fn reverse(&self, x: Buffer, axes: &[usize]) -> Result<Buffer> {
-        self.run(Op::Reverse(Dims::from_slice(axes)), [x], |[x]| x.flip(axes))
+        self.run(Op::Reverse(Dims::from_slice(axes)), [x], |[x]| x.contiguous()?.flip(axes))
     }
 
     fn concatenate(&self, xs: Vec<Buffer>, axis: usize) -> Result<Buffer> {
@@ -325,7 +327,9 @@ impl Backend for Candle {
     }
 
     fn convolution(&self, x: Buffer, filter: Buffer, spec: &ConvSpec) -> Result<Buffer> {
-        self.run(Op::Convolution(spec.clone()), [x, filter], |[x, filter]| native::convolution(x, filter, spec))
+        self.run(Op::Convolution(spec.clone()), [x, filter], |[x, filter]| {
+            native::convolution(x, filter, spec)
+        })
     }
 
     fn reduce_window(&self, op: ReduceOp, x: Buffer, window: &WindowSpec) -> Result<Buffer> {

@@ -8,7 +8,14 @@ pub(crate) fn casts(from: DType, to: DType) -> bool {
     let direct = |d| {
         matches!(
             d,
-            DType::Bool | DType::U8 | DType::I16 | DType::I32 | DType::U32 | DType::I64 | DType::F32 | DType::F64
+            DType::Bool
+                | DType::U8
+                | DType::I16
+                | DType::I32
+                | DType::U32
+                | DType::I64
+                | DType::F32
+                | DType::F64
         )
     };
     let half = |d| matches!(d, DType::F16 | DType::BF16);
@@ -22,6 +29,11 @@ pub(crate) fn casts(from: DType, to: DType) -> bool {
 
 /// The elements `start[i], start[i] + stride[i], … < limit[i]` of every axis.
 pub(crate) fn slice(x: &Tensor, start: &[usize], limit: &[usize], stride: &[usize]) -> Result<Tensor> {
+    let count = |((from, to), &step): ((&usize, &usize), &usize)| (to - from).div_ceil(step);
+    let dims: Vec<usize> = start.iter().zip(limit).zip(stride).map(count).collect();
+    if dims.contains(&0) {
+        return Tensor::zeros(dims, x.dtype(), x.device());
+    }
     let mut y = x.clone();
     for (axis, ((&from, &to), &step)) in start.iter().zip(limit).zip(stride).enumerate() {
         y = match step {
@@ -29,7 +41,7 @@ pub(crate) fn slice(x: &Tensor, start: &[usize], limit: &[usize], stride: &[usiz
             _ => {
                 let places: Vec<u32> = (from..to).step_by(step).map(|i| i as u32).collect();
                 let count = places.len();
-                y.index_select(&Tensor::from_vec(places, count, x.device())?, axis)?
+                y.contiguous()?.index_select(&Tensor::from_vec(places, count, x.device())?, axis)?
             }
         };
     }
@@ -95,7 +107,8 @@ pub(crate) fn select(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tenso
 /// Indices as candle wants them, those out of range moved to the nearest valid one.
 pub(crate) fn clamped(indices: &Tensor, n: usize) -> Result<Tensor> {
     let last = i32::try_from(n.saturating_sub(1)).unwrap_or(i32::MAX);
-    indices.maximum(&Tensor::zeros_like(indices)?)?
+    indices
+        .maximum(&Tensor::zeros_like(indices)?)?
         .minimum(&Tensor::full(last, indices.dims(), indices.device())?)?
         .to_dtype(candle_core::DType::U32)
 }

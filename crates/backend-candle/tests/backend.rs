@@ -3,8 +3,8 @@
 
 use backend_candle::{Buffer, Candle};
 use keras_spec::{
-    Backend, BinaryOp, CompareOp, ConvSpec, DType, Device, Error, HostTensor, ReduceOp, Result, ScatterOp, Tensor,
-    UnaryOp,
+    Backend, BinaryOp, CompareOp, ConvSpec, DType, Device, Error, HostTensor, ReduceOp, Result, ScatterOp,
+    Tensor, UnaryOp,
 };
 
 fn candle() -> Candle {
