@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import vectors
-from precision import exact_arithmetic
+from precision import exact_arithmetic, rounding_tolerance
 
 R = keras.regularizers
 C = keras.constraints
@@ -17,7 +17,7 @@ def arrays():
     for shape in SHAPES:
         yield f"shape={shape}", vectors.data("regularizers", shape)
     yield "large", 100 * vectors.data("regularizers", (3, 4))
-    yield "small", vectors.data("regularizers", (3, 4)) / 1000
+    yield "small", vectors.data("regularizers", (3, 4)) / 100
     zero_column = vectors.data("regularizers", (3, 4)).copy()
     zero_column[:, 1] = zero_column[1] = 0
     yield "zero_row_and_column", zero_column
@@ -25,24 +25,37 @@ def arrays():
         yield f"dtype={dtype}", vectors.data("regularizers", (3, 4), dtype)
 
 
+def computed(kind, obj, x):
+    """The value of a regularizer or constraint, and of a regularizer the gradient."""
+    with exact_arithmetic(x.dtype == "float64"):
+        made, x = keras.saving.deserialize_keras_object(obj), jnp.asarray(x)
+        fields = {"outputs": np.asarray(made(x))}
+        if kind == "regularizer":
+            fields["input_grads"] = [np.asarray(jax.grad(lambda x: jnp.sum(made(x)))(x))]
+    return fields
+
+
+def leaves(fields):
+    return [fields["outputs"], *fields.get("input_grads", [])]
+
+
 def add(file, kind, function, label, name, x, fits):
     obj = vectors.serialize(function)
     cls = type(function).__name__
-    with exact_arithmetic(x.dtype == "float64"):
-        made = keras.saving.deserialize_keras_object(obj)
-        fields = {"args": [x]}
-        raw = {}
-        if fits:
-            fields["outputs"] = np.asarray(made(jnp.asarray(x)))
-            if kind == "regularizer":
-                fields["input_grads"] = [np.asarray(jax.grad(lambda x: jnp.sum(made(x)))(jnp.asarray(x)))]
-        else:
-            try:
-                made(jnp.asarray(x))
-                raise AssertionError(f"{obj} takes {x.shape}")
-            except ValueError as error:
-                raw["expect_error"] = "rank 2"
-                assert raw["expect_error"] in str(error), error
+    fields, raw = {"args": [x]}, {}
+    if fits:
+        fields |= computed(kind, obj, x)
+        if x.dtype == "float32":
+            exact = computed(kind, obj, x.astype("float64"))
+            if tolerance := rounding_tolerance(leaves(fields), leaves(exact)):
+                raw["tolerance"] = tolerance
+    else:
+        try:
+            keras.saving.deserialize_keras_object(obj)(jnp.asarray(x))
+            raise AssertionError(f"{obj} takes {x.shape}")
+        except ValueError as error:
+            raw["expect_error"] = "rank 2"
+            assert raw["expect_error"] in str(error), error
     file.add(f"{kind}s/{cls}/{label},{name}", kind, cls, obj, raw=raw, **fields)
 
 
