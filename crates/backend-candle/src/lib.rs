@@ -37,7 +37,7 @@ const NAME: &str = "candle";
 
 keras_spec::inventory::submit! { ENTRY }
 
-/// What this crate registers; for [`keras_spec::register_backend`] on targets without life before `main`.
+/// What this crate registers; for [`keras_spec::register_backend()`] on targets without life before `main`.
 pub const ENTRY: BackendEntry = BackendEntry { name: NAME, priority: 5, check: || Ok(()), make, devices };
 
 fn make(device: &str) -> Result<Arc<dyn DynBackend>> {

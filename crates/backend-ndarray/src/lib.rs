@@ -50,7 +50,7 @@ const NAME: &str = "ndarray";
 
 keras_spec::inventory::submit! { ENTRY }
 
-/// What this crate registers; for [`keras_spec::register_backend`] on targets without life before `main`.
+/// What this crate registers; for [`keras_spec::register_backend()`] on targets without life before `main`.
 pub const ENTRY: BackendEntry =
     BackendEntry { name: NAME, priority: 10, check: || Ok(()), make, devices: || vec!["cpu".to_owned()] };
 
