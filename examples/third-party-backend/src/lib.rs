@@ -9,8 +9,8 @@ use std::sync::Arc;
 use backend_minimal::Minimal;
 use keras_spec::places::broadcast;
 use keras_spec::{
-    Activ, ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Error, Fused, HostTensor,
-    ReduceOp, Result, ScatterOp, Shape, UnaryOp, WindowSpec,
+    Activ, ArgReduceOp, Backend, BackendEntry, BinaryOp, CompareOp, ConvSpec, DType, Error, Fused,
+    HostTensor, ReduceOp, Result, ScatterOp, Shape, UnaryOp, WindowSpec,
 };
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeError};
@@ -133,7 +133,9 @@ fn dense(x: &HostTensor, kernel: &HostTensor) -> Result<Buffer> {
 fn product(a_shape: &Shape, a: &[f32], b_shape: &Shape, b: &[f32]) -> Result<Buffer> {
     let split = |x: &Shape| (Shape::from(&x[..x.rank() - 2]), x[x.rank() - 2], x[x.rank() - 1]);
     let ((lead_a, m, k), (lead_b, _, n)) = (split(a_shape), split(b_shape));
-    let lead = lead_a.broadcast(&lead_b).ok_or_else(|| Error::shape("matmul", "leading axes differ", [a_shape, b_shape]))?;
+    let lead = lead_a
+        .broadcast(&lead_b)
+        .ok_or_else(|| Error::shape("matmul", "leading axes differ", [a_shape, b_shape]))?;
     let shape: Shape = lead.iter().copied().chain([m, n]).collect();
     let mut out = vec![0.0; shape.size()];
     if !out.is_empty() && k > 0 {
