@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use keras::layers::{Add, Dense, Dropout};
 use keras::models::Apply;
 use keras::optimizers::{Adam, RMSprop, SGD};
-use keras::saving::{Load, json};
+use keras::saving::{LoadOptions, json};
 use keras::training::{Batch, Compile, Identifier};
 use keras::{Input, Model, Sequential, load_model, load_model_from_bytes, model_from_json};
 use keras_spec::{DType, HostTensor, LayerExt, LayerRef, Optimizer};
@@ -305,7 +305,7 @@ fn a_model_from_json_has_the_same_layers() {
 fn a_model_can_be_loaded_uncompiled() {
     let path = tempfile::tempdir().unwrap().keep().join("m.keras");
     trained("adam").save(&path).unwrap();
-    let model = Load::new().compile(false).open(&path).unwrap();
+    let model = LoadOptions::new().compile(false).open(&path).unwrap();
     assert!(keras_spec::Model::optimizer(&model).is_none());
     fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 use web_time::SystemTime;
 
 use super::container::{self, Archive, ArchiveWriter, CONFIG, METADATA, WEIGHTS};
-use super::model::Load;
+use super::legacy::Report;
 use super::tree::{self, Tree};
-use super::{KERAS_VERSION, architecture, assign, h5, optimizer_state};
+use super::{KERAS_VERSION, LoadOptions, architecture, assign, h5, optimizer_state};
 use crate::models::Model;
 
 /// A model, ready to be written: what can fail because of the model has happened.
@@ -38,10 +38,16 @@ impl Packed {
 ///
 /// # Errors
 /// The archive is damaged, a class is not registered, or weights do not fit.
-pub(super) fn load(file: &str, mut archive: Archive, options: &Load) -> Result<Model> {
+pub(super) fn load(
+    file: &str,
+    mut archive: Archive,
+    options: &LoadOptions,
+    report: &mut Report,
+) -> Result<Model> {
     let config = archive.json(CONFIG)?;
     let metadata = archive.json(METADATA)?;
     let version = metadata.get("keras_version").and_then(Value::as_str);
+    report.origin = options.origin(version, None);
     let place = || format!("{file}: {CONFIG}");
     let name = format!("{file}: {WEIGHTS}");
     let weights = Tree { file: &name, root: archive.h5(WEIGHTS)?.root() };

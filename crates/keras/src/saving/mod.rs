@@ -12,9 +12,11 @@ mod error;
 mod graph_operations;
 pub mod h5;
 pub mod json;
+pub mod legacy;
 mod legacy_config;
 mod model;
 mod optimizer_state;
+mod options;
 pub mod sniff;
 mod tree;
 mod whole_h5;
@@ -22,7 +24,8 @@ mod whole_h5;
 use keras_spec::{HostTensor, Tensor, Variable};
 
 pub use error::{FileError, Result};
-pub use model::{Load, load_model, load_model_from_bytes, model_from_json};
+pub use model::{load_model, load_model_from_bytes, model_from_json};
+pub use options::LoadOptions;
 
 /// The version of Keras of which files are written.
 const KERAS_VERSION: &str = "3.15.1";

@@ -5,78 +5,15 @@ use std::path::Path;
 
 use keras_spec::{Error, Result, ResultExt};
 
-use super::archive::{self, Packed};
+use super::archive::Packed;
 use super::atomic::write_atomically;
 use super::container::{Archive, WEIGHTS};
-use super::sniff::{FileKind, Sniffed, sniff, sniff_bytes};
+use super::sniff::{FileKind, Sniffed, sniff};
 use super::tree::{self, Tree};
-use super::{FileError, architecture, assign, h5, json, optimizer_state, whole_h5};
+use super::{FileError, LoadOptions, architecture, assign, h5, json, optimizer_state, whole_h5};
 use crate::models::Model;
 
-/// How a model is loaded (the arguments of `keras.saving.load_model`, Keras 3.15.1).
-///
-/// ```no_run
-/// use keras::saving::Load;
-///
-/// let model = Load::new().compile(false).open("model.keras")?;
-/// # Ok::<(), keras::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Load {
-    pub(super) compile: bool,
-}
-
-impl Default for Load {
-    fn default() -> Self {
-        Load { compile: true }
-    }
-}
-
-impl Load {
-    /// Everything that the file has.
-    pub fn new() -> Self {
-        Load::default()
-    }
-
-    /// Whether the model is compiled as it was, and its optimizer goes on where it was. Without, a file can be loaded
-    /// whose losses, metrics or optimizer are not known here.
-    #[must_use]
-    pub fn compile(mut self, compile: bool) -> Self {
-        self.compile = compile;
-        self
-    }
-
-    /// Loads the model in a file: `.keras` (or the same as a directory) or whole-model HDF5, told by its content.
-    ///
-    /// # Errors
-    /// The file is damaged or no model, a class is not registered, or weights do not fit; the message names the file and
-    /// the object in it.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Model> {
-        let path = path.as_ref();
-        let file = path.display().to_string();
-        let kind = sniff(path)?;
-        match kind.kind {
-            FileKind::Keras => archive::load(&file, Archive::open(path)?, self),
-            FileKind::WholeModelH5 => whole_h5::load(&file, &h5::File::open(path)?.root(), self),
-            _ => Err(no_model(&file, kind)),
-        }
-    }
-
-    /// Loads the model in the bytes of a file; messages call it `name`.
-    ///
-    /// # Errors
-    /// As [`open`](Load::open).
-    pub fn from_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Model> {
-        let kind = sniff_bytes(name, &bytes)?;
-        match kind.kind {
-            FileKind::Keras => archive::load(name, Archive::from_bytes(name, bytes)?, self),
-            FileKind::WholeModelH5 => whole_h5::load(name, &h5::File::from_bytes(name, bytes)?.root(), self),
-            _ => Err(no_model(name, kind)),
-        }
-    }
-}
-
-fn no_model(file: &str, found: Sniffed) -> Error {
+pub(super) fn no_model(file: &str, found: Sniffed) -> Error {
     let found = match found.kind {
         FileKind::ArchitectureJson => format!("{}; use model_from_json", found.reason),
         FileKind::LayerWeightsH5 | FileKind::ObjectWeightsH5 => {
@@ -95,7 +32,7 @@ fn no_model(file: &str, found: Sniffed) -> Error {
 /// The file is damaged or no model, a class is not registered, or weights do not fit; the message names the file and the
 /// object in it.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
-    Load::new().open(path)
+    LoadOptions::new().open(path)
 }
 
 /// [`load_model`] of the bytes of a file, for systems without files.
@@ -103,7 +40,7 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
-    Load::new().from_bytes("the model", bytes.into())
+    LoadOptions::new().from_bytes("the model", bytes.into())
 }
 
 /// A model from [`Model::to_json`] or Keras's (`keras.models.model_from_json`, Keras 3.15.1), with new weights.

@@ -7,9 +7,11 @@ use keras_spec::{Device, HostTensor, LayerRef, Loss, Metric, Result, ResultExt, 
 use serde_json::{Value, json};
 
 use super::error::{FileError, Result as FileResult};
-use super::model::Load;
+use super::legacy::Report;
 use super::tree::read_for;
-use super::{KERAS_VERSION, architecture, assign, h5, json as python, legacy_config, optimizer_state};
+use super::{
+    KERAS_VERSION, LoadOptions, architecture, assign, h5, json as python, legacy_config, optimizer_state,
+};
 use crate::models::Model;
 
 /// The group with the weights of a whole model.
@@ -120,7 +122,12 @@ fn write_arrays(group: &mut h5::Writer, mut paths: Vec<String>, variables: &[Var
 ///
 /// # Errors
 /// The file is damaged or from before Keras 2, a class is not registered, or weights do not fit.
-pub(super) fn load(file: &str, root: &h5::Group, options: &Load) -> Result<Model> {
+pub(super) fn load(
+    file: &str,
+    root: &h5::Group,
+    options: &LoadOptions,
+    report: &mut Report,
+) -> Result<Model> {
     let attributes = root.attributes()?;
     let object = |name: &str| format!("/@{name}");
     let parse = |name: &str| -> FileResult<Option<Value>> {
@@ -135,6 +142,7 @@ pub(super) fn load(file: &str, root: &h5::Group, options: &Load) -> Result<Model
         let found = version.unwrap_or("no version, as in files of Keras 1");
         return Err(FileError::unexpected(file, object("keras_version"), "2 or 3", found).into());
     }
+    report.origin = options.origin(version, attributes.text("backend")?);
     let held = root.group(WEIGHTS)?;
     let place = || format!("{file}: {}", object("model_config"));
     let mut model = architecture::from_file(&config, version, &held).at(place)?;
