@@ -91,10 +91,18 @@ OTHER = {
     "value": [0.5], "mean": [1.0], "stddev": [0.25], "minval": [-1.0], "maxval": [2.0], "mode": ["fan_out", "columns"],
     "distribution": ["uniform"], "gain": [2.0], "input_axes": [[0]], "output_axes": [[1]], "l1": [0.5], "l2": [0.25],
     "factor": [0.5], "min_value": [0.25], "rate": [0.5], "merge_mode": ["sum"],
+    "initial_accumulator_value": [0.5], "learning_rate_power": [-0.75], "l1_regularization_strength": [0.5],
+    "l2_regularization_strength": [0.25], "l2_shrinkage_regularization_strength": [0.125], "beta": [0.5],
+    "beta_2_decay": [-0.5], "epsilon_1": [0.125], "epsilon_2": [0.25], "clip_threshold": [0.5], "relative_step": [False],
+    "adam_beta_1": [0.5], "adam_beta_2": [0.75], "adam_weight_decay": [None], "adam_lr_ratio": [0.5], "rms_rate": [None],
+    "exclude_layers": [["head"]], "exclude_embeddings": [False], "muon_a": [2.0], "muon_b": [-1.5], "muon_c": [0.5],
+    "ns_steps": [3], "initial_scale": [8.0], "dynamic_growth_steps": [10],
 }  # fmt: skip
 
 
 def required(cls):
+    if cls is O.LossScaleOptimizer:
+        return {"inner_optimizer": O.Adam(0.25)}
     if cls in (L.Bidirectional, L.TimeDistributed):
         return {"layer": L.LSTM(3, return_sequences=True) if cls is L.Bidirectional else L.Dense(3)}
     return REQUIRED.get(cls.__name__, {"shape": (3, 4)} if cls is L.InputLayer else {})
@@ -173,6 +181,18 @@ def layers():
     c.write()
 
 
+def optimizers():
+    c = Configs("optimizers")
+    for cls in [O.SGD, O.Adam, O.AdamW, O.RMSprop, O.Adagrad, O.Adadelta, O.Adamax, O.Nadam, O.Ftrl, O.Lion, O.Lamb,
+                O.Adafactor, O.Muon, O.ScheduleFreeAdamW, O.LossScaleOptimizer]:  # fmt: skip
+        c.instances(cls)
+        if cls is not O.LossScaleOptimizer:
+            c.add(cls, "clipnorm", clipnorm=1.0)
+            c.add(cls, "global_clipnorm", global_clipnorm=1.0)
+            c.add(cls, "schedule", learning_rate=S.CosineDecay(0.5, 10, warmup_target=1.0, warmup_steps=3))
+    c.write()
+
+
 def main():
     layers()
     for namespace, names in [("losses", LOSSES), ("metrics", METRICS), ("initializers", INITIALIZERS)]:
@@ -183,13 +203,7 @@ def main():
             if namespace != "initializers":
                 c.add(cls, "dtype", dtype="float16")
         c.write()
-    c = Configs("optimizers")
-    for cls in [O.SGD, O.Adam, O.AdamW, O.RMSprop]:
-        c.instances(cls)
-        c.add(cls, "clipnorm", clipnorm=1.0)
-        c.add(cls, "global_clipnorm", global_clipnorm=1.0)
-        c.add(cls, "schedule", learning_rate=S.CosineDecay(0.5, 10, warmup_target=1.0, warmup_steps=3))
-    c.write()
+    optimizers()
     c = Configs("optimizers.schedules")
     for cls in [S.ExponentialDecay, S.InverseTimeDecay, S.PiecewiseConstantDecay, S.PolynomialDecay, S.CosineDecay,
                 S.CosineDecayRestarts]:  # fmt: skip

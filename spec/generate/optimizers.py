@@ -12,6 +12,16 @@ S = keras.optimizers.schedules
 SHAPES = [(3, 4), (5,), (2, 2, 3)]
 
 
+def step(optimizer, variables, grads):
+    if not isinstance(optimizer, O.LossScaleOptimizer):
+        return optimizer.apply(grads)
+    # On JAX its other branch cannot be run outside a compiled function.
+    state = [v.value for v in optimizer.variables]
+    values, state = optimizer.stateless_apply(state, [keras.ops.array(g) for g in grads], [v.value for v in variables])
+    for variable, value in zip([*variables, *optimizer.variables], [*values, *state]):
+        variable.assign(value)
+
+
 class Cases:
     """The cases of one optimizer class; every case optimizes three variables."""
 
@@ -25,9 +35,9 @@ class Cases:
         return [self.rng.uniform(low, high, shape).astype(vectors.dtype(dtype)) for shape in shapes]
 
     def add(self, label, *, steps=1, scale=1.0, iterations=None, warm=False, dtype="float32", values=None, constraint=None,
-            why=None, **kwargs):  # fmt: skip
+            why=None, history=None, **kwargs):  # fmt: skip
         """`steps` steps with gradients of size `scale`. `warm`: from the state that three steps leave;
-        `iterations`: from an empty state with that count of steps."""
+        `iterations`: from an empty state with that count of steps; `history`: the gradients."""
         clear_session(free_memory=False)
         obj = vectors.serialize(self.cls(**kwargs))
         obj["config"].pop("name")
@@ -42,19 +52,21 @@ class Cases:
         gradients = lambda: self.arrays(-scale, scale, [v.shape for v in values], dtype)  # noqa: E731
         if warm:
             for _ in range(3):
-                optimizer.apply(gradients())
+                step(optimizer, variables, gradients())
         if iterations is not None:
             optimizer._iterations.assign(iterations)
-        state = lambda: [vectors.to_numpy(v) for v in optimizer.variables[skipped:]]  # noqa: E731
-        fields = {"iterations": int(optimizer._iterations), "variables": [vectors.to_numpy(v) for v in variables]}
+        own = [v for v in optimizer.variables if v.name not in ("iteration", "learning_rate")]
+        state = lambda: [vectors.to_numpy(v) for v in own]  # noqa: E731
+        done = getattr(optimizer, "inner_optimizer", optimizer)._iterations
+        fields = {"iterations": int(done), "variables": [vectors.to_numpy(v) for v in variables]}
         fields["learning_rate"] = float(vectors.to_numpy(optimizer.learning_rate))
         given = warm or iterations is not None
         raw = {} if given else {"state": None}
         if given:
             fields["state"] = state()
-        history = [gradients() for _ in range(steps)]
+        history = [gradients() for _ in range(steps)] if history is None else history
         for grads in history:
-            optimizer.apply(grads)
+            step(optimizer, variables, grads)
         fields["steps" if steps > 1 else "grads"] = history if steps > 1 else history[0]
         after = fields["variables_after"] = [vectors.to_numpy(v) for v in variables]
         fields["state_after"] = state()
@@ -69,6 +81,26 @@ class Cases:
         if why:
             raw["why"] = why
         self.file.add(f"optimizers/{self.name}/{label}", "optimizer", self.name, obj, raw=raw, **fields)
+
+    def few(self):
+        """The arguments of every optimizer, for one whose own step is all that is new."""
+        lr = {"learning_rate": 0.05}
+        self.both("default")
+        self.add("learning_rate,steps=5", steps=5, learning_rate=0.25)
+        self.add("weight_decay,steps=3", steps=3, weight_decay=0.02, **lr)
+        self.add("everything", steps=6, gradient_accumulation_steps=2, use_ema=True, weight_decay=0.02,
+                 ema_overwrite_frequency=2, global_clipnorm=1.0, scale=2.0, **lr)  # fmt: skip
+        self.add("schedule", steps=4, learning_rate=S.ExponentialDecay(0.5, 2, 0.75))
+        self.add("zero_gradient", values=self.arrays(), scale=0.0, steps=2, weight_decay=0.02, **lr)
+        self.add("huge_gradient", scale=1e8, steps=2, **lr)
+        for iterations in [9, 1000]:
+            self.add(f"iterations={iterations}", iterations=iterations, **lr)
+        # A decay of 0.999 is 1 in bfloat16: Keras divides by zero.
+        divides = self.cls in (O.Lamb, O.Muon, O.Nadam, O.ScheduleFreeAdamW)
+        for dtype in ["float16"] if divides else ["float16", "bfloat16"]:
+            self.add(f"dtype={dtype},steps=2", dtype=dtype, steps=2, **lr)
+        self.add("constraint", constraint=keras.constraints.MaxNorm(0.5), steps=2, **lr)
+        self.add("scalar", values=[np.float32(0.5), self.arrays()[1]], steps=3, **lr)
 
     def both(self, label, **kwargs):
         """One step, five steps, and one from a state that is not empty."""
@@ -177,8 +209,70 @@ def rmsprop():
     return c
 
 
+def others():
+    """The optimizers that differ from those above in their step only, each with its own arguments."""
+    moments = {"betas": {"beta_1": 0.5, "beta_2": 0.75}, "epsilon": {"epsilon": 0.125}}
+    own = {
+        O.Adagrad: {"accumulator": {"initial_accumulator_value": 0.5}, "epsilon": {"epsilon": 0.125}},
+        O.Adadelta: {"rho": {"rho": 0.5}, "epsilon": {"epsilon": 0.125}},
+        O.Adamax: moments,
+        O.Nadam: moments,
+        O.Ftrl: {
+            "power": {"learning_rate_power": -0.75},
+            "power=0": {"learning_rate_power": 0.0},
+            "accumulator": {"initial_accumulator_value": 0.0},
+            "l1": {"l1_regularization_strength": 0.5},
+            "l2": {"l2_regularization_strength": 0.5},
+            "shrinkage": {"l2_shrinkage_regularization_strength": 0.5},
+            "beta": {"beta": 0.5},
+        },
+        O.Lion: {"betas": moments["betas"]},
+        O.Lamb: moments,
+        O.Adafactor: {
+            "beta_2_decay": {"beta_2_decay": -0.5},
+            "epsilon_1": {"epsilon_1": 0.125},
+            "epsilon_2": {"epsilon_2": 0.75},
+            "clip_threshold": {"clip_threshold": 0.25},
+            "relative_step": {"relative_step": False},
+        },
+        O.Muon: {
+            "adam": {"adam_beta_1": 0.5, "adam_beta_2": 0.75, "epsilon": 0.125, "adam_lr_ratio": 0.5},
+            "adam_weight_decay": {"adam_weight_decay": 0.25, "weight_decay": None},
+            "exclude_layers": {"exclude_layers": ["v0"]},
+            "coefficients": {"muon_a": 2.0, "muon_b": -1.5, "muon_c": 0.5, "ns_steps": 3},
+            "momentum": {"momentum": 0.5, "nesterov": False},
+            "rms_rate": {"rms_rate": None},
+        },
+        O.ScheduleFreeAdamW: moments | {"warmup": {"warmup_steps": 3}},
+    }
+    for cls, arguments in own.items():
+        c = Cases(cls)
+        c.few()
+        for label, kwargs in arguments.items():
+            c.add(f"{label},steps=3", steps=3, learning_rate=0.05, **kwargs)
+        if cls is O.Muon:
+            c.add("wide_and_tall", values=c.arrays(shapes=[(2, 5), (5, 2), (4, 4)]), steps=2, learning_rate=0.05)
+        yield c
+
+
+def loss_scale():
+    c = Cases(O.LossScaleOptimizer)
+    inner = {"inner_optimizer": O.Adam(0.05, global_clipnorm=1.0)}
+    c.both("default", scale=32768.0, **inner)
+    c.both("initial_scale", initial_scale=8.0, scale=8.0, **inner)
+    c.add("growth", steps=5, initial_scale=8.0, dynamic_growth_steps=2, scale=8.0, **inner)
+    finite = [c.arrays(-8.0, 8.0) for _ in range(4)]
+    for name, value in [("infinity", np.inf), ("nan", np.nan)]:
+        broken = c.arrays()
+        broken[1][2] = value
+        history = [*finite[:2], broken, *finite[2:]]
+        c.add(f"{name},steps=5", steps=5, history=history, initial_scale=8.0, dynamic_growth_steps=3, **inner)
+    c.add("inner=SGD", steps=2, inner_optimizer=O.SGD(0.25, momentum=0.5, use_ema=True), scale=32768.0)
+    return c
+
+
 def main():
-    for c in [sgd(), adam(O.Adam), adam(O.AdamW), rmsprop(), schedules()]:
+    for c in [sgd(), adam(O.Adam), adam(O.AdamW), rmsprop(), schedules(), *others(), loss_scale()]:
         print(c.file.path, len(c.file.cases), c.file.write())
 
 

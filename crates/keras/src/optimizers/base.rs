@@ -88,6 +88,27 @@ impl Default for Base {
     }
 }
 
+impl Base {
+    /// Refuses arguments that make no sense.
+    pub(super) fn validate(&self) -> Result<()> {
+        let given = [self.clipnorm, self.global_clipnorm, self.clipvalue].iter().flatten().count();
+        if given > 1 {
+            return Err(Error::argument(
+                "clipnorm",
+                "at most one of clipnorm, global_clipnorm and clipvalue",
+                given,
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.ema_momentum) {
+            return Err(Error::argument("ema_momentum", "a number in 0..=1", self.ema_momentum));
+        }
+        if self.gradient_accumulation_steps.is_some_and(|n| n < 2) {
+            return Err(Error::argument("gradient_accumulation_steps", "at least 2", "less"));
+        }
+        Ok(())
+    }
+}
+
 /// State, made when the optimizer meets its variables.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -111,8 +132,10 @@ pub(super) struct Built {
     learning_rate: Option<Variable>,
     averages: Vec<Variable>,
     accumulators: Vec<Variable>,
-    /// Per variable, one for each name in [`Rule::slots`].
+    /// Per variable, those of all groups of [`Rule::slots`].
     slots: Vec<Vec<Variable>>,
+    /// What [`Rule::common`] says.
+    common: Option<Variable>,
     all: Vec<Variable>,
 }
 
@@ -124,28 +147,30 @@ pub(super) trait Rule {
     /// The class, for the default name.
     const CLASS_NAME: &'static str;
 
-    /// Names of what is kept per variable. Files have the groups one after the other; within a group, all of a variable
-    /// before the next variable.
-    fn slots(&self) -> Vec<Vec<&'static str>>;
+    /// What is kept for a variable, in groups. Files have the groups one after the other; within a group, all of a
+    /// variable before the next variable.
+    fn slots(&self, variable: &Variable) -> Result<Vec<Vec<Slot>>>;
 
     /// Refuses arguments that make no sense.
     fn validate(&self) -> Result<()> {
-        let b = self.base();
-        let given = [b.clipnorm, b.global_clipnorm, b.clipvalue].iter().flatten().count();
-        if given > 1 {
-            return Err(Error::argument(
-                "clipnorm",
-                "at most one of clipnorm, global_clipnorm and clipvalue",
-                given,
-            ));
-        }
-        if !(0.0..=1.0).contains(&b.ema_momentum) {
-            return Err(Error::argument("ema_momentum", "a number in 0..=1", b.ema_momentum));
-        }
-        if b.gradient_accumulation_steps.is_some_and(|n| n < 2) {
-            return Err(Error::argument("gradient_accumulation_steps", "at least 2", "less"));
-        }
-        Ok(())
+        self.base().validate()
+    }
+
+    /// The first value of a number that is kept for all variables together.
+    fn common(&self) -> Option<f64> {
+        None
+    }
+
+    /// What that number becomes at the beginning of a step, in the dtype of the first variable.
+    fn advance(&self, step: Step, dtype: DType) -> f64 {
+        let _ = dtype;
+        step.common
+    }
+
+    /// How much a variable decays.
+    fn weight_decay(&self, variable: &Variable) -> Option<f64> {
+        let _ = variable;
+        self.base().weight_decay
     }
 
     /// The step as a fused operation, which runs in place, where there is one; [`update`](Rule::update) does the same.
@@ -170,15 +195,46 @@ pub(super) struct Step {
     /// Counted from 1.
     pub(super) number: u64,
     pub(super) learning_rate: f32,
+    /// The number of [`Rule::common`], 0 without one.
+    pub(super) common: f64,
+}
+
+/// Something that is kept for a variable.
+pub(super) struct Slot {
+    pub(super) name: String,
+    /// Its first value.
+    pub(super) start: Tensor,
+}
+
+impl Slot {
+    /// As Keras names what belongs to a variable: `dense_kernel_momentum`.
+    pub(super) fn new(variable: &Variable, name: &str, start: Tensor) -> Self {
+        Slot { name: format!("{}_{name}", variable.path().replace('/', "_")), start }
+    }
+
+    /// Of the variable's shape.
+    pub(super) fn full(variable: &Variable, name: &str, value: f64) -> Result<Self> {
+        let v = variable.get();
+        Ok(Slot::new(variable, name, Tensor::full(v.shape().clone(), v.dtype(), value, v.device())?))
+    }
+
+    /// One group of zeros.
+    pub(super) fn zeros(variable: &Variable, names: &[&str]) -> Result<Vec<Self>> {
+        names.iter().map(|name| Slot::full(variable, name, 0.0)).collect()
+    }
+
+    fn variable(self) -> Variable {
+        Variable::new(&self.name, self.start, false)
+    }
+}
+
+/// The values of `N` slots.
+pub(super) fn all<const N: usize>(slots: Vec<Tensor>) -> Result<[Tensor; N]> {
+    slots.try_into().map_err(|_| Error::other("the optimizer's state is incomplete"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn zeros_like(v: &Variable, name: &str) -> Result<Variable> {
-    let zeros = Tensor::full(v.shape().clone(), v.dtype(), 0.0, v.get().device())?;
-    Ok(Variable::new(&format!("{}_{name}", v.path().replace('/', "_")), zeros, false))
 }
 
 pub(super) fn name<R: Rule>(rule: &R) -> String {
@@ -215,22 +271,34 @@ pub(super) fn build<R: Rule>(rule: &R, variables: &[Variable]) -> Result<()> {
             LearningRate::Schedule(_) => None,
         };
         let per_variable = |name: &str, wanted: bool| -> Result<Vec<Variable>> {
-            variables.iter().filter(|_| wanted).map(|v| zeros_like(v, name)).collect()
+            variables.iter().filter(|_| wanted).map(|v| Ok(Slot::full(v, name, 0.0)?.variable())).collect()
         };
         let averages = per_variable("average", base.use_ema)?;
         let accumulators = per_variable("gradient_accumulator", base.gradient_accumulation_steps.is_some())?;
         let mut all: Vec<Variable> = std::iter::once(&iteration).chain(&learning_rate).cloned().collect();
         all.extend(averages.iter().chain(&accumulators).cloned());
-        let mut slots: Vec<Vec<Variable>> = vec![Vec::new(); variables.len()];
-        for group in rule.slots() {
-            for (v, own) in variables.iter().zip(&mut slots) {
-                for name in &group {
-                    let slot = zeros_like(v, name)?;
-                    own.push(slot.clone());
-                    all.push(slot);
+        let mut groups: Vec<Vec<(usize, Variable)>> = Vec::new();
+        for (i, v) in variables.iter().enumerate() {
+            for (g, group) in rule.slots(v)?.into_iter().enumerate() {
+                if groups.len() <= g {
+                    groups.push(Vec::new());
                 }
+                groups[g].extend(group.into_iter().map(|slot| (i, slot.variable())));
             }
         }
+        let mut slots: Vec<Vec<Variable>> = vec![Vec::new(); variables.len()];
+        for (i, slot) in groups.into_iter().flatten() {
+            slots[i].push(slot.clone());
+            all.push(slot);
+        }
+        let common = match rule.common() {
+            Some(value) => {
+                let dtype = variables.first().map_or(DType::F32, Variable::dtype);
+                Some(Variable::new("variable", Tensor::full([], dtype, value, &device)?, false))
+            }
+            None => None,
+        };
+        all.extend(common.clone());
         Ok(Built {
             variables: variables.to_vec(),
             iteration,
@@ -238,6 +306,7 @@ pub(super) fn build<R: Rule>(rule: &R, variables: &[Variable]) -> Result<()> {
             averages,
             accumulators,
             slots,
+            common,
             all,
         })
     })?);
@@ -321,7 +390,7 @@ impl<R: Rule> Update<'_, R> {
         }
         // Keras counts updates here, and calls for schedules.
         let updates = done / self.base.gradient_accumulation_steps.unwrap_or(1);
-        let step = Step { number: updates + 1, learning_rate: learning_rate(self.rule) };
+        let step = Step { number: updates + 1, learning_rate: learning_rate(self.rule), common: 0.0 };
         match self.base.gradient_accumulation_steps {
             Some(n) if !(done + 1).is_multiple_of(n) => {
                 for (i, g) in &given {
@@ -352,11 +421,16 @@ impl<R: Rule> Update<'_, R> {
         self.built.iteration.assign(&Tensor::from_host(next.into(), self.built.iteration.get().device())?)
     }
 
-    fn step(&self, step: Step, given: Vec<(usize, Tensor)>) -> Result<()> {
+    fn step(&self, mut step: Step, given: Vec<(usize, Tensor)>) -> Result<()> {
+        if let Some(common) = &self.built.common {
+            step.common = common.get().item()?;
+            step.common = self.rule.advance(step, common.dtype());
+            common.assign(&Tensor::full([], common.dtype(), step.common, common.get().device())?)?;
+        }
         for (i, gradient) in self.clip(given)? {
             let variable = &self.built.variables[i];
             let slots = &self.built.slots[i];
-            let decay = self.base.weight_decay.filter(|_| self.decays(variable));
+            let decay = self.rule.weight_decay(variable).filter(|_| self.decays(variable));
             if let (None, Some(op)) = (decay, self.rule.fused(step, variable.dtype())) {
                 variable.update(op, &gradient, slots)?;
                 continue;
@@ -433,6 +507,19 @@ pub(super) fn finalize<R: Rule>(rule: &R) -> Result<()> {
 /// Converts to the precision in which Keras computes a step.
 pub(super) fn in_precision(dtype: DType, value: f64) -> f64 {
     if dtype == DType::F64 { value } else { f64::from(value as f32) }
+}
+
+/// `base^exponent`, in that precision.
+pub(super) fn power(dtype: DType, base: f64, exponent: f64) -> f64 {
+    match dtype {
+        DType::F64 => base.powf(exponent),
+        _ => f64::from((base as f32).powf(exponent as f32)),
+    }
+}
+
+/// `1 - beta^t`: what a running mean that began at zero is divided by after `t` steps.
+pub(super) fn correction(dtype: DType, beta: f64, step: Step) -> f64 {
+    in_precision(dtype, 1.0 - power(dtype, beta, step.number as f64))
 }
 
 /// Declares what every optimizer has: its class, builders of the common arguments, and the contract by way of [`Rule`].

@@ -1,9 +1,9 @@
 //! The optimizers: how each changes a variable.
 
-use keras_spec::{DType, Fused, Op, Result, Tensor, UnaryOp};
+use keras_spec::{DType, Fused, Op, Result, Tensor, UnaryOp, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Step, in_precision, optimizer};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision, optimizer};
 use crate::class::builders;
 use crate::flattened::flattened;
 
@@ -50,8 +50,8 @@ impl Rule for SGD {
         &self.base
     }
 
-    fn slots(&self) -> Vec<Vec<&'static str>> {
-        if self.momentum != 0.0 { vec![vec!["momentum"]] } else { Vec::new() }
+    fn slots(&self, variable: &Variable) -> Result<Vec<Vec<Slot>>> {
+        Ok(if self.momentum != 0.0 { vec![Slot::zeros(variable, &["momentum"])?] } else { Vec::new() })
     }
 
     fn update(
@@ -69,8 +69,18 @@ impl Rule for SGD {
     }
 }
 
+/// `x + (goal - x) · share`
+pub(super) fn approach(x: Tensor, goal: &Tensor, share: f64) -> Result<Tensor> {
+    &x + ((goal - &x)? * share)?
+}
+
 /// Runs a fused step: the variable first, then its slots.
-fn run(op: Fused, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+pub(super) fn run(
+    op: Fused,
+    variable: Tensor,
+    gradient: Tensor,
+    slots: Vec<Tensor>,
+) -> Result<(Tensor, Vec<Tensor>)> {
     let mut results =
         Tensor::apply(Op::Fused(op), [variable, gradient].into_iter().chain(slots))?.into_iter();
     match results.next() {
@@ -136,8 +146,8 @@ macro_rules! adam {
                 &self.base
             }
 
-            fn slots(&self) -> Vec<Vec<&'static str>> {
-                self.moments.slots()
+            fn slots(&self, variable: &Variable) -> Result<Vec<Vec<Slot>>> {
+                self.moments.slots(variable)
             }
 
             fn update(
@@ -167,24 +177,19 @@ adam! {
 }
 
 impl Moments {
-    fn slots(&self) -> Vec<Vec<&'static str>> {
-        let mut groups = vec![vec!["momentum", "velocity"]];
+    fn slots(&self, variable: &Variable) -> Result<Vec<Vec<Slot>>> {
+        let mut groups = vec![Slot::zeros(variable, &["momentum", "velocity"])?];
         if self.amsgrad {
-            groups.push(vec!["velocity_hat"]);
+            groups.push(Slot::zeros(variable, &["velocity_hat"])?);
         }
-        groups
+        Ok(groups)
     }
 
     /// The step, corrected for the moments' start at zero.
     fn alpha(&self, step: Step, dtype: DType) -> f64 {
         let f = |x: f64| in_precision(dtype, x);
-        let t = step.number as f64;
-        let power = |beta: f64| match dtype {
-            DType::F64 => beta.powf(t),
-            _ => f64::from((beta as f32).powf(t as f32)),
-        };
-        let root = f((f(1.0 - power(self.beta_2))).sqrt());
-        f(f(f64::from(step.learning_rate) * root) / f(1.0 - power(self.beta_1)))
+        let root = f(correction(dtype, self.beta_2, step).sqrt());
+        f(f(f64::from(step.learning_rate) * root) / correction(dtype, self.beta_1, step))
     }
 
     fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
@@ -203,11 +208,9 @@ impl Moments {
             return run(op, variable, gradient, slots);
         }
         let alpha = self.alpha(step, variable.dtype());
-        let [m, v, greatest] = &slots[..] else {
-            return Err(keras_spec::Error::other("Adam's state is incomplete"));
-        };
-        let m = (m + ((&gradient - m)? * (1.0 - self.beta_1))?)?;
-        let v = (v + ((gradient.square()? - v)? * (1.0 - self.beta_2))?)?;
+        let [m, v, greatest] = all(slots)?;
+        let m = approach(m, &gradient, 1.0 - self.beta_1)?;
+        let v = approach(v, &gradient.square()?, 1.0 - self.beta_2)?;
         let greatest = greatest.maximum(&v)?;
         let change = ((&m * alpha)? / (greatest.sqrt()? + self.epsilon)?)?;
         Ok(((variable - change)?, vec![m, v, greatest]))
@@ -254,10 +257,14 @@ impl Rule for RMSprop {
         &self.base
     }
 
-    fn slots(&self) -> Vec<Vec<&'static str>> {
+    fn slots(&self, variable: &Variable) -> Result<Vec<Vec<Slot>>> {
         let given =
             [(true, "velocity"), (self.momentum > 0.0, "momentum"), (self.centered, "average_gradient")];
-        given.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| vec![name]).collect()
+        given
+            .into_iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, name)| Slot::zeros(variable, &[name]))
+            .collect()
     }
 
     fn update(
