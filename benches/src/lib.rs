@@ -1,5 +1,7 @@
 //! What the benchmarks share: each times this project and a peer on the same work, one after the other.
 
+pub mod models;
+
 use std::hint::black_box;
 use std::time::Duration;
 
