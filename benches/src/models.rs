@@ -5,7 +5,8 @@ use keras::losses::SparseCategoricalCrossentropy;
 use keras::models::{Model, Sequential};
 use keras::optimizers::Adam;
 use keras::training::{Batch, Compile};
-use keras_spec::{Call, HostTensor, Outputs, Tensor};
+use keras_spec::layer::Outputs;
+use keras_spec::{Call, HostTensor, Tensor};
 
 use crate::numbers;
 
