@@ -71,6 +71,7 @@ pub(crate) fn kernel(activation: Activ) -> Option<Activation> {
         Activ::Sigmoid => Activation::Sigmoid,
         Activ::Tanh => Activation::Tanh,
         Activ::HardSigmoid => Activation::HardSigmoid,
+        Activ::LegacyHardSigmoid => Activation::LegacyHardSigmoid,
         _ => return None,
     })
 }

@@ -9,7 +9,8 @@ use keras_spec::{Activ, ConvSpec, DType, Fused, ReduceOp, Result, RnnSpec, Tenso
 use proptest::prelude::*;
 use support::{assert_close, check, random, tape};
 
-const ACTIVATIONS: [Activ; 5] = [Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid];
+const ACTIVATIONS: [Activ; 6] =
+    [Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid, Activ::LegacyHardSigmoid];
 
 fn run(op: Fused) -> impl Fn(&[Tensor]) -> Result<Vec<Tensor>> {
     move |x| Ok(Tensor::apply(Op::Fused(op.clone()), x.iter().cloned())?.into_vec())

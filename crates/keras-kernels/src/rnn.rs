@@ -26,6 +26,8 @@ pub enum Activation {
     Sigmoid,
     /// `x / 6 + 1 / 2` between 0 and 1
     HardSigmoid,
+    /// `0.2 · x + 1 / 2` between 0 and 1: Keras 1's and 2's
+    LegacyHardSigmoid,
     /// Hyperbolic tangent.
     Tanh,
     /// `x`, or `exp(x) - 1` for a negative one
@@ -51,6 +53,10 @@ impl Activation {
                 let (three, six) = (T::from_f64(3.0), T::from_f64(6.0));
                 x.for_each(|x| *x = (*x + three).maximum(T::ZERO).minimum(six) / six);
             }
+            Self::LegacyHardSigmoid => {
+                let (fifth, half) = (T::from_f64(0.2), T::from_f64(0.5));
+                x.for_each(|x| *x = (*x * fifth + half).maximum(T::ZERO).minimum(T::ONE));
+            }
             Self::Tanh => x.for_each(|x| *x = x.tanh()),
             Self::Elu => x.for_each(|x| *x = if *x > T::ZERO { *x } else { x.exp_m1() }),
             Self::Softplus => x.for_each(|x| *x = x.softplus()),
@@ -67,9 +73,9 @@ impl Activation {
             Self::Linear => {}
             Self::Relu => pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { T::ZERO }),
             Self::Sigmoid => pairs.for_each(|(g, &y)| *g *= y * (T::ONE - y)),
-            Self::HardSigmoid => {
-                let sixth = T::from_f64(1.0 / 6.0);
-                pairs.for_each(|(g, &y)| *g = if y > T::ZERO && y < T::ONE { *g * sixth } else { T::ZERO });
+            Self::HardSigmoid | Self::LegacyHardSigmoid => {
+                let rate = T::from_f64(if self == Self::HardSigmoid { 1.0 / 6.0 } else { 0.2 });
+                pairs.for_each(|(g, &y)| *g = if y > T::ZERO && y < T::ONE { *g * rate } else { T::ZERO });
             }
             Self::Tanh => pairs.for_each(|(g, &y)| *g *= T::ONE - y * y),
             Self::Elu => pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { *g * (y + T::ONE) }),

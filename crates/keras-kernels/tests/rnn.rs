@@ -12,6 +12,7 @@ fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Relu => x.max(0.0),
         Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         Activation::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        Activation::LegacyHardSigmoid => (0.2 * x + 0.5).clamp(0.0, 1.0),
         Activation::Tanh => x.tanh(),
         Activation::Elu => {
             if x > 0.0 {
@@ -26,9 +27,10 @@ fn activate(activation: Activation, x: f64) -> f64 {
     }
 }
 
-const ACTIVATIONS: [(Activation, Activation); 5] = [
+const ACTIVATIONS: [(Activation, Activation); 6] = [
     (Activation::Tanh, Activation::Sigmoid),
     (Activation::Relu, Activation::HardSigmoid),
+    (Activation::Tanh, Activation::LegacyHardSigmoid),
     (Activation::Linear, Activation::Sigmoid),
     (Activation::Elu, Activation::Softsign),
     (Activation::Softplus, Activation::Sigmoid),

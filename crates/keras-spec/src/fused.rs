@@ -17,6 +17,8 @@ pub enum Activ {
     Tanh,
     /// `clip(x / 6 + 0.5, 0, 1)`: Keras 3's.
     HardSigmoid,
+    /// `clip(0.2 · x + 0.5, 0, 1)`: that of Keras 1 and 2, and ONNX's by default.
+    LegacyHardSigmoid,
 }
 
 /// What LSTM and GRU have in common.

@@ -94,6 +94,8 @@ activations! {
     HardTanh = "hard_tanh", hard_tanh;
     /// `leaky_relu(x, negative_slope=0.2)`
     LeakyRelu = "leaky_relu", |x| leaky_relu(x, 0.2);
+    /// [`legacy::hard_sigmoid`](crate::legacy::hard_sigmoid), that of Keras 1 and 2.
+    LegacyHardSigmoid = "keras.legacy>hard_sigmoid", crate::legacy::hard_sigmoid;
     /// `x`
     #[default]
     Linear = "linear", |x: &Tensor| Ok(x.clone());
@@ -144,6 +146,7 @@ impl Activation {
             Activation::Sigmoid => Some(Activ::Sigmoid),
             Activation::Tanh => Some(Activ::Tanh),
             Activation::HardSigmoid => Some(Activ::HardSigmoid),
+            Activation::LegacyHardSigmoid => Some(Activ::LegacyHardSigmoid),
             _ => None,
         }
     }
@@ -200,17 +203,22 @@ impl TryFrom<&str> for Activation {
 impl Serialize for Activation {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
-            Activation::Custom(function) => json!({
-                "module": "builtins",
-                "class_name": "function",
-                "config": function.registered_name(),
-                "registered_name": "function",
-            })
-            .serialize(s),
+            Activation::Custom(function) => function_form(&function.registered_name()).serialize(s),
+            Activation::LegacyHardSigmoid => function_form(self.name()).serialize(s),
             Activation::Layer(layer) => layer.serialize().map_err(serde::ser::Error::custom)?.serialize(s),
             built_in => built_in.name().serialize(s),
         }
     }
+}
+
+/// Keras's object form of a function that it has not got itself.
+fn function_form(registered_name: &str) -> Value {
+    json!({
+        "module": "builtins",
+        "class_name": "function",
+        "config": registered_name,
+        "registered_name": "function",
+    })
 }
 
 impl<'de> Deserialize<'de> for Activation {

@@ -6,6 +6,7 @@ pub mod constraints;
 mod flattened;
 pub mod initializers;
 pub mod layers;
+pub mod legacy;
 pub mod losses;
 pub mod metrics;
 pub mod models;

@@ -6,7 +6,8 @@ use keras_spec::{
 };
 
 const DTYPES: [DType; 2] = [DType::F32, DType::F64];
-const ACTIVATIONS: [Activ; 5] = [Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid];
+const ACTIVATIONS: [Activ; 6] =
+    [Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid, Activ::LegacyHardSigmoid];
 
 /// Numbers between -1 and 1 that differ with `seed`.
 fn random(shape: &[usize], dtype: DType, seed: u64) -> Tensor {

@@ -96,6 +96,7 @@ pub(crate) fn activate(activation: Activ, x: Tensor) -> Result<Tensor> {
         Activ::Sigmoid => x.sigmoid(),
         Activ::Tanh => x.tanh(),
         Activ::HardSigmoid => ((x / 6.0)? + 0.5)?.clip(0.0, 1.0),
+        Activ::LegacyHardSigmoid => ((x * 0.2)? + 0.5)?.clip(0.0, 1.0),
     }
 }
 
@@ -107,9 +108,10 @@ pub(crate) fn activation_backward(activation: Activ, y: &Tensor, g: &Tensor) -> 
         Activ::Relu => y.compare_with(CompareOp::Gt, 0.0)?.select(g, &nothing()?),
         Activ::Sigmoid => g * (y * (1.0 - y)?)?,
         Activ::Tanh => g * ((1.0 - y)? * (y + 1.0)?)?,
-        Activ::HardSigmoid => {
+        Activ::HardSigmoid | Activ::LegacyHardSigmoid => {
+            let rate = if activation == Activ::HardSigmoid { 1.0 / 6.0 } else { 0.2 };
             let slope = y.compare_with(CompareOp::Gt, 0.0)?.and(&y.compare_with(CompareOp::Lt, 1.0)?)?;
-            slope.select(&(g / 6.0)?, &nothing()?)
+            slope.select(&(g * rate)?, &nothing()?)
         }
     }
 }

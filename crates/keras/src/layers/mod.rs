@@ -16,15 +16,15 @@ mod activations;
 pub(crate) mod common;
 mod convolutional;
 mod core;
-mod defaults;
+pub(crate) mod defaults;
 mod merging;
 mod normalization;
-mod parameters;
+pub(crate) mod parameters;
 mod pooling;
 mod regularization;
 mod reshaping;
 mod rnn;
-mod window;
+pub(crate) mod window;
 
 pub use self::activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use self::common::{DataFormat, Lengths};
