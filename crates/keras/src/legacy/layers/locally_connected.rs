@@ -185,10 +185,10 @@ impl<const N: usize> LocallyConnected<N> {
         let mut parts = Vec::new();
         for offset in offsets(&windows.size) {
             let (mut start, mut limit, mut stride) = (vec![0], vec![batch], vec![1]);
-            for i in 0..N {
-                start.push(offset[i]);
-                limit.push(offset[i] + (windows.outputs[i] - 1) * windows.strides[i] + 1);
-                stride.push(windows.strides[i]);
+            for ((offset, outputs), step) in offset.into_iter().zip(windows.outputs).zip(windows.strides) {
+                start.push(offset);
+                limit.push(offset + (outputs - 1) * step + 1);
+                stride.push(step);
             }
             start.push(0);
             limit.push(windows.channels);
@@ -345,6 +345,10 @@ mod tests {
         Tensor::from_host(host, &Device::default_device().unwrap()).unwrap()
     }
 
+    fn called(layer: &LayerRef, x: &Tensor) -> Tensor {
+        layer.call(std::slice::from_ref(x), &Call::inference()).unwrap().tensors.remove(0)
+    }
+
     fn layer(implementation: u8, kernel: [usize; 2], strides: [usize; 2], first: bool) -> LayerRef {
         let format = if first { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
         LocallyConnected2D::new(2, kernel)
@@ -363,8 +367,8 @@ mod tests {
             let shape = if first { vec![2, 3, 4, 5] } else { vec![2, 4, 5, 3] };
             let x = filled(&shape, 1);
             let (patches, sparse) = (layer(1, kernel, strides, first), layer(3, kernel, strides, first));
-            let expected = patches.call(&[x.clone()], &Call::inference()).unwrap().tensors.remove(0);
-            sparse.call(&[x.clone()], &Call::inference()).unwrap();
+            let expected = called(&patches, &x);
+            called(&sparse, &x);
             let weights = patches.weights();
             let values = filled(weights[0].shape(), 2);
             weights[0].assign(&values).unwrap();
@@ -396,8 +400,7 @@ mod tests {
             let count = values.len();
             let values = HostTensor::new([count], values).unwrap();
             sparse.weights()[0].assign(&Tensor::from_host(values, x.device()).unwrap()).unwrap();
-            let found = sparse.call(&[x.clone()], &Call::inference()).unwrap().tensors.remove(0);
-            let again = patches.call(&[x], &Call::inference()).unwrap().tensors.remove(0);
+            let (found, again) = (called(&sparse, &x), called(&patches, &x));
             prop_assert_eq!(expected.shape(), again.shape());
             prop_assert_eq!(found.to_vec::<f32>().unwrap(), again.to_vec::<f32>().unwrap());
         }
