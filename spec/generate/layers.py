@@ -9,7 +9,9 @@ import time
 
 from layer_case import Grid
 
-MODULES = ["core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "normalization", "recurrent"]
+MODULES = [
+    "core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "dimensions", "normalization", "recurrent",
+]
 
 
 def main(wanted):

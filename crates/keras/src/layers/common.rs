@@ -38,6 +38,16 @@ impl DataFormat {
         }
     }
 
+    /// Refuses channels first, where Keras's class has no `data_format`.
+    pub(crate) fn only_last(self) -> Result<()> {
+        match self {
+            DataFormat::ChannelsLast => Ok(()),
+            DataFormat::ChannelsFirst => {
+                Err(Error::argument("data_format", "`channels_last`", "`channels_first`"))
+            }
+        }
+    }
+
     /// The first spatial axis.
     pub fn first_spatial_axis(self) -> usize {
         match self {

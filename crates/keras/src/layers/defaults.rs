@@ -25,6 +25,10 @@ pub(crate) fn one_each<const N: usize>() -> Lengths<N> {
     Lengths([1; N])
 }
 
+pub(crate) fn two_each<const N: usize>() -> Lengths<N> {
+    Lengths([2; N])
+}
+
 pub(crate) fn random_uniform() -> Shared<dyn Initializer> {
     RandomUniform::new().into()
 }

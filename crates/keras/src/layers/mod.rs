@@ -28,21 +28,32 @@ pub(crate) mod window;
 
 pub use self::activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use self::common::{DataFormat, Lengths};
-pub use self::convolutional::{Conv, Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D};
+pub use self::convolutional::{
+    Conv, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvTranspose,
+    DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D, SeparableConv, SeparableConv1D, SeparableConv2D,
+};
 pub use self::core::{Dense, Embedding, Masking};
 pub use self::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use self::normalization::{BatchNormalization, LayerNormalization, RenormClipping};
 pub use self::pooling::{
-    AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D,
-    GlobalMaxPooling2D, GlobalPooling, MaxPooling1D, MaxPooling2D, Pooling,
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AdaptivePooling, AveragePooling1D, AveragePooling2D,
+    AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+    GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalPooling, MaxPooling1D, MaxPooling2D,
+    MaxPooling3D, Pooling,
 };
-pub use self::regularization::{Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D};
+pub use self::regularization::{
+    Dropout, GaussianNoise, SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+};
 pub use self::reshaping::{
-    Cropping2D, Flatten, Interpolation, Permute, RepeatVector, Reshape, Sides2D, UpSampling2D, ZeroPadding2D,
+    Cropping, Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
+    Sides, Sides1D, Sides2D, Sides3D, UpSampling, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding,
+    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use self::rnn::{
-    Bidirectional, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm, MergeMode, Recurrent, RecurrentCell,
-    RecurrentKind, SimpleRNN, SimpleRNNCell, SimpleRnn, TimeDistributed, UseCudnn,
+    Bidirectional, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm,
+    MergeMode, Recurrent, RecurrentCell, RecurrentKind, SimpleRNN, SimpleRNNCell, SimpleRnn,
+    TimeDistributed, UseCudnn,
 };
 pub use self::window::Padding;
 pub use crate::activations::Activation;

@@ -14,7 +14,7 @@ use crate::layers::defaults::yes;
 use crate::layers::parameters::{Bias, Kernel, Lora};
 use crate::layers::window::Padding;
 
-/// `activation(inputs ∗ kernel + bias)` over `N` spatial axes: [`Conv1D`] and [`Conv2D`].
+/// `activation(inputs ∗ kernel + bias)` over `N` spatial axes: [`Conv1D`], [`Conv2D`] and [`Conv3D`].
 ///
 /// Weights: `kernel` `(window…, channels / groups, filters)`, `bias` `(filters,)`; with `lora_rank` also `lora_kernel_a`
 /// `(window…, channels / groups, rank)` and `lora_kernel_b` `(rank, filters)`, of which the product times
@@ -61,8 +61,13 @@ pub type Conv1D = Conv<1>;
 /// ```
 pub type Conv2D = Conv<2>;
 
+/// Convolution over volumes: `(batch, depth, height, width, channels)` → `(batch, depth', height', width', filters)`
+/// (`keras.layers.Conv3D`, Keras 3.15.1).
+pub type Conv3D = Conv<3>;
+
 keras_layer!(Conv1D, aliases ["Convolution1D"], check validate);
 keras_layer!(Conv2D, aliases ["Convolution2D"], check validate);
+keras_layer!(Conv3D, aliases ["Convolution3D"], check validate);
 
 fn one_group() -> usize {
     1
@@ -124,6 +129,9 @@ impl<const N: usize> Conv<N> {
             return Err(Error::argument("groups", expected, self.groups));
         }
         self.lora.validate("kernel_constraint", self.kernel.kernel_constraint.as_ref())?;
+        if N > 1 {
+            self.window.padding.not_causal()?;
+        }
         self.window.validate()?;
         self.window.not_both()
     }

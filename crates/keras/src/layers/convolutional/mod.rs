@@ -1,14 +1,14 @@
-//! `Conv1D`, `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, `Conv2DTranspose`.
+//! Convolutions over any number of spatial axes: ordinary, transposed, depthwise, separable.
 
 mod conv;
-mod conv2d_transpose;
-mod depthwise_conv2d;
-mod separable_conv2d;
+mod conv_transpose;
+mod depthwise_conv;
+mod separable_conv;
 
-pub use conv::{Conv, Conv1D, Conv2D};
-pub use conv2d_transpose::Conv2DTranspose;
-pub use depthwise_conv2d::DepthwiseConv2D;
-pub use separable_conv2d::SeparableConv2D;
+pub use conv::{Conv, Conv1D, Conv2D, Conv3D};
+pub use conv_transpose::{Conv1DTranspose, Conv2DTranspose, Conv3DTranspose, ConvTranspose};
+pub use depthwise_conv::{DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D};
+pub use separable_conv::{SeparableConv, SeparableConv1D, SeparableConv2D};
 
 use keras_spec::{
     Activ, Builder, Config, ConvSpec, Dims, Error, Fused, LayerRef, Op, PartialShape, Result, Shape, Tensor,
@@ -24,20 +24,20 @@ use crate::layers::window::{Padding, span, windowed_input};
 
 /// The arguments of a convolution that say which elements meet; a part of each layer, whose arguments they are in files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Window<const N: usize> {
-    kernel_size: Lengths<N>,
+pub(super) struct Window<const N: usize> {
+    pub(super) kernel_size: Lengths<N>,
     #[serde(default = "one_each")]
-    strides: Lengths<N>,
+    pub(super) strides: Lengths<N>,
     #[serde(default)]
-    padding: Padding,
+    pub(super) padding: Padding,
     #[serde(default, deserialize_with = "data_format")]
-    data_format: DataFormat,
+    pub(super) data_format: DataFormat,
     #[serde(default = "one_each")]
-    dilation_rate: Lengths<N>,
+    pub(super) dilation_rate: Lengths<N>,
 }
 
 impl<const N: usize> Window<N> {
-    fn new(kernel_size: Lengths<N>) -> Self {
+    pub(super) fn new(kernel_size: Lengths<N>) -> Self {
         Window {
             kernel_size,
             strides: one_each(),
@@ -47,17 +47,14 @@ impl<const N: usize> Window<N> {
         }
     }
 
-    fn validate(&self) -> Result<()> {
-        if N > 1 {
-            self.padding.not_causal()?;
-        }
+    pub(super) fn validate(&self) -> Result<()> {
         all_positive("kernel_size", &self.kernel_size.0)?;
         all_positive("strides", &self.strides.0)?;
         all_positive("dilation_rate", &self.dilation_rate.0)
     }
 
     /// Refuses steps and gaps together, where Keras does.
-    fn not_both(&self) -> Result<()> {
+    pub(super) fn not_both(&self) -> Result<()> {
         let above_one = |v: &[usize]| v.iter().any(|&n| n > 1);
         if above_one(&self.strides.0) && above_one(&self.dilation_rate.0) {
             let found = format!("strides {:?} and dilation_rate {:?}", self.strides.0, self.dilation_rate.0);
@@ -66,12 +63,16 @@ impl<const N: usize> Window<N> {
         Ok(())
     }
 
-    fn spans(&self) -> [usize; N] {
+    pub(super) fn spans(&self) -> [usize; N] {
         std::array::from_fn(|i| span(self.kernel_size.0[i], self.dilation_rate.0[i]))
     }
 
     /// The input shape, if the layer can take it; `channels` are those that the weights were made for.
-    fn input<'a>(&self, inputs: &'a [PartialShape], channels: Option<usize>) -> Result<&'a PartialShape> {
+    pub(super) fn input<'a>(
+        &self,
+        inputs: &'a [PartialShape],
+        channels: Option<usize>,
+    ) -> Result<&'a PartialShape> {
         let input = windowed_input(inputs, &self.spans(), self.padding, self.data_format)?;
         if let Some(channels) = channels {
             axis_length(input, self.data_format.signed_channel_axis(), channels)?;
@@ -80,17 +81,17 @@ impl<const N: usize> Window<N> {
     }
 
     /// How many channels the inputs have.
-    fn channels(&self, builder: &Builder, inputs: &[PartialShape]) -> Result<usize> {
+    pub(super) fn channels(&self, builder: &Builder, inputs: &[PartialShape]) -> Result<usize> {
         builder.known_dim(one(inputs)?, self.data_format.signed_channel_axis())
     }
 
     /// The shape of a kernel that ends with these axes.
-    fn kernel_shape(&self, last: [usize; 2]) -> Shape {
+    pub(super) fn kernel_shape(&self, last: [usize; 2]) -> Shape {
         self.kernel_size.0.into_iter().chain(last).collect::<Vec<_>>().into()
     }
 
     /// The convolution of `x`, whose channels are last.
-    fn spec(&self, x: &Tensor, groups: usize) -> ConvSpec {
+    pub(super) fn spec(&self, x: &Tensor, groups: usize) -> ConvSpec {
         let spans = self.spans();
         let padding = (0..N).map(|i| {
             let (low, high) = self.padding.amounts(x.shape()[i + 1], spans[i], self.strides.0[i]);

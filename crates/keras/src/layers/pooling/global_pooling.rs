@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use crate::class::builders;
 use crate::layers::common::{DataFormat, data_format, input_of_rank, keras_layer, one, scalar_like};
 
-/// The largest element (`MAX`) or else the mean of each channel over `N` spatial axes: [`GlobalMaxPooling1D`],
-/// [`GlobalMaxPooling2D`], [`GlobalAveragePooling1D`] and [`GlobalAveragePooling2D`].
+/// The largest element (`MAX`) or else the mean of each channel over `N` spatial axes: [`GlobalMaxPooling1D`] to
+/// [`GlobalMaxPooling3D`], [`GlobalAveragePooling1D`] to [`GlobalAveragePooling3D`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalPooling<const N: usize, const MAX: bool> {
@@ -23,6 +23,10 @@ pub type GlobalMaxPooling1D = GlobalPooling<1, true>;
 /// (`keras.layers.GlobalMaxPooling2D`, Keras 3.15.1).
 pub type GlobalMaxPooling2D = GlobalPooling<2, true>;
 
+/// The largest of all places: `(batch, depth, height, width, channels)` → `(batch, channels)`
+/// (`keras.layers.GlobalMaxPooling3D`, Keras 3.15.1).
+pub type GlobalMaxPooling3D = GlobalPooling<3, true>;
+
 /// The mean of all steps: `(batch, steps, channels)` → `(batch, channels)` (`keras.layers.GlobalAveragePooling1D`, Keras
 /// 3.15.1). Where there is a mask, only the steps that it keeps count.
 pub type GlobalAveragePooling1D = GlobalPooling<1, false>;
@@ -38,10 +42,16 @@ pub type GlobalAveragePooling1D = GlobalPooling<1, false>;
 /// ```
 pub type GlobalAveragePooling2D = GlobalPooling<2, false>;
 
+/// The mean of all places: `(batch, depth, height, width, channels)` → `(batch, channels)`
+/// (`keras.layers.GlobalAveragePooling3D`, Keras 3.15.1).
+pub type GlobalAveragePooling3D = GlobalPooling<3, false>;
+
 keras_layer!(GlobalMaxPooling1D, aliases["GlobalMaxPool1D"]);
 keras_layer!(GlobalMaxPooling2D, aliases["GlobalMaxPool2D"]);
+keras_layer!(GlobalMaxPooling3D, aliases["GlobalMaxPool3D"]);
 keras_layer!(GlobalAveragePooling1D, aliases["GlobalAvgPool1D"]);
 keras_layer!(GlobalAveragePooling2D, aliases["GlobalAvgPool2D"]);
+keras_layer!(GlobalAveragePooling3D, aliases["GlobalAvgPool3D"]);
 
 impl<const N: usize, const MAX: bool> GlobalPooling<N, MAX> {
     /// Over all spatial axes, which go.

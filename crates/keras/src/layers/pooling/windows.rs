@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::builders;
 use crate::layers::common::{DataFormat, Lengths, all_positive, data_format, keras_layer, one};
+use crate::layers::defaults::two_each;
 use crate::layers::window::{Padding, windowed_input};
 
-/// The largest element (`MAX`) or else the mean of each window over `N` spatial axes: [`MaxPooling1D`], [`MaxPooling2D`],
-/// [`AveragePooling1D`] and [`AveragePooling2D`].
+/// The largest element (`MAX`) or else the mean of each window over `N` spatial axes: [`MaxPooling1D`] to
+/// [`MaxPooling3D`], [`AveragePooling1D`] to [`AveragePooling3D`].
 ///
 /// Padding does not count: neither as an element nor in the number of elements.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +42,10 @@ pub type MaxPooling1D = Pooling<1, true>;
 /// ```
 pub type MaxPooling2D = Pooling<2, true>;
 
+/// The largest in each window of volumes: `(batch, depth, height, width, channels)` → `(batch, depth', height', width',
+/// channels)` (`keras.layers.MaxPooling3D`, Keras 3.15.1).
+pub type MaxPooling3D = Pooling<3, true>;
+
 /// Means of neighbouring steps: `(batch, steps, channels)` → `(batch, steps', channels)` (`keras.layers.AveragePooling1D`,
 /// Keras 3.15.1).
 pub type AveragePooling1D = Pooling<1, false>;
@@ -49,14 +54,16 @@ pub type AveragePooling1D = Pooling<1, false>;
 /// (`keras.layers.AveragePooling2D`, Keras 3.15.1).
 pub type AveragePooling2D = Pooling<2, false>;
 
+/// Means over windows of volumes: `(batch, depth, height, width, channels)` → `(batch, depth', height', width', channels)`
+/// (`keras.layers.AveragePooling3D`, Keras 3.15.1).
+pub type AveragePooling3D = Pooling<3, false>;
+
 keras_layer!(MaxPooling1D, aliases ["MaxPool1D"], check validate);
 keras_layer!(MaxPooling2D, aliases ["MaxPool2D"], check validate);
+keras_layer!(MaxPooling3D, aliases ["MaxPool3D"], check validate);
 keras_layer!(AveragePooling1D, aliases ["AvgPool1D"], check validate);
 keras_layer!(AveragePooling2D, aliases ["AvgPool2D"], check validate);
-
-fn two_each<const N: usize>() -> Lengths<N> {
-    Lengths([2; N])
-}
+keras_layer!(AveragePooling3D, aliases ["AvgPool3D"], check validate);
 
 impl<const N: usize, const MAX: bool> Default for Pooling<N, MAX> {
     fn default() -> Self {

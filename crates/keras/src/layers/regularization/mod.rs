@@ -6,4 +6,4 @@ mod spatial_dropout;
 
 pub use dropout::Dropout;
 pub use gaussian_noise::GaussianNoise;
-pub use spatial_dropout::{SpatialDropout1D, SpatialDropout2D};
+pub use spatial_dropout::{SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D};

@@ -1,15 +1,19 @@
 //! Layers that move elements without changing them.
 
+mod cropping;
 mod flatten;
-mod padding2d;
 mod permute;
 mod repeat_vector;
 mod reshape;
-mod up_sampling2d;
+mod sides;
+mod up_sampling;
+mod zero_padding;
 
+pub use cropping::{Cropping, Cropping1D, Cropping2D, Cropping3D};
 pub use flatten::Flatten;
-pub use padding2d::{Cropping2D, Sides2D, ZeroPadding2D};
 pub use permute::Permute;
 pub use repeat_vector::RepeatVector;
 pub use reshape::Reshape;
-pub use up_sampling2d::{Interpolation, UpSampling2D};
+pub use sides::{Sides, Sides1D, Sides2D, Sides3D};
+pub use up_sampling::{Interpolation, UpSampling, UpSampling1D, UpSampling2D, UpSampling3D};
+pub use zero_padding::{ZeroPadding, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D};

@@ -1,6 +1,6 @@
 use keras_spec::{
-    Builder, Call, Config, Constraint, Initializer, Layer, LayerRef, PartialShape, Regularizer, Result,
-    Shared, Tensor,
+    Builder, Call, Config, Constraint, Initializer, Layer, LayerRef, Object, PartialShape, Regularizer,
+    Result, Shared, Tensor,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,22 +13,14 @@ use crate::layers::defaults::yes;
 use crate::layers::parameters::{Bias, DepthwiseKernel};
 use crate::layers::window::Padding;
 
-/// Convolution of each channel of images by itself: `(batch, height, width, channels)` → `(batch, height', width',
-/// channels · depth_multiplier)` (`keras.layers.DepthwiseConv2D`, Keras 3.15.1).
+/// Convolution of each channel by itself over `N` spatial axes: [`DepthwiseConv1D`] and [`DepthwiseConv2D`].
 ///
-/// Weights: `kernel` `(rows, columns, channels, depth_multiplier)`, `bias` `(channels · depth_multiplier,)`.
-///
-/// ```
-/// use keras::layers::{DepthwiseConv2D, Padding};
-///
-/// let layer = DepthwiseConv2D::new(3).depth_multiplier(2).padding(Padding::Same);
-/// # let _ = layer;
-/// ```
+/// Weights: `kernel` `(window…, channels, depth_multiplier)`, `bias` `(channels · depth_multiplier,)`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DepthwiseConv2D {
+pub struct DepthwiseConv<const N: usize> {
     #[serde(flatten, deserialize_with = "flattened")]
-    window: Window<2>,
+    window: Window<N>,
     #[serde(default = "one_filter")]
     depth_multiplier: usize,
     #[serde(default)]
@@ -41,16 +33,32 @@ pub struct DepthwiseConv2D {
     bias: Bias,
 }
 
+/// Convolution of each channel of sequences by itself: `(batch, steps, channels)` → `(batch, steps', channels ·
+/// depth_multiplier)` (`keras.layers.DepthwiseConv1D`, Keras 3.15.1).
+pub type DepthwiseConv1D = DepthwiseConv<1>;
+
+/// Convolution of each channel of images by itself: `(batch, height, width, channels)` → `(batch, height', width',
+/// channels · depth_multiplier)` (`keras.layers.DepthwiseConv2D`, Keras 3.15.1).
+///
+/// ```
+/// use keras::layers::{DepthwiseConv2D, Padding};
+///
+/// let layer = DepthwiseConv2D::new(3).depth_multiplier(2).padding(Padding::Same);
+/// # let _ = layer;
+/// ```
+pub type DepthwiseConv2D = DepthwiseConv<2>;
+
+keras_layer!(DepthwiseConv1D, check validate);
 keras_layer!(DepthwiseConv2D, check validate);
 
 pub(super) fn one_filter() -> usize {
     1
 }
 
-impl DepthwiseConv2D {
-    /// Windows of `kernel_size` (one number, or rows and columns).
-    pub fn new(kernel_size: impl Into<Lengths<2>>) -> Self {
-        DepthwiseConv2D {
+impl<const N: usize> DepthwiseConv<N> {
+    /// Windows of `kernel_size` (one number, or one per spatial axis).
+    pub fn new(kernel_size: impl Into<Lengths<N>>) -> Self {
+        DepthwiseConv {
             window: Window::new(kernel_size.into()),
             depth_multiplier: 1,
             activation: Activation::Linear,
@@ -62,7 +70,7 @@ impl DepthwiseConv2D {
 
     builders! {
         /// Steps of the window. Default: 1.
-        strides in window: Lengths<2>;
+        strides in window: Lengths<N>;
         /// What is put around the input. Default: nothing.
         padding in window: Padding;
         /// Output channels per input channel. Default: 1.
@@ -70,7 +78,7 @@ impl DepthwiseConv2D {
         /// Where the channels are.
         data_format in window: DataFormat;
         /// Distances between the elements of the window. Default: 1.
-        dilation_rate in window: Lengths<2>;
+        dilation_rate in window: Lengths<N>;
         /// Applied last. Default: none.
         activation: Activation;
         /// Whether there is a bias. Default: yes.
@@ -91,11 +99,15 @@ impl DepthwiseConv2D {
 
     fn validate(&self) -> Result<()> {
         positive("depth_multiplier", self.depth_multiplier)?;
+        self.window.padding.not_causal()?;
         self.window.validate()
     }
 }
 
-impl Layer for DepthwiseConv2D {
+impl<const N: usize> Layer for DepthwiseConv<N>
+where
+    Self: Object,
+{
     fn draw_seeds(&self) {
         self.kernel.draw_seed();
         self.bias.draw_seed();
@@ -103,7 +115,7 @@ impl Layer for DepthwiseConv2D {
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
-        self.window.input(inputs, weight_axis(self.kernel.weight.get(), 2)).map(drop)
+        self.window.input(inputs, weight_axis(self.kernel.weight.get(), N)).map(drop)
     }
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
@@ -132,8 +144,9 @@ impl Layer for DepthwiseConv2D {
 /// A depthwise kernel as that of a convolution in as many groups as there are channels.
 pub(super) fn grouped(kernel: &Tensor) -> Result<(Tensor, usize)> {
     let mut shape = kernel.shape().clone();
-    let multiplier = shape.remove(3);
-    let channels = shape.remove(2);
+    let last = shape.rank() - 1;
+    let multiplier = shape.remove(last);
+    let channels = shape.remove(last - 1);
     shape.push(1);
     shape.push(channels * multiplier);
     Ok((kernel.reshape(shape)?, channels))

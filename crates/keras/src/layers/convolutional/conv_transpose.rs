@@ -1,6 +1,6 @@
 use keras_spec::{
-    Builder, Call, Config, Constraint, ConvSpec, Dims, Error, Initializer, Layer, LayerRef, PartialShape,
-    Regularizer, Result, Shared, Tensor,
+    Builder, Call, Config, Constraint, ConvSpec, Dims, Error, Initializer, Layer, LayerRef, Object,
+    PartialShape, Regularizer, Result, Shared, Tensor,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,32 +13,26 @@ use crate::layers::defaults::yes;
 use crate::layers::parameters::{Bias, Kernel};
 use crate::layers::window::Padding;
 
-/// Transposed convolution of images, which makes them larger by `strides`: `(batch, height, width, channels)` → `(batch,
-/// height', width', filters)` (`keras.layers.Conv2DTranspose`, Keras 3.15.1).
+/// Transposed convolution over `N` spatial axes, which makes them longer by `strides`: [`Conv1DTranspose`],
+/// [`Conv2DTranspose`] and [`Conv3DTranspose`].
 ///
-/// The output's height is, with `s` the stride, `w = (kernel_size - 1) · dilation_rate + 1` and `p` the `output_padding`:
+/// A length of the output is, with `s` the stride, `w = (kernel_size - 1) · dilation_rate + 1` and `p` the
+/// `output_padding`:
 ///
 /// | padding | `output_padding` is none | else |
 /// |---|---|---|
-/// | valid | `(height - 1) · s + max(w, s)` | `(height - 1) · s + w + p` |
-/// | same | `height · s` | `(height - 1) · s + w % 2 + p` |
+/// | valid | `(length - 1) · s + max(w, s)` | `(length - 1) · s + w + p` |
+/// | same | `length · s` | `(length - 1) · s + w % 2 + p` |
 ///
-/// Weights: `kernel` `(rows, columns, filters, channels)`, `bias` `(filters,)`.
-///
-/// ```
-/// use keras::layers::{Conv2DTranspose, Padding};
-///
-/// let twice_as_large = Conv2DTranspose::new(8, 3).strides(2).padding(Padding::Same);
-/// # let _ = twice_as_large;
-/// ```
+/// Weights: `kernel` `(window…, filters, channels)`, `bias` `(filters,)`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Conv2DTranspose {
+pub struct ConvTranspose<const N: usize> {
     filters: usize,
     #[serde(flatten, deserialize_with = "flattened")]
-    window: Window<2>,
+    window: Window<N>,
     #[serde(default)]
-    output_padding: Option<Lengths<2>>,
+    output_padding: Option<Lengths<N>>,
     #[serde(default)]
     activation: Activation,
     #[serde(default = "yes")]
@@ -49,12 +43,33 @@ pub struct Conv2DTranspose {
     bias: Bias,
 }
 
-keras_layer!(Conv2DTranspose, aliases ["Convolution2DTranspose"], check validate);
+/// Transposed convolution of sequences: `(batch, steps, channels)` → `(batch, steps', filters)`
+/// (`keras.layers.Conv1DTranspose`, Keras 3.15.1).
+pub type Conv1DTranspose = ConvTranspose<1>;
 
-impl Conv2DTranspose {
-    /// `filters` output channels by windows of `kernel_size` (one number, or rows and columns).
-    pub fn new(filters: usize, kernel_size: impl Into<Lengths<2>>) -> Self {
-        Conv2DTranspose {
+/// Transposed convolution of images: `(batch, height, width, channels)` → `(batch, height', width', filters)`
+/// (`keras.layers.Conv2DTranspose`, Keras 3.15.1).
+///
+/// ```
+/// use keras::layers::{Conv2DTranspose, Padding};
+///
+/// let twice_as_large = Conv2DTranspose::new(8, 3).strides(2).padding(Padding::Same);
+/// # let _ = twice_as_large;
+/// ```
+pub type Conv2DTranspose = ConvTranspose<2>;
+
+/// Transposed convolution of volumes: `(batch, depth, height, width, channels)` → `(batch, depth', height', width',
+/// filters)` (`keras.layers.Conv3DTranspose`, Keras 3.15.1).
+pub type Conv3DTranspose = ConvTranspose<3>;
+
+keras_layer!(Conv1DTranspose, aliases ["Convolution1DTranspose"], check validate);
+keras_layer!(Conv2DTranspose, aliases ["Convolution2DTranspose"], check validate);
+keras_layer!(Conv3DTranspose, aliases ["Convolution3DTranspose"], check validate);
+
+impl<const N: usize> ConvTranspose<N> {
+    /// `filters` output channels by windows of `kernel_size` (one number, or one per spatial axis).
+    pub fn new(filters: usize, kernel_size: impl Into<Lengths<N>>) -> Self {
+        ConvTranspose {
             filters,
             window: Window::new(kernel_size.into()),
             output_padding: None,
@@ -67,15 +82,15 @@ impl Conv2DTranspose {
 
     builders! {
         /// By how much the output is larger. Default: 1.
-        strides in window: Lengths<2>;
+        strides in window: Lengths<N>;
         /// Which part of the full output is kept. Default: all.
         padding in window: Padding;
-        /// Rows and columns added at the ends, fewer than `strides`. Default: by the table above.
-        some output_padding: Lengths<2>;
+        /// Elements added at the ends, fewer than `strides`. Default: by the table above.
+        some output_padding: Lengths<N>;
         /// Where the channels are.
         data_format in window: DataFormat;
         /// Distances between the elements of the window, 1 unless `strides` are. Default: 1.
-        dilation_rate in window: Lengths<2>;
+        dilation_rate in window: Lengths<N>;
         /// Applied last. Default: none.
         activation: Activation;
         /// Whether there is a bias. Default: yes.
@@ -96,6 +111,7 @@ impl Conv2DTranspose {
 
     fn validate(&self) -> Result<()> {
         positive("filters", self.filters)?;
+        self.window.padding.not_causal()?;
         self.window.validate()?;
         self.window.not_both()?;
         match self.output_padding {
@@ -126,7 +142,10 @@ impl Conv2DTranspose {
     }
 }
 
-impl Layer for Conv2DTranspose {
+impl<const N: usize> Layer for ConvTranspose<N>
+where
+    Self: Object,
+{
     fn draw_seeds(&self) {
         self.kernel.draw_seed();
         self.bias.draw_seed();
@@ -134,8 +153,8 @@ impl Layer for Conv2DTranspose {
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
-        let input = input_of_rank(inputs, 4)?;
-        match weight_axis(self.kernel.weight.get(), 3) {
+        let input = input_of_rank(inputs, N + 2)?;
+        match weight_axis(self.kernel.weight.get(), N + 1) {
             Some(channels) => axis_length(input, self.window.data_format.signed_channel_axis(), channels),
             None => Ok(()),
         }
@@ -154,12 +173,13 @@ impl Layer for Conv2DTranspose {
     fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
         let x = self.window.data_format.to_channels_last(one(inputs)?)?;
         let spec = ConvSpec {
-            padding: (0..2).map(|i| self.amounts(i)).collect(),
+            padding: (0..N).map(|i| self.amounts(i)).collect(),
             input_dilation: Dims::from_slice(&self.window.strides.0),
             filter_dilation: Dims::from_slice(&self.window.dilation_rate.0),
-            ..ConvSpec::new(2)
+            ..ConvSpec::new(N)
         };
-        let kernel = self.kernel.weight.value()?.flip(&[0, 1])?.swap_axes(2, 3)?;
+        let spatial: [isize; N] = std::array::from_fn(|i| i as isize);
+        let kernel = self.kernel.weight.value()?.flip(&spatial)?.swap_axes(-2, -1)?;
         let bias = self.bias.weight.optional()?;
         Ok(vec![convolve(&x, &kernel, spec, bias, &self.activation, self.window.data_format)?])
     }

@@ -1,10 +1,10 @@
 use keras_spec::{
-    Builder, Call, Config, Constraint, ConvSpec, Initializer, Layer, LayerRef, PartialShape, Regularizer,
-    Result, Shared, Tensor,
+    Builder, Call, Config, Constraint, ConvSpec, Initializer, Layer, LayerRef, Object, PartialShape,
+    Regularizer, Result, Shape, Shared, Tensor,
 };
 use serde::{Deserialize, Serialize};
 
-use super::depthwise_conv2d::{grouped, one_filter};
+use super::depthwise_conv::{grouped, one_filter};
 use super::{Window, convolve, weight_axis, with_activity_regularizer};
 use crate::activations::Activation;
 use crate::class::builders;
@@ -14,24 +14,17 @@ use crate::layers::defaults::yes;
 use crate::layers::parameters::{Bias, DepthwiseKernel, PointwiseKernel};
 use crate::layers::window::Padding;
 
-/// Convolution of each channel of images by itself, and then of the channels at each place: `(batch, height, width, channels)`
-/// → `(batch, height', width', filters)` (`keras.layers.SeparableConv2D`, Keras 3.15.1).
+/// Convolution of each channel by itself over `N` spatial axes, and then of the channels at each place:
+/// [`SeparableConv1D`] and [`SeparableConv2D`].
 ///
-/// Weights: `depthwise_kernel` `(rows, columns, channels, depth_multiplier)`, `pointwise_kernel` `(1, 1, channels ·
+/// Weights: `depthwise_kernel` `(window…, channels, depth_multiplier)`, `pointwise_kernel` `(1…, channels ·
 /// depth_multiplier, filters)`, `bias` `(filters,)`.
-///
-/// ```
-/// use keras::layers::SeparableConv2D;
-///
-/// let layer = SeparableConv2D::new(64, [3, 3]).depth_multiplier(2);
-/// # let _ = layer;
-/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeparableConv2D {
+pub struct SeparableConv<const N: usize> {
     filters: usize,
     #[serde(flatten, deserialize_with = "flattened")]
-    window: Window<2>,
+    window: Window<N>,
     #[serde(default = "one_filter")]
     depth_multiplier: usize,
     #[serde(default)]
@@ -46,12 +39,28 @@ pub struct SeparableConv2D {
     bias: Bias,
 }
 
+/// Separable convolution of sequences: `(batch, steps, channels)` → `(batch, steps', filters)`
+/// (`keras.layers.SeparableConv1D`, Keras 3.15.1).
+pub type SeparableConv1D = SeparableConv<1>;
+
+/// Separable convolution of images: `(batch, height, width, channels)` → `(batch, height', width', filters)`
+/// (`keras.layers.SeparableConv2D`, Keras 3.15.1).
+///
+/// ```
+/// use keras::layers::SeparableConv2D;
+///
+/// let layer = SeparableConv2D::new(64, [3, 3]).depth_multiplier(2);
+/// # let _ = layer;
+/// ```
+pub type SeparableConv2D = SeparableConv<2>;
+
+keras_layer!(SeparableConv1D, aliases ["SeparableConvolution1D"], check validate);
 keras_layer!(SeparableConv2D, aliases ["SeparableConvolution2D"], check validate);
 
-impl SeparableConv2D {
-    /// `filters` output channels by windows of `kernel_size` (one number, or rows and columns).
-    pub fn new(filters: usize, kernel_size: impl Into<Lengths<2>>) -> Self {
-        SeparableConv2D {
+impl<const N: usize> SeparableConv<N> {
+    /// `filters` output channels by windows of `kernel_size` (one number, or one per spatial axis).
+    pub fn new(filters: usize, kernel_size: impl Into<Lengths<N>>) -> Self {
+        SeparableConv {
             filters,
             window: Window::new(kernel_size.into()),
             depth_multiplier: 1,
@@ -65,13 +74,13 @@ impl SeparableConv2D {
 
     builders! {
         /// Steps of the window. Default: 1.
-        strides in window: Lengths<2>;
+        strides in window: Lengths<N>;
         /// What is put around the input. Default: nothing.
         padding in window: Padding;
         /// Where the channels are.
         data_format in window: DataFormat;
         /// Distances between the elements of the window. Default: 1.
-        dilation_rate in window: Lengths<2>;
+        dilation_rate in window: Lengths<N>;
         /// Channels between the two convolutions per input channel. Default: 1.
         depth_multiplier = usize;
         /// Applied last. Default: none.
@@ -101,11 +110,15 @@ impl SeparableConv2D {
     fn validate(&self) -> Result<()> {
         positive("depth_multiplier", self.depth_multiplier)?;
         positive("filters", self.filters)?;
+        self.window.padding.not_causal()?;
         self.window.validate()
     }
 }
 
-impl Layer for SeparableConv2D {
+impl<const N: usize> Layer for SeparableConv<N>
+where
+    Self: Object,
+{
     fn draw_seeds(&self) {
         self.depthwise_kernel.draw_seed();
         self.pointwise_kernel.draw_seed();
@@ -114,14 +127,15 @@ impl Layer for SeparableConv2D {
 
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
-        self.window.input(inputs, weight_axis(self.depthwise_kernel.weight.get(), 2)).map(drop)
+        self.window.input(inputs, weight_axis(self.depthwise_kernel.weight.get(), N)).map(drop)
     }
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
         let channels = self.window.channels(builder, inputs)?;
         let shape = self.window.kernel_shape([channels, self.depth_multiplier]);
         self.depthwise_kernel.build(builder, "depthwise_kernel", shape)?;
-        let shape = [1, 1, channels * self.depth_multiplier, self.filters];
+        let shape: Shape =
+            [1; N].into_iter().chain([channels * self.depth_multiplier, self.filters]).collect();
         self.pointwise_kernel.build(builder, "pointwise_kernel", shape)?;
         if self.use_bias {
             self.bias.build(builder, "bias", [self.filters])?;
@@ -135,7 +149,7 @@ impl Layer for SeparableConv2D {
         let spec = self.window.spec(&x, channels);
         let x = x.cast(kernel.dtype())?.convolution(&kernel, spec)?;
         let (kernel, bias) = (self.pointwise_kernel.weight.value()?, self.bias.weight.optional()?);
-        Ok(vec![convolve(&x, &kernel, ConvSpec::new(2), bias, &self.activation, self.window.data_format)?])
+        Ok(vec![convolve(&x, &kernel, ConvSpec::new(N), bias, &self.activation, self.window.data_format)?])
     }
 
     fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {

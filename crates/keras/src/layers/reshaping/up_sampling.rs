@@ -1,12 +1,15 @@
 use std::f64::consts::PI;
 
-use keras_spec::{Call, DType, HostTensor, Layer, PartialShape, Result, Shape, Tensor};
+use keras_spec::{
+    Call, Config, DType, Error, HostTensor, Layer, LayerRef, Object, PartialShape, Result, Shape, Tensor,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::class::builders;
 use crate::layers::common::{
     DataFormat, Lengths, all_positive, data_format, input_of_rank, keras_layer, one,
 };
+use crate::layers::defaults::two_each;
 
 /// How the elements between those of the input are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,48 +53,74 @@ fn lanczos(radius: f64, x: f64) -> f64 {
     }
 }
 
-/// Larger images: `(batch, height, width, channels)` → `(batch, height · size[0], width · size[1], channels)`
-/// (`keras.layers.UpSampling2D`, Keras 3.15.1).
+/// More elements along `N` spatial axes: [`UpSampling1D`], [`UpSampling2D`] and [`UpSampling3D`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct UpSampling2D {
-    size: Lengths<2>,
-    #[serde(deserialize_with = "data_format")]
+#[serde(deny_unknown_fields)]
+pub struct UpSampling<const N: usize> {
+    #[serde(default = "two_each")]
+    size: Lengths<N>,
+    #[serde(default, deserialize_with = "data_format")]
     data_format: DataFormat,
+    #[serde(default)]
     interpolation: Interpolation,
 }
 
-keras_layer!(UpSampling2D, check validate);
+/// Longer sequences: `(batch, steps, channels)` → `(batch, steps · size, channels)` (`keras.layers.UpSampling1D`, Keras
+/// 3.15.1).
+pub type UpSampling1D = UpSampling<1>;
 
-impl Default for UpSampling2D {
+/// Larger images: `(batch, height, width, channels)` → `(batch, height · size[0], width · size[1], channels)`
+/// (`keras.layers.UpSampling2D`, Keras 3.15.1).
+pub type UpSampling2D = UpSampling<2>;
+
+/// Larger volumes: `(batch, depth, height, width, channels)` → `(batch, depth · size[0], height · size[1], width · size[2],
+/// channels)` (`keras.layers.UpSampling3D`, Keras 3.15.1).
+pub type UpSampling3D = UpSampling<3>;
+
+keras_layer!(UpSampling1D, check validate);
+keras_layer!(UpSampling2D, check validate);
+keras_layer!(UpSampling3D, check validate);
+
+impl<const N: usize> Default for UpSampling<N> {
     fn default() -> Self {
-        UpSampling2D::new(2)
+        UpSampling::new(two_each())
     }
 }
 
-impl UpSampling2D {
-    /// By a factor, or one for the height and one for the width; Keras's default is 2.
-    pub fn new(size: impl Into<Lengths<2>>) -> Self {
+impl<const N: usize> UpSampling<N> {
+    /// By a factor, or one per spatial axis; Keras's default is 2.
+    pub fn new(size: impl Into<Lengths<N>>) -> Self {
         let (data_format, interpolation) = Default::default();
-        UpSampling2D { size: size.into(), data_format, interpolation }
+        UpSampling { size: size.into(), data_format, interpolation }
     }
 
     builders! {
-        /// Where the channels are.
+        /// Where the channels are; last over sequences.
         data_format: DataFormat;
-        /// How the elements between those of the input are found.
+        /// How the elements between those of the input are found; the nearest but over images.
         interpolation: Interpolation;
     }
 
     fn validate(&self) -> Result<()> {
-        all_positive("size", &self.size.0)
+        all_positive("size", &self.size.0)?;
+        if N == 1 {
+            self.data_format.only_last()?;
+        }
+        if N != 2 && self.interpolation != Interpolation::Nearest {
+            let found = format!("{:?}", self.interpolation);
+            return Err(Error::argument("interpolation", "`Nearest`, but over images", found));
+        }
+        Ok(())
     }
 }
 
-impl Layer for UpSampling2D {
+impl<const N: usize> Layer for UpSampling<N>
+where
+    Self: Object,
+{
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
-        input_of_rank(inputs, 4).map(drop)
+        input_of_rank(inputs, N + 2).map(drop)
     }
 
     fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
@@ -109,10 +138,21 @@ impl Layer for UpSampling2D {
         }
         Ok(vec![if dtype.is_float() { x } else { x.round()?.cast(dtype)? }])
     }
+
+    /// Keras has `interpolation` over images only, and over sequences no `data_format` and one number as `size`.
+    fn adjust_config(&self, _layer: &LayerRef, config: &mut Config) {
+        if N != 2 {
+            config.shift_remove("interpolation");
+        }
+        if N == 1 {
+            config.shift_remove("data_format");
+            config.insert("size".to_owned(), self.size.0[0].into());
+        }
+    }
 }
 
-/// Repeats the elements along two neighbouring axes.
-fn repeated(x: &Tensor, first: usize, factors: [usize; 2]) -> Result<Tensor> {
+/// Repeats the elements along neighbouring axes.
+fn repeated<const N: usize>(x: &Tensor, first: usize, factors: [usize; N]) -> Result<Tensor> {
     let (mut apart, mut wide, mut result) = (x.shape().clone(), x.shape().clone(), x.shape().clone());
     for (i, factor) in factors.into_iter().enumerate().rev() {
         apart.insert(first + i + 1, 1);
