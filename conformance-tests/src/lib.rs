@@ -29,7 +29,7 @@ mod workloads;
 // The oracle of the properties registers itself.
 use backend_minimal as _;
 
-pub use command::{Program, main};
+pub use command::{Program, main, main_from};
 pub use compare::{Tolerance, compare};
 pub use expected::{ExpectedError, ExpectedFailure, ExpectedFailures, FailureKind};
 pub use kinds::Failure;

@@ -4,6 +4,7 @@ mod bench;
 mod report;
 mod run;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -131,14 +132,21 @@ fn own_list(backend: &str) -> Option<PathBuf> {
 
 /// The `main` of the command, and of a backend's test: there the arguments of `cargo test` are understood as well.
 pub fn main(program: Program) -> ExitCode {
+    main_from(program, std::env::args_os())
+}
+
+/// [`main`] with other arguments than the process's: the name of the program, then what follows it. For programs that have
+/// the suite as one command of several.
+pub fn main_from(program: Program, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     suite::quiet_panics();
-    let first = std::env::args().nth(1);
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let first = arguments.get(1).and_then(|a| a.to_str());
     let commands = ["run", "report", "bench", "digests", "coverage", "help"];
-    let is_command = first.is_some_and(|first| commands.contains(&first.as_str()));
+    let is_command = first.is_some_and(|first| commands.contains(&first));
     if let (Some(backend), false) = (program.backend, is_command) {
         return suite::harness(&program.options(backend));
     }
-    let done = match Command::parse().action {
+    let done = match Command::parse_from(arguments).action {
         Action::Run(run) => run.run(&program),
         Action::Coverage(coverage) => coverage.run(),
         Action::Report(report) => report.run(&program),

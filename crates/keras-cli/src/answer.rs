@@ -1,0 +1,162 @@
+//! What a command answers, and how it fails.
+
+use std::io;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+
+/// Titles.
+pub(crate) const TITLE: Style = Style::new().bold();
+/// What is as it should be.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What is not.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What matters less.
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// Things that were compared differ.
+pub(crate) const DIFFERENT: u8 = 1;
+
+/// What a command has found: the same as text for people and as JSON for programs.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) json: Value,
+    /// The exit code: 0, or [`DIFFERENT`].
+    pub(crate) code: u8,
+}
+
+impl Answer {
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
+        Answer { text: text.into(), json, code: 0 }
+    }
+}
+
+/// Why a command has no answer. Messages name the file and what was found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Arguments that contradict each other, or what the command line's parser cannot know to be wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// A file cannot be read or written, is damaged or foreign, or has a class that is not known.
+    #[error("{0}")]
+    File(String),
+    /// Data does not fit the model.
+    #[error("{0}")]
+    Data(String),
+    /// There is no such backend, or it fails.
+    #[error("{0}")]
+    Compute(String),
+    /// Standard output cannot be written.
+    #[error("standard output: {0}")]
+    Stdout(io::Error),
+}
+
+impl Failure {
+    /// The exit code; `docs/src/command-line.md` lists them.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::File(_) | Failure::Stdout(_) => 3,
+            Failure::Data(_) => 4,
+            Failure::Compute(_) => 5,
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "error": self.to_string(), "exit_code": self.code() })
+    }
+
+    /// A [`Failure::File`] of a file.
+    pub(crate) fn file(path: &std::path::Path, why: impl std::fmt::Display) -> Self {
+        Failure::File(format!("{}: {why}", path.display()))
+    }
+
+    /// A [`Failure::File`] whose message names the file already.
+    pub(crate) fn named(error: impl std::fmt::Display) -> Self {
+        Failure::File(error.to_string())
+    }
+
+    /// A [`Failure::Compute`].
+    pub(crate) fn compute(error: impl std::fmt::Display) -> Self {
+        Failure::Compute(error.to_string())
+    }
+}
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// A table of text: columns as wide as their widest cell, two spaces between them, numbers to the right.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0).max(header.len());
+    let cell = |row: &[String], i: usize| row.get(i).cloned().unwrap_or_default();
+    let width = |i: usize| {
+        let longest = rows.iter().map(|r| cell(r, i).chars().count()).max().unwrap_or(0);
+        longest.max(header.get(i).map_or(0, |h| h.chars().count()))
+    };
+    let is_number = |i: usize| {
+        let numeric =
+            |c: &str| c.is_empty() || c.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c));
+        i > 0 && rows.iter().all(|r| numeric(&cell(r, i)))
+    };
+    let line = |row: &[String]| {
+        let pad = |i: usize| {
+            let (text, width) = (cell(row, i), width(i));
+            if is_number(i) { format!("{text:>width$}") } else { format!("{text:<width$}") }
+        };
+        (0..columns).map(pad).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut out = String::new();
+    if !header.is_empty() {
+        let header: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
+        out += &format!("{TITLE}{}{TITLE:#}\n", line(&header));
+    }
+    for row in rows {
+        out += &line(row);
+        out.push('\n');
+    }
+    out
+}
+
+/// A number with six significant digits, as short as it can be.
+pub(crate) fn short(x: f64) -> String {
+    if !x.is_finite() || x == 0.0 {
+        return x.to_string();
+    }
+    let digits = 5 - x.abs().log10().floor() as i32;
+    if !(0..=10).contains(&digits) {
+        return format!("{x:.5e}");
+    }
+    let text = format!("{x:.*}", digits as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (x, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-0.25, "-0.25"),
+            (1.0 / 3.0, "0.333333"),
+            (123456.0, "123456"),
+            (1e9, "1.00000e9"),
+            (1.5e-7, "1.50000e-7"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(short(x), text);
+        }
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right() {
+        let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bcd".to_owned(), "10".to_owned()]];
+        let text = anstream::adapter::strip_str(&table(&["x", "n"], &rows)).to_string();
+        assert_eq!(text, "x     n\na     1\nbcd  10\n");
+    }
+}

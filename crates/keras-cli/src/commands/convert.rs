@@ -1,0 +1,137 @@
+//! `keras convert`
+
+use std::path::{Path, PathBuf};
+
+use keras::{Model, model_from_json};
+use serde_json::json;
+
+use crate::answer::{Answer, BAD, DIFFERENT, Failure, GOOD, Result};
+use crate::data::{safetensors, save};
+use crate::model::{Loaded, Reading, load_weights, weights};
+use crate::random;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Convert {
+    /// The file to read, of any Keras
+    old: PathBuf,
+    /// The file to write; the end of its name says the format: .keras, .h5 or .hdf5 (whole models), .weights.h5 and
+    /// .safetensors (weights alone), .json (the architecture alone)
+    new: PathBuf,
+    /// Load the new file and compare its predictions on random inputs with those of the old one
+    #[arg(long)]
+    check: bool,
+    /// Leave out what the model was compiled with, as where an optimizer or a loss is not known
+    #[arg(long)]
+    no_compile: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How many samples `--check` predicts.
+const SAMPLES: usize = 4;
+/// How far predictions may be apart, relative to the largest. The arithmetic is the same, so they should not be at all.
+const TOLERANCE: f64 = 1e-6;
+
+/// What can be written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Format {
+    Whole,
+    Weights,
+    Safetensors,
+    Architecture,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let ends = |suffix: &str| name.ends_with(suffix);
+        match () {
+            () if ends(".weights.h5") => Ok(Format::Weights),
+            () if ends(".keras") || ends(".h5") || ends(".hdf5") => Ok(Format::Whole),
+            () if ends(".safetensors") => Ok(Format::Safetensors),
+            () if ends(".json") => Ok(Format::Architecture),
+            () => {
+                let expected = "a name that ends in .keras, .h5, .hdf5, .weights.h5, .safetensors or .json";
+                Err(Failure::Usage(format!("{}: expected {expected}", path.display())))
+            }
+        }
+    }
+}
+
+impl Convert {
+    pub(crate) fn run(self) -> Result<Answer> {
+        let format = Format::of(&self.new)?;
+        self.reading.choose_backend()?;
+        let Loaded { model, report } = self.reading.open(&self.old, !self.no_compile)?;
+        write(&model, &self.new, format)?;
+        let mut text = format!("{} → {}\n", self.old.display(), self.new.display());
+        if let Some(report) = &report {
+            text += &format!("{report}\n");
+        }
+        let mut answer = Answer::new(text, json!({ "old": self.old, "new": self.new, "report": report }));
+        if self.check {
+            let error = self.compare(&model, format)?;
+            let same = error <= TOLERANCE;
+            let largest = "largest difference of predictions on random inputs";
+            answer.text += &match same {
+                true => format!("{GOOD}checked{GOOD:#}: {largest} {error:e}\n"),
+                false => format!("{BAD}different{BAD:#}: {largest} {error:e}\n"),
+            };
+            answer.json["check"] = json!({ "same": same, "largest_difference": error, "samples": SAMPLES });
+            answer.code = if same { 0 } else { DIFFERENT };
+        }
+        Ok(answer)
+    }
+
+    /// The largest difference between predictions of the model and of what was written, relative to the largest number.
+    fn compare(&self, old: &Model, format: Format) -> Result<f64> {
+        let fail = |e: keras::Error| Failure::file(&self.new, e);
+        let new = match format {
+            Format::Whole => Reading::default().open(&self.new, false)?.model,
+            Format::Architecture => {
+                let new = Reading::default().open(&self.new, false)?.model;
+                new.set_weights(&old.get_weights().map_err(Failure::compute)?).map_err(fail)?;
+                new
+            }
+            Format::Weights | Format::Safetensors => {
+                let new = model_from_json(&old.to_json().map_err(fail)?).map_err(fail)?;
+                load_weights(&new, &self.new)?;
+                new
+            }
+        };
+        let inputs = random::inputs(old, SAMPLES, 1).map_err(Failure::compute)?;
+        let predict = |model: &Model| model.predict_on_batch(inputs.clone());
+        let (a, b) = (predict(old).map_err(Failure::compute)?, predict(&new).map_err(fail)?);
+        if a.len() != b.len() || a.iter().zip(&b).any(|(a, b)| a.shape() != b.shape()) {
+            return Ok(f64::INFINITY);
+        }
+        let pairs = a.iter().zip(&b).flat_map(|(a, b)| a.to_f64_vec().into_iter().zip(b.to_f64_vec()));
+        let (mut error, mut largest) = (0.0_f64, 1.0_f64);
+        for (a, b) in pairs {
+            let difference = if a == b || a.is_nan() && b.is_nan() { 0.0 } else { (a - b).abs() };
+            error = error.max(if difference.is_nan() { f64::INFINITY } else { difference });
+            largest = largest.max(if a.is_finite() { a.abs() } else { 0.0 });
+        }
+        Ok(error / largest)
+    }
+}
+
+fn write(model: &Model, path: &Path, format: Format) -> Result<()> {
+    let named = |e: keras::Error| {
+        let message = e.to_string();
+        let name = path.display().to_string();
+        if message.contains(&name) { Failure::File(message) } else { Failure::file(path, message) }
+    };
+    match format {
+        Format::Whole => model.save(path).map_err(named),
+        Format::Weights => model.save_weights(path).map_err(named),
+        Format::Architecture => {
+            let text = model.to_json().map_err(named)?;
+            save(path, |out| std::io::Write::write_all(out, text.as_bytes()))
+        }
+        Format::Safetensors => {
+            let bytes = safetensors::to_bytes(&weights(model)?).map_err(|why| Failure::file(path, why))?;
+            save(path, |out| std::io::Write::write_all(out, &bytes))
+        }
+    }
+}

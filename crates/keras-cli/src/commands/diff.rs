@@ -1,0 +1,256 @@
+//! `keras diff`
+
+use std::path::{Path, PathBuf};
+
+use keras::Model;
+use keras::saving::json as python;
+use keras_spec::HostTensor;
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, DIFFERENT, Failure, GOOD, Result, TITLE, short, table};
+use crate::contents::{self, Contents, identity};
+use crate::model::{Reading, weights};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    a: PathBuf,
+    b: PathBuf,
+    /// How far weights may be apart
+    #[arg(long, default_value_t = 0.0)]
+    tolerance: f64,
+    /// Compare what the files hold as it stands, without making models of it; happens by itself where a class is not
+    /// known
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// Keys of configurations that say nothing of what a model computes, or count what was made before.
+const IGNORED: [&str; 7] = [
+    "shared_object_id",
+    "keras_version",
+    "backend",
+    "build_config",
+    "compile_config",
+    "registered_name",
+    "module",
+];
+
+/// Which side has something.
+enum Difference {
+    Architecture { path: String, a: Option<Value>, b: Option<Value> },
+    Weight { name: String, a: Option<String>, b: Option<String>, largest: Option<f64> },
+}
+
+/// What is compared of a file.
+struct Side {
+    architecture: Option<Value>,
+    weights: Vec<(String, HostTensor)>,
+}
+
+impl Diff {
+    pub(crate) fn run(self) -> Result<Answer> {
+        self.reading.choose_backend()?;
+        let (a, b, as_models) = self.sides()?;
+        let mut differences = Vec::new();
+        if let (Some(a), Some(b)) = (&a.architecture, &b.architecture) {
+            compare_values("", Some(a), Some(b), &mut differences);
+        }
+        self.compare_weights(&a.weights, &b.weights, &mut differences);
+        let mut answer = self.answer(&differences, as_models);
+        answer.code = if differences.is_empty() { 0 } else { DIFFERENT };
+        Ok(answer)
+    }
+
+    /// Both files as models; as what they hold, where one cannot be a model.
+    fn sides(&self) -> Result<(Side, Side, bool)> {
+        if self.raw {
+            return Ok((raw(&self.a)?, raw(&self.b)?, false));
+        }
+        let model = |path: &Path| side(&self.reading.open(path, false)?.model);
+        match (model(&self.a), model(&self.b)) {
+            (Ok(a), Ok(b)) => Ok((a, b, true)),
+            (a, b) => {
+                let (raw_a, raw_b) = (contents::open(&self.a), contents::open(&self.b));
+                match (raw_a, raw_b) {
+                    // Files of one format can be compared as they stand.
+                    (Ok(one), Ok(other)) if one.format == other.format => {
+                        Ok((from_contents(one)?, from_contents(other)?, false))
+                    }
+                    _ => Ok((a?, b?, true)),
+                }
+            }
+        }
+    }
+
+    fn compare_weights(
+        &self,
+        a: &[(String, HostTensor)],
+        b: &[(String, HostTensor)],
+        differences: &mut Vec<Difference>,
+    ) {
+        let same_names = a.iter().any(|(name, _)| b.iter().any(|(other, _)| name == other));
+        let describe = |array: &HostTensor| format!("{} {}", array.shape(), array.dtype());
+        let mut add = |name: String, a: Option<&HostTensor>, b: Option<&HostTensor>| {
+            let largest = match (a, b) {
+                (Some(a), Some(b)) if a.shape() == b.shape() && a.dtype() == b.dtype() => {
+                    Some(largest_difference(a, b)).filter(|d| *d > self.tolerance)
+                }
+                _ => Some(f64::NAN),
+            };
+            if let Some(largest) = largest {
+                let (a, b) = (a.map(describe), b.map(describe));
+                differences.push(Difference::Weight {
+                    name,
+                    a,
+                    b,
+                    largest: Some(largest).filter(|d| !d.is_nan()),
+                });
+            }
+        };
+        if same_names {
+            let find = |list: &[(String, HostTensor)], name: &str| list.iter().position(|(n, _)| n == name);
+            for (name, array) in a {
+                add(name.clone(), Some(array), find(b, name).map(|i| &b[i].1));
+            }
+            for (name, array) in b.iter().filter(|(name, _)| find(a, name).is_none()) {
+                add(name.clone(), None, Some(array));
+            }
+        } else {
+            // Names have nothing in common: as where layers were numbered from another start.
+            for i in 0..a.len().max(b.len()) {
+                let name = a.get(i).or(b.get(i)).map(|(name, _)| name.clone()).unwrap_or_default();
+                add(name, a.get(i).map(|w| &w.1), b.get(i).map(|w| &w.1));
+            }
+        }
+    }
+
+    fn answer(&self, differences: &[Difference], as_models: bool) -> Answer {
+        let (mut architecture, mut arrays, mut list) = (Vec::new(), Vec::new(), Vec::new());
+        let text = |value: &Option<Value>| value.as_ref().map_or_else(|| "—".to_owned(), python::to_string);
+        let shape = |side: &Option<String>| side.clone().unwrap_or_else(|| "—".to_owned());
+        for difference in differences {
+            match difference {
+                Difference::Architecture { path, a, b } => {
+                    architecture.push(vec![path.clone(), text(a), text(b)]);
+                    list.push(json!({ "architecture": path, "a": a, "b": b }));
+                }
+                Difference::Weight { name, a, b, largest } => {
+                    arrays.push(vec![
+                        name.clone(),
+                        shape(a),
+                        shape(b),
+                        largest.map(short).unwrap_or_default(),
+                    ]);
+                    list.push(json!({ "weight": name, "a": a, "b": b, "largest_difference": largest }));
+                }
+            }
+        }
+        let (a, b) = (self.a.display().to_string(), self.b.display().to_string());
+        let mut text = String::new();
+        if !architecture.is_empty() {
+            text += &format!("{TITLE}architecture{TITLE:#}\n{}", table(&["", &a, &b], &architecture));
+        }
+        if !arrays.is_empty() {
+            text +=
+                &format!("{TITLE}weights{TITLE:#}\n{}", table(&["", &a, &b, "largest difference"], &arrays));
+        }
+        if differences.is_empty() {
+            text = format!("{GOOD}the same{GOOD:#}\n");
+        }
+        let compared = if as_models { "models" } else { "contents" };
+        Answer::new(
+            text,
+            json!({
+                "a": self.a, "b": self.b, "compared": compared, "same": differences.is_empty(), "differences": list,
+            }),
+        )
+    }
+}
+
+fn side(model: &Model) -> Result<Side> {
+    let text = model.to_json().map_err(Failure::compute)?;
+    let architecture = python::parse(&text).map_err(Failure::compute)?;
+    Ok(Side { architecture: Some(architecture), weights: weights(model)? })
+}
+
+fn raw(path: &Path) -> Result<Side> {
+    from_contents(contents::open(path)?)
+}
+
+fn from_contents(contents: Contents) -> Result<Side> {
+    let weights = contents.arrays.iter().map(|a| Ok((a.path.clone(), a.read()?))).collect::<Result<_>>()?;
+    Ok(Side { architecture: contents.model, weights })
+}
+
+/// The largest absolute difference; infinite where only one is NaN.
+fn largest_difference(a: &HostTensor, b: &HostTensor) -> f64 {
+    let difference = |(a, b): (f64, f64)| match () {
+        () if a == b || a.is_nan() && b.is_nan() => 0.0,
+        () if a.is_nan() || b.is_nan() => f64::INFINITY,
+        () => (a - b).abs(),
+    };
+    a.to_f64_vec().into_iter().zip(b.to_f64_vec()).map(difference).fold(0.0, f64::max)
+}
+
+fn compare_values(path: &str, a: Option<&Value>, b: Option<&Value>, differences: &mut Vec<Difference>) {
+    match (a, b) {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            for key in keys(a, b) {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                compare_values(&inner, a.get(key), b.get(key), differences);
+            }
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => compare_lists(path, a, b, differences),
+        (a, b) if a.is_some_and(|a| b.is_some_and(|b| equal(a, b))) => {}
+        (a, b) => {
+            let (a, b) = (a.cloned(), b.cloned());
+            differences.push(Difference::Architecture { path: path.to_owned(), a, b });
+        }
+    }
+}
+
+/// The keys of both that count, those of `a` first.
+fn keys<'a>(a: &'a Map<String, Value>, b: &'a Map<String, Value>) -> Vec<&'a String> {
+    let all = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+    all.filter(|key| !IGNORED.contains(&key.as_str())).collect()
+}
+
+/// Layers go by their names, anything else by its place.
+fn compare_lists(path: &str, a: &[Value], b: &[Value], differences: &mut Vec<Difference>) {
+    let name = |value: &Value| {
+        let (class, name) = identity(value);
+        if class.is_empty() { String::new() } else { name }
+    };
+    let names = |list: &[Value]| list.iter().map(name).collect::<Vec<_>>();
+    let (in_a, in_b) = (names(a), names(b));
+    let named = |names: &[String]| !names.is_empty() && names.iter().all(|n| !n.is_empty());
+    if !named(&in_a) || !named(&in_b) || !in_a.iter().any(|n| in_b.contains(n)) {
+        for i in 0..a.len().max(b.len()) {
+            compare_values(&format!("{path}[{i}]"), a.get(i), b.get(i), differences);
+        }
+        return;
+    }
+    // A layer that only one side has is enough to say; its whole configuration would not help.
+    let brief = |list: &[Value], i: usize| Value::from(identity(&list[i]).0);
+    for (i, name) in in_a.iter().enumerate() {
+        let path = format!("{path}[{name}]");
+        match in_b.iter().position(|n| n == name) {
+            Some(j) => compare_values(&path, a.get(i), b.get(j), differences),
+            None => differences.push(Difference::Architecture { path, a: Some(brief(a, i)), b: None }),
+        }
+    }
+    for (j, name) in in_b.iter().enumerate().filter(|(_, name)| !in_a.contains(name)) {
+        let path = format!("{path}[{name}]");
+        differences.push(Difference::Architecture { path, a: None, b: Some(brief(b, j)) });
+    }
+}
+
+/// Equal values; `1` and `1.0` are.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (python::to_f64(a), python::to_f64(b)) {
+        (Some(a), Some(b)) => a == b || a.is_nan() && b.is_nan(),
+        _ => a == b,
+    }
+}

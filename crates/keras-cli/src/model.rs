@@ -1,0 +1,149 @@
+//! The models that commands are given.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use keras::layers::DataFormat;
+use keras::saving::LoadOptions;
+use keras::saving::legacy::Report;
+use keras::saving::sniff::{FileKind, sniff};
+use keras::{Model, model_from_json};
+use keras_spec::{HostTensor, Tensor};
+
+use crate::answer::{Failure, Result};
+use crate::data::safetensors;
+
+/// A model file and what it does not say itself.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ModelFile {
+    /// The model: .keras, .h5, or with --architecture weights alone (.weights.h5, .h5, .safetensors)
+    file: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How files are read.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Reading {
+    /// The model whose weights the file has: an architecture in JSON, or another model
+    #[arg(long, value_name = "FILE")]
+    architecture: Option<PathBuf>,
+    /// The backend that wrote a file of Keras 1 that does not tell: theano or tensorflow
+    #[arg(long, value_name = "BACKEND")]
+    written_on: Option<String>,
+    /// The order of dimensions where an old file does not tell
+    #[arg(long, value_name = "ORDER")]
+    data_format: Option<Order>,
+    /// The backend that computes, with a device if need be: ndarray, tch:cuda:0
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Order {
+    ChannelsFirst,
+    ChannelsLast,
+}
+
+/// A model with what its reading took.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    pub(crate) report: Option<Report>,
+}
+
+impl ModelFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Loads the model; `compile` says whether it is compiled as it was.
+    pub(crate) fn open(&self, compile: bool) -> Result<Loaded> {
+        self.reading.choose_backend()?;
+        self.reading.open(&self.file, compile)
+    }
+}
+
+impl Reading {
+    /// Chooses the backend that is asked for.
+    pub(crate) fn choose_backend(&self) -> Result<()> {
+        self.backend
+            .as_ref()
+            .map_or(Ok(()), |name| keras::set_backend(name).map(drop).map_err(Failure::compute))
+    }
+
+    fn options(&self, compile: bool) -> LoadOptions {
+        let mut options = LoadOptions::new().compile(compile);
+        if let Some(backend) = &self.written_on {
+            options = options.backend(backend);
+        }
+        match self.data_format {
+            Some(Order::ChannelsFirst) => options.data_format(DataFormat::ChannelsFirst),
+            Some(Order::ChannelsLast) => options.data_format(DataFormat::ChannelsLast),
+            None => options,
+        }
+    }
+
+    pub(crate) fn open(&self, path: &Path, compile: bool) -> Result<Loaded> {
+        if let Some(architecture) = &self.architecture {
+            let loaded = self.whole(architecture, compile)?;
+            load_weights(&loaded.model, path)?;
+            return Ok(loaded);
+        }
+        if safetensors::is(path) {
+            let why = "safetensors have weights alone; `--architecture FILE` says of which model";
+            return Err(Failure::file(path, why));
+        }
+        self.whole(path, compile)
+    }
+
+    /// The model in a file that says what it consists of.
+    fn whole(&self, path: &Path, compile: bool) -> Result<Loaded> {
+        if sniff(path).map_err(Failure::named)?.kind == FileKind::ArchitectureJson {
+            let text = std::fs::read_to_string(path).map_err(|e| Failure::file(path, e))?;
+            let model = model_from_json(&text).map_err(|e| Failure::file(path, e))?;
+            return Ok(Loaded { model, report: None });
+        }
+        let (model, report) = self.options(compile).report(path).map_err(Failure::named)?;
+        Ok(Loaded { model, report: Some(report) })
+    }
+}
+
+/// Gives a model the weights in a file.
+pub(crate) fn load_weights(model: &Model, path: &Path) -> Result<()> {
+    if !safetensors::is(path) {
+        return model.load_weights(path).map_err(Failure::named);
+    }
+    let mut arrays = safetensors::read(path)?;
+    let weights = model.weights();
+    if arrays.len() != weights.len() {
+        let why = format!("{} arrays where the model has {} weights", arrays.len(), weights.len());
+        return Err(Failure::file(path, why));
+    }
+    let mut values: Vec<HostTensor> = Vec::new();
+    for weight in &weights {
+        let Some(at) = arrays.iter().position(|(name, _)| name == weight.path()) else {
+            return Err(Failure::file(path, format!("no array for the weight `{}`", weight.path())));
+        };
+        let (_, value) = arrays.swap_remove(at);
+        if value.shape() != weight.shape() {
+            let why =
+                format!("`{}`: expected shape {}, found {}", weight.path(), weight.shape(), value.shape());
+            return Err(Failure::file(path, why));
+        }
+        values.push(value);
+    }
+    for (weight, value) in weights.iter().zip(values) {
+        let assigned = Tensor::from_host(value, weight.get().device())
+            .and_then(|t| t.into_dtype(weight.dtype()))
+            .and_then(|t| weight.assign(&t));
+        assigned.map_err(|e| Failure::file(path, e))?;
+    }
+    Ok(())
+}
+
+/// The weights by their paths.
+pub(crate) fn weights(model: &Model) -> Result<Vec<(String, HostTensor)>> {
+    let read = |w: &keras_spec::Variable| Ok((w.path().to_owned(), w.get().to_host()?));
+    model.weights().iter().map(read).collect::<keras_spec::Result<_>>().map_err(Failure::compute)
+}

@@ -1,0 +1,117 @@
+//! `convert` and `diff`
+
+use crate::{Folder, fixture, golden, json, keras, old_file};
+
+/// From every format to every other, with the predictions compared.
+#[test]
+fn every_format_is_converted_and_checked() {
+    let folder = Folder::new();
+    for old in ["cnn/cnn_compiled.keras", "cnn/cnn_compiled.h5", "functional/two_in_two_out_compiled.h5"] {
+        for new in ["new.keras", "new.h5", "new.hdf5", "new.weights.h5", "new.safetensors", "new.json"] {
+            let new = folder.file(new);
+            let answer = json(&["convert", &golden(old), &new, "--check"]);
+            assert_eq!(answer["check"]["same"], true, "{old} {new}: {answer}");
+            assert_eq!(answer["check"]["largest_difference"], 0.0, "{old} {new}");
+            assert_eq!(answer["report"]["origin"]["version"], "3.15.1");
+        }
+    }
+}
+
+#[test]
+fn weights_need_an_architecture() {
+    let folder = Folder::new();
+    let (weights, again) = (folder.file("w.safetensors"), folder.file("again.keras"));
+    keras(&["convert", &golden("cnn/cnn.keras"), &weights]).good();
+    let error = keras(&["convert", &weights, &again]).failed(3);
+    assert!(error.contains("w.safetensors") && error.contains("--architecture"), "{error}");
+    keras(&["convert", &weights, &again, "--architecture", &golden("cnn/cnn.json")]).good();
+    assert_eq!(keras(&["diff", &golden("cnn/cnn.keras"), &again]).good(), "the same\n");
+    let other = golden("functional/two_in_two_out.json");
+    let error = keras(&["convert", &weights, &again, "--architecture", &other]).failed(3);
+    assert!(error.contains("w.safetensors"), "{error}");
+}
+
+#[test]
+fn the_report_of_old_files_is_shown() {
+    let folder = Folder::new();
+    let new = folder.file("new.keras");
+    let ran = keras(&["convert", &old_file("tf.keras-2.4-prelu_shared.h5"), &new, "--check"]);
+    let out = ran.good();
+    assert!(out.contains("written by tf.keras 2.4.0"), "{out}");
+    assert!(out.contains("checked: largest difference"), "{out}");
+}
+
+#[test]
+fn a_conversion_that_fails_leaves_nothing() {
+    let folder = Folder::new();
+    let new = folder.file("new.onnxx");
+    let error = keras(&["convert", &golden("cnn/cnn.keras"), &new]).failed(2);
+    assert!(error.contains("new.onnxx") && error.contains(".safetensors"), "{error}");
+    let error = keras(&["convert", &fixture("x.npy"), &folder.file("new.keras")]).failed(3);
+    assert!(error.contains("x.npy"), "{error}");
+    let error = keras(&["convert", &golden("cnn/cnn.keras"), &folder.file("no/new.keras")]).failed(3);
+    assert!(error.contains("new.keras"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path("")).unwrap().count(), 0);
+}
+
+#[test]
+fn files_of_one_model_are_the_same() {
+    for (a, b) in [("cnn/cnn.h5", "cnn/cnn.keras"), ("gru/gru.keras", "gru/gru.h5")] {
+        let answer = json(&["diff", &golden(a), &golden(b)]);
+        assert_eq!((&answer["same"], &answer["compared"]), (&true.into(), &"models".into()), "{answer:#}");
+        assert_eq!(keras(&["diff", &golden(a), &golden(b)]).good(), "the same\n");
+    }
+    // The same architecture, trained further.
+    let ran = keras(&["diff", &golden("cnn/cnn.keras"), &golden("cnn/cnn_compiled.keras")]);
+    assert!(
+        ran.code == 1 && !ran.out.contains("architecture") && ran.out.contains("cnn/dense/bias"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn differences_are_named() {
+    let folder = Folder::new();
+    let text = std::fs::read_to_string(golden("cnn/cnn.json")).unwrap();
+    let other = text.replace("\"momentum\": 0.99", "\"momentum\": 0.5");
+    assert_ne!(text, other);
+    let other = folder.with("other.json", other);
+    let ran = keras(&["diff", &golden("cnn/cnn.keras"), &other]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("config.layers[batch_normalization].config.momentum"), "{}", ran.out);
+    assert!(ran.out.contains("weights"), "{}", ran.out);
+
+    let ran = keras(&["diff", &golden("cnn/cnn.keras"), &golden("functional/shapes.keras"), "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &answer["same"]), (1, &serde_json::json!(false)));
+    let all = answer["differences"].as_array().unwrap();
+    assert!(all.iter().any(|d| d["weight"].is_string()) && all.iter().any(|d| d["architecture"].is_string()));
+}
+
+#[test]
+fn weights_may_be_a_little_apart() {
+    let folder = Folder::new();
+    let (a, b) = (folder.file("a.safetensors"), folder.file("b.safetensors"));
+    keras(&["convert", &golden("cnn/cnn.keras"), &a]).good();
+    // The last number of the file: one step away from what it was.
+    let mut bytes = std::fs::read(&a).unwrap();
+    let at = bytes.len() - 4;
+    bytes[at] ^= 1;
+    std::fs::write(&b, bytes).unwrap();
+    assert_eq!(keras(&["diff", "--raw", &a, &a]).good(), "the same\n");
+    assert_eq!(keras(&["diff", "--raw", &a, &b]).code, 1);
+    assert_eq!(keras(&["diff", "--raw", &a, &b, "--tolerance", "1e-5"]).good(), "the same\n");
+}
+
+/// Classes that nobody registered: the files are compared as they stand.
+#[test]
+fn unknown_classes_are_compared_as_they_stand() {
+    let folder = Folder::new();
+    let text = std::fs::read_to_string(golden("cnn/cnn.json")).unwrap().replace("\"ReLU\"", "\"Unheard\"");
+    let a = folder.with("a.json", &text);
+    let b = folder.with("b.json", text.replace("\"Unheard\"", "\"Unseen\""));
+    assert_eq!(json(&["diff", &a, &a])["compared"], "contents");
+    let ran = keras(&["diff", &a, &b]);
+    assert!(ran.code == 1 && ran.out.contains("config.layers[re_lu].class_name"), "{}", ran.out);
+}
