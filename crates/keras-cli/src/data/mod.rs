@@ -121,7 +121,7 @@ pub(crate) fn to_json(arrays: &[(String, HostTensor)]) -> Value {
 /// An element with its own digits, not those of its neighbour among the float64.
 fn number<T: Element>(x: T) -> Value {
     match T::DTYPE {
-        d if d == keras_spec::DType::Bool => (x.to_i128() != 0).into(),
+        keras_spec::DType::Bool => (x.to_i128() != 0).into(),
         d if d.is_int() => {
             i64::try_from(x.to_i128()).map_or_else(|_| (x.to_i128() as u64).into(), Value::from)
         }
