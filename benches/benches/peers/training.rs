@@ -63,7 +63,12 @@ fn against_candle(c: &mut Criterion, backend: &str, case: Case) {
     };
     let mut ours = Ours::new(backend, case);
     let group = format!("models on {backend}");
-    compare(c, [&group, &format!("{name}, forward"), "candle-nn"], || ours.forward(), || forward(&x).unwrap());
+    compare(
+        c,
+        [&group, &format!("{name}, forward"), "candle-nn"],
+        || ours.forward(),
+        || forward(&x).unwrap(),
+    );
     compare(c, [&group, &format!("{name}, training step"), "candle-nn"], || ours.step(), || step().unwrap());
 }
 

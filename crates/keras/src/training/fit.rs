@@ -79,7 +79,8 @@ impl<'a> Fit<'a> {
         sample_weight: Data;
         /// The epoch to begin with, where an earlier run left off.
         initial_epoch = usize;
-        /// How many batches make an epoch; all there are unless given.
+        /// How many batches make an epoch; all there are unless given. The next epoch goes on where the one before ended,
+        /// and begins anew (shuffled again) where nothing was left.
         some steps_per_epoch = usize;
         /// How many batches are evaluated for validation.
         some validation_steps = usize;
@@ -142,8 +143,8 @@ impl<'a> Fit<'a> {
 
 /// Where the batches of an epoch come from.
 trait Source {
-    /// Begins an epoch.
-    fn begin(&mut self);
+    /// Begins an epoch; one that goes on takes what the epoch before has left, if anything.
+    fn begin(&mut self, goes_on: bool);
 
     /// The next batch of the epoch.
     fn next(&mut self) -> Option<Batch>;
@@ -173,7 +174,10 @@ impl Arrays {
 }
 
 impl Source for Arrays {
-    fn begin(&mut self) {
+    fn begin(&mut self, goes_on: bool) {
+        if goes_on && self.at < self.order.len() {
+            return;
+        }
         self.order = match self.shuffle {
             true => global_permutation(self.samples),
             false => (0..self.samples).collect(),
@@ -197,7 +201,7 @@ impl Source for Arrays {
 struct Stream<I>(I);
 
 impl<I: Iterator<Item = Batch>> Source for Stream<I> {
-    fn begin(&mut self) {}
+    fn begin(&mut self, _: bool) {}
 
     fn next(&mut self) -> Option<Batch> {
         self.0.next()
@@ -264,7 +268,7 @@ impl Model {
         for epoch in fit.initial_epoch..fit.epochs {
             self.compiled()?.reset_metrics()?;
             callbacks.on_epoch_begin(epoch, self)?;
-            source.begin();
+            source.begin(fit.steps_per_epoch.is_some());
             let mut done = 0;
             while fit.steps_per_epoch.is_none_or(|n| done < n) {
                 let Some(mut batch) = source.next() else { break };
@@ -312,7 +316,7 @@ impl Model {
     ) -> Result<Logs> {
         self.compiled()?.reset_metrics()?;
         callbacks.on_test_begin(self)?;
-        source.begin();
+        source.begin(false);
         let mut done = 0;
         while steps.is_none_or(|n| done < n) {
             let Some(batch) = source.next() else { break };
@@ -375,7 +379,7 @@ impl Model {
         let params = Params { epochs: 1, steps: source.steps(), verbose: options.verbose };
         let mut callbacks = CallbackList::new(options.callbacks, &params);
         callbacks.on_predict_begin(self)?;
-        source.begin();
+        source.begin(false);
         let mut parts: Vec<Vec<HostTensor>> = Vec::new();
         let mut done = 0;
         while options.steps.is_none_or(|n| done < n) {
