@@ -12,6 +12,7 @@ use keras_spec::{
 use super::functional::{Functional, Structure};
 use super::graph::KerasTensor;
 use super::sequential::Chain;
+use crate::saving::legacy::Source;
 use crate::training::Compiled;
 
 /// A model (`keras.Model`, Keras 3.15.1): layers from inputs to outputs, to be compiled, trained, saved, or used as a layer
@@ -21,6 +22,8 @@ pub struct Model {
     pub(crate) compiled: Option<Compiled>,
     /// Asks training to end.
     pub(crate) stop: bool,
+    /// The file that the architecture was read from, if it is older than Keras 3: weights in other files follow it.
+    pub(crate) source: Option<Source>,
 }
 
 impl Model {
@@ -54,7 +57,7 @@ impl Model {
             // A graph's layers were built as they were called: there is nothing left that could fail.
             let _ = layer.build(&shapes);
         }
-        Model { layer, compiled: None, stop: false }
+        Model { layer, compiled: None, stop: false, source: None }
     }
 
     /// The model as a layer.

@@ -1,6 +1,6 @@
 //! Models that are a chain of layers.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use keras_spec::layer::{Child, Outputs, auto_name};
 use keras_spec::object::Class;
@@ -82,10 +82,23 @@ impl Sequential {
 }
 
 /// The layer that a [`Sequential`] model is: its layers one after the other.
-#[derive(Debug)]
 pub struct Chain {
     input: OnceLock<LayerRef>,
     layers: Vec<LayerRef>,
+    /// What is to happen to the layers as soon as they have weights.
+    pending: Mutex<Option<WhenBuilt>>,
+}
+
+/// What is done with the layers of a chain once they are built.
+pub(crate) type WhenBuilt = Box<dyn FnOnce(&[LayerRef]) -> Result<()> + Send>;
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain")
+            .field("input", &self.input)
+            .field("layers", &self.layers)
+            .finish_non_exhaustive()
+    }
 }
 
 const CLASS: Class = Class::keras("keras", "Sequential");
@@ -130,7 +143,12 @@ impl Chain {
                 ));
             }
         }
-        Ok(Chain { input, layers })
+        Ok(Chain { input, layers, pending: Mutex::default() })
+    }
+
+    /// Has `then` done with the layers when the shape of the inputs is known and they are built.
+    pub(crate) fn when_built(&self, then: WhenBuilt) {
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(then);
     }
 
     /// The layers, without the input.
@@ -213,7 +231,8 @@ impl Layer for Chain {
             builder.child(layer, &shapes)?;
             specs = layer.output_spec(&specs, &Call::inference())?;
         }
-        Ok(())
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        pending.map_or(Ok(()), |then| then(&self.layers))
     }
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {

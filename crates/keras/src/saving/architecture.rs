@@ -6,7 +6,8 @@ use keras_spec::layer::{loading, reading_shared, writing_shared};
 use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
 use serde_json::{Map, Value, json};
 
-use super::{graph_operations, h5, json as python, legacy_config};
+use super::legacy::{self, Origin, Report, Source};
+use super::{graph_operations, h5, json as python};
 use crate::models::{Chain, Model};
 use crate::training::Compile;
 
@@ -38,28 +39,27 @@ pub(super) fn compile_config(model: &Model) -> Result<Option<Value>> {
     Ok(Some(value))
 }
 
-/// The uncompiled model that `value` describes; `version` is that of the Keras which wrote it, as far as the file says.
+/// The uncompiled model that `value` describes, written by `origin`.
 ///
 /// # Errors
 /// A class is not registered, or a configuration is wrong.
-pub(super) fn from_value(value: &Value, version: Option<&str>) -> Result<Model> {
-    let upgraded;
-    let value = if is_legacy(value, version) {
-        upgraded = legacy_config::upgrade(value)?;
-        &upgraded
-    } else {
-        value
+pub(super) fn from_value(value: &Value, origin: &Origin, report: &mut Report) -> Result<Model> {
+    let old = is_legacy(value, origin);
+    let mut linked = match old {
+        true => legacy::upgrade_config(value, origin, report)?,
+        false => value.clone(),
     };
-    let mut linked = value.clone();
+    let build_config = linked.clone();
     link_shared(&mut linked);
     graph_operations::drop_masks(&mut linked);
     let layer = reading_shared(|| LayerRef::from_value(&linked))?;
-    let model = Model::from_layer(layer.clone());
+    let mut model = Model::from_layer(layer.clone());
     if !model.is_built()
-        && let Some(shapes) = build_shapes(&layer, value)?
+        && let Some(shapes) = build_shapes(&layer, &build_config)?
     {
         layer.build(&shapes)?;
     }
+    model.source = old.then(|| Source { config: value.clone(), origin: origin.clone() });
     Ok(model)
 }
 
@@ -67,16 +67,20 @@ pub(super) fn from_value(value: &Value, version: Option<&str>) -> Result<Model> 
 ///
 /// # Errors
 /// As [`from_value`], or the model has more weights than the file.
-pub(super) fn from_file(value: &Value, version: Option<&str>, weights: &h5::Group) -> Result<Model> {
+pub(super) fn from_file(
+    value: &Value,
+    origin: &Origin,
+    weights: &h5::Group,
+    report: &mut Report,
+) -> Result<Model> {
     let held = weights.count_elements()?.saturating_add(UNNOTICED);
-    loading(held, || from_value(value, version))
+    loading(held, || from_value(value, origin, report))
 }
 
-/// Whether a Keras before 3 wrote it. Only Keras 3 says which module the model's class is from, but for HDF5.
-pub(super) fn is_legacy(value: &Value, version: Option<&str>) -> bool {
-    let version = version.or_else(|| value.get("keras_version").and_then(Value::as_str));
-    match version.and_then(|v| v.split('.').next()).and_then(|major| major.parse::<u32>().ok()) {
-        Some(major) => major < 3,
+/// Whether a Keras before 3 wrote it. Where no version is known, only Keras 3 says which module the model's class is from.
+pub(super) fn is_legacy(value: &Value, origin: &Origin) -> bool {
+    match origin.version {
+        Some(version) => version.major < 3,
         None => value.get("module").is_none(),
     }
 }

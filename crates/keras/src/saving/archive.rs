@@ -7,7 +7,7 @@ use serde_json::Value;
 use web_time::SystemTime;
 
 use super::container::{self, Archive, ArchiveWriter, CONFIG, METADATA, WEIGHTS};
-use super::legacy::Report;
+use super::legacy::{Report, upgrade_compile};
 use super::tree::{self, Tree};
 use super::{KERAS_VERSION, LoadOptions, architecture, assign, h5, optimizer_state};
 use crate::models::Model;
@@ -47,21 +47,22 @@ pub(super) fn load(
     let config = archive.json(CONFIG)?;
     let metadata = archive.json(METADATA)?;
     let version = metadata.get("keras_version").and_then(Value::as_str);
-    report.origin = options.origin(version, None);
+    let origin = options.origin(version, None);
+    report.origin = origin.clone();
     let place = || format!("{file}: {CONFIG}");
     let name = format!("{file}: {WEIGHTS}");
     let weights = Tree { file: &name, root: archive.h5(WEIGHTS)?.root() };
-    let mut model = architecture::from_file(&config, version, &weights.root).at(place)?;
-    assign(weights.weights(model.as_layer())?)?;
+    let mut model = architecture::from_file(&config, &origin, &weights.root, report).at(place)?;
+    assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {
-        let legacy = architecture::is_legacy(&config, version);
-        let config = config.get("compile_config");
+        let old = architecture::is_legacy(&config, &origin);
+        let config = config.get("compile_config").filter(|c| !c.is_null());
         let upgraded =
-            config.filter(|_| legacy).map(super::legacy_config::upgrade_compile).transpose().at(place)?;
+            config.filter(|_| old).map(|c| upgrade_compile(c, &origin, report)).transpose().at(place)?;
         architecture::compile(&mut model, upgraded.as_ref().or(config)).at(place)?;
         if let (Some(compiled), Some(state)) = (&model.compiled, weights.optimizer()?) {
             compiled.optimizer.build(&model.as_layer().trainable_weights())?;
-            optimizer_state::restore(&*compiled.optimizer, state)?;
+            optimizer_state::restore(&*compiled.optimizer, state, report)?;
         }
     }
     Ok(model)

@@ -7,10 +7,9 @@ use keras_spec::{Error, Result, ResultExt};
 
 use super::archive::Packed;
 use super::atomic::write_atomically;
-use super::container::{Archive, WEIGHTS};
-use super::sniff::{FileKind, Sniffed, sniff};
-use super::tree::{self, Tree};
-use super::{FileError, LoadOptions, architecture, assign, h5, json, optimizer_state, whole_h5};
+use super::sniff::{FileKind, Sniffed};
+use super::tree;
+use super::{FileError, LoadOptions, architecture, h5, json, whole_h5};
 use crate::models::Model;
 
 pub(super) fn no_model(file: &str, found: Sniffed) -> Error {
@@ -43,15 +42,13 @@ pub fn load_model_from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
     LoadOptions::new().from_bytes("the model", bytes.into())
 }
 
-/// A model from [`Model::to_json`] or Keras's (`keras.models.model_from_json`, Keras 3.15.1), with new weights.
+/// A model from [`Model::to_json`] or Keras's (`keras.models.model_from_json`, Keras 3.15.1), of any version, with new
+/// weights.
 ///
 /// # Errors
 /// The text is not JSON or no model, or a class is not registered.
 pub fn model_from_json(text: &str) -> Result<Model> {
-    let value = json::parse(text).map_err(|e| Error::config("model", format!("not JSON: {e}")))?;
-    let mut model = architecture::from_value(&value, None)?;
-    architecture::compile(&mut model, value.get("compile_config"))?;
-    Ok(model)
+    Ok(LoadOptions::new().report_json(text)?.0)
 }
 
 /// The layouts of files, by the ends of their names.
@@ -149,33 +146,7 @@ impl Model {
     /// [`Error::NotBuilt`]; the file is damaged, lacks a weight, has one too many or one of another shape. No weight is
     /// changed then.
     pub fn load_weights(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        self.check_built("loading its weights")?;
-        let file = path.display().to_string();
-        let found = sniff(path)?;
-        let (name, root) = match found.kind {
-            FileKind::Keras => (format!("{file}: {WEIGHTS}"), Archive::open(path)?.h5(WEIGHTS)?.root()),
-            _ => (file.clone(), h5::File::open(path)?.root()),
-        };
-        match found.kind {
-            FileKind::Keras | FileKind::ObjectWeightsH5 => {
-                let tree = Tree { file: &name, root };
-                let weights = tree.weights(self.as_layer())?;
-                let optimizer = self.compiled.as_ref().map(|c| &c.optimizer);
-                let optimizer = optimizer.filter(|o| !o.variables().is_empty());
-                let state = optimizer.map(|_| tree.optimizer()).transpose()?.flatten();
-                assign(weights)?;
-                match (optimizer, state) {
-                    (Some(optimizer), Some(state)) => optimizer_state::restore(&**optimizer, state),
-                    _ => Ok(()),
-                }
-            }
-            FileKind::WholeModelH5 => {
-                assign(whole_h5::weights(&name, &root.group(whole_h5::WEIGHTS)?, self)?)
-            }
-            FileKind::LayerWeightsH5 => assign(whole_h5::weights(&name, &root, self)?),
-            _ => Err(FileError::unexpected(file, "", "weights of Keras 2 or 3", found.reason).into()),
-        }
+        LoadOptions::new().load_weights(self, path).map(drop)
     }
 
     /// The model without its weights, as JSON (`Model.to_json`, Keras 3.15.1).
@@ -186,7 +157,7 @@ impl Model {
         Ok(json::to_string(&architecture::to_value(self)?))
     }
 
-    fn check_built(&self, action: &str) -> Result<()> {
+    pub(super) fn check_built(&self, action: &str) -> Result<()> {
         match self.is_built() {
             true => Ok(()),
             false => {

@@ -3,20 +3,21 @@
 use keras_spec::{HostTensor, Optimizer, Result, Variable};
 
 use super::assign;
+use super::legacy::{Origin, Report, weights::flip};
 
 /// Gives an optimizer its state. As in Keras, a state that does not fit is left out with a warning: weights are worth
 /// more than it.
 ///
 /// # Errors
 /// A device fails.
-pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>) -> Result<()> {
+pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report: &mut Report) -> Result<()> {
     let own = optimizer.variables();
     let fits = |places: &[Variable]| {
         places.len() == saved.len() && places.iter().zip(&saved).all(|(v, s)| v.shape() == s.shape())
     };
     // An optimizer that had made no step had only these.
-    let fresh: Vec<Variable> =
-        own.iter().filter(|v| ["iteration", "learning_rate"].contains(&v.name())).cloned().collect();
+    let is_count = |v: &&Variable| ["iteration", "learning_rate"].contains(&v.name());
+    let fresh: Vec<Variable> = own.iter().filter(is_count).cloned().collect();
     // Keras 2 keeps the learning rate in the configuration only.
     let without_rate: Vec<Variable> = own.iter().filter(|v| v.name() != "learning_rate").cloned().collect();
     for places in [own, without_rate, fresh] {
@@ -24,11 +25,104 @@ pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>) -> Resu
             return assign(places.into_iter().zip(saved).collect());
         }
     }
-    tracing::warn!(
-        "the state of optimizer `{}` is left out: {} arrays in the file do not fit the {} of the optimizer",
-        optimizer.name(),
-        saved.len(),
-        optimizer.variables().len(),
-    );
+    left_out(optimizer, saved.len(), report);
     Ok(())
+}
+
+fn left_out(optimizer: &dyn Optimizer, arrays: usize, report: &mut Report) {
+    let own = optimizer.variables().len();
+    let text = format!("its state: {arrays} arrays in the file do not fit the {own} of the optimizer");
+    tracing::warn!("optimizer `{}`: left out is {text}", optimizer.name());
+    report.dropped(optimizer.name(), text);
+}
+
+/// [`restore`] from an HDF5 file, which may be of any generation. `flipped` are the kernels that were turned around.
+///
+/// # Errors
+/// A device fails.
+pub(super) fn restore_named(
+    optimizer: &dyn Optimizer,
+    trainable: &[Variable],
+    saved: Vec<(String, HostTensor)>,
+    flipped: &[Variable],
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<()> {
+    // Only later ones call the count of steps `iteration`.
+    let first = saved.first().and_then(|(name, _)| name.rsplit('/').next());
+    let by_variable = first.is_some_and(|n| n == "iteration" || n == "iteration:0");
+    let count = saved.len();
+    let arrays: Vec<HostTensor> = saved.into_iter().map(|(_, array)| array).collect();
+    if by_variable {
+        return restore(optimizer, arrays, report);
+    }
+    match by_slot(optimizer, trainable, arrays, flipped)? {
+        Some(values) => {
+            let text = format!("{origin} kept its state in groups, Keras 3 keeps it by variable");
+            report.converted(optimizer.name(), text);
+            assign(values)
+        }
+        None => {
+            left_out(optimizer, count, report);
+            Ok(())
+        }
+    }
+}
+
+/// What an optimizer keeps for each variable, in the order in which Keras 1, Keras 2 and tf.keras to 2.10 wrote it: all
+/// variables of the first, then all of the second.
+fn slots(class: &str) -> &'static [&'static [&'static str]] {
+    match class {
+        "Adam" | "AdamW" => &[&["momentum", "m"], &["velocity", "v"], &["velocity_hat", "vhat"]],
+        "SGD" => &[&["momentum", "m"]],
+        "RMSprop" => &[&["velocity"], &["momentum"], &["average_gradient"]],
+        "Adagrad" => &[&["accumulator"]],
+        "Adadelta" => &[&["accumulated_grad"], &["accumulated_delta_var"]],
+        "Adamax" => &[&["momentum", "m"], &["norm", "u"]],
+        "Nadam" => &[&["momentum", "m"], &["velocity", "v"]],
+        "Ftrl" => &[&["accumulator"], &["linear"]],
+        _ => &[],
+    }
+}
+
+/// The state by variable; `None` if the arrays cannot be that.
+fn by_slot(
+    optimizer: &dyn Optimizer,
+    trainable: &[Variable],
+    arrays: Vec<HostTensor>,
+    flipped: &[Variable],
+) -> Result<Option<Vec<(Variable, HostTensor)>>> {
+    let own = optimizer.variables();
+    let slots = slots(optimizer.class().name);
+    let n = trainable.len();
+    // Before the groups come the count of steps, which some lack, and for Nadam a product of its momenta.
+    let lead = (0..=2).rev().find(|lead| {
+        let rest = arrays.get(*lead..);
+        let scalars = arrays.iter().take(*lead).all(|a| a.data().len() == 1);
+        scalars
+            && n > 0
+            && rest.is_some_and(|r| r.len() % n == 0 && r.len() / n <= slots.len() && fit(r, trainable))
+    });
+    let Some(lead) = lead else { return Ok(None) };
+    let mut values = Vec::new();
+    if let (true, Some(count)) = (lead > 0, own.iter().find(|v| v.name() == "iteration")) {
+        values.push((count.clone(), arrays[0].cast(count.dtype())));
+    }
+    for (group, names) in arrays[lead..].chunks(n).zip(slots) {
+        for (variable, array) in trainable.iter().zip(group).filter(|(v, a)| v.shape() == a.shape()) {
+            let path = variable.path().replace('/', "_");
+            let place = own.iter().find(|v| names.iter().any(|slot| v.name() == format!("{path}_{slot}")));
+            // A slot that is not used is not kept: the momentum of an SGD without.
+            let Some(place) = place else { continue };
+            let turned = flipped.iter().any(|v| Variable::same(v, variable));
+            values.push((place.clone(), if turned { flip(array)? } else { array.clone() }));
+        }
+    }
+    Ok(Some(values))
+}
+
+/// Whether arrays are groups of one for each variable. What stands in the place of a group that is not used is one number.
+fn fit(arrays: &[HostTensor], variables: &[Variable]) -> bool {
+    let one = |(a, v): (&HostTensor, &Variable)| a.shape() == v.shape() || a.shape().dims() == [1];
+    arrays.chunks(variables.len()).all(|group| group.iter().zip(variables).all(one))
 }

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use keras_spec::Result;
+use keras_spec::{Error, Result};
+use serde_json::Value;
 
-use super::container::Archive;
+use super::container::{Archive, WEIGHTS};
+use super::layer_weights::{Incoming, SavedWeights};
 use super::legacy::{Origin, Report};
 use super::model::no_model;
 use super::sniff::{FileKind, sniff, sniff_bytes};
-use super::{archive, h5, whole_h5};
+use super::tree::Tree;
+use super::{FileError, architecture, archive, assign, h5, json, optimizer_state, whole_h5};
 use crate::layers::DataFormat;
 use crate::models::Model;
 
@@ -29,11 +32,13 @@ pub struct LoadOptions {
     pub(super) compile: bool,
     pub(super) backend: Option<String>,
     pub(super) data_format: Option<DataFormat>,
+    pub(super) by_name: bool,
+    pub(super) skip_mismatch: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { compile: true, backend: None, data_format: None }
+        LoadOptions { compile: true, backend: None, data_format: None, by_name: false, skip_mismatch: false }
     }
 }
 
@@ -64,6 +69,21 @@ impl LoadOptions {
     #[must_use]
     pub fn data_format(mut self, data_format: DataFormat) -> Self {
         self.data_format = Some(data_format);
+        self
+    }
+
+    /// Whether layers take the weights of the layers of their names, and all others none, instead of all layers in their
+    /// order. Only for files that have weights by layer: those of Keras 1 and 2.
+    #[must_use]
+    pub fn by_name(mut self, by_name: bool) -> Self {
+        self.by_name = by_name;
+        self
+    }
+
+    /// Whether layers whose weights do not fit keep those that they have, instead of that being an error.
+    #[must_use]
+    pub fn skip_mismatch(mut self, skip_mismatch: bool) -> Self {
+        self.skip_mismatch = skip_mismatch;
         self
     }
 
@@ -116,6 +136,86 @@ impl LoadOptions {
             _ => Err(no_model(name, kind)),
         };
         Ok((model?, report))
+    }
+
+    /// A model with new weights from the JSON of [`Model::to_json`] or of any Keras (`keras.models.model_from_json`), and
+    /// the account of it.
+    ///
+    /// # Errors
+    /// The text is not JSON or no model, or a class is not registered.
+    pub fn report_json(&self, text: &str) -> Result<(Model, Report)> {
+        let value = json::parse(text).map_err(|e| Error::config("model", format!("not JSON: {e}")))?;
+        self.architecture(&value)
+    }
+
+    fn architecture(&self, value: &Value) -> Result<(Model, Report)> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let origin = self.origin(text("keras_version"), text("backend"));
+        let mut report = Report::new(origin.clone());
+        let mut model = architecture::from_value(value, &origin, &mut report)?;
+        if self.compile && model.source.is_none() {
+            architecture::compile(&mut model, value.get("compile_config"))?;
+        }
+        Ok((model, report))
+    }
+
+    /// Reads the weights of a model from a file (`Model.load_weights`, Keras 3.15.1): `.weights.h5`, `.keras`, and HDF5
+    /// files of Keras 1 and 2, told by their content. The state of the optimizer is read if the optimizer has made a step
+    /// and the file has one that fits. What was changed on the way is returned.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`]; the file is damaged, lacks a weight, has one too many or one of another shape. No weight is
+    /// changed then.
+    pub fn load_weights(&self, model: &Model, path: impl AsRef<Path>) -> Result<Report> {
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        let found = sniff(path)?;
+        let source = model.source.as_ref();
+        let by_layer = matches!(found.kind, FileKind::WholeModelH5 | FileKind::LayerWeightsH5);
+        if !(by_layer && source.is_some()) {
+            model.check_built("loading its weights")?;
+        }
+        if self.by_name && !by_layer {
+            let expected = "a file that has weights by the names of layers";
+            return Err(FileError::unexpected(file, "", expected, found.reason).into());
+        }
+        let mut report = Report::default();
+        let (name, root) = match found.kind {
+            FileKind::Keras => (format!("{file}: {WEIGHTS}"), Archive::open(path)?.h5(WEIGHTS)?.root()),
+            FileKind::ObjectWeightsH5 => (file.clone(), h5::File::open(path)?.root()),
+            _ if by_layer => {
+                let root = h5::File::open(path)?.root();
+                let attributes = root.attributes()?;
+                let version = attributes.text("keras_version")?;
+                let mut origin = match (version, source) {
+                    (None, Some(source)) => source.origin.clone(),
+                    _ => self.origin(version, attributes.text("backend")?),
+                };
+                if self.backend.is_some() && origin.backend.is_none() {
+                    origin.backend.clone_from(&self.backend);
+                }
+                let group = match found.kind {
+                    FileKind::WholeModelH5 => root.group(whole_h5::WEIGHTS)?,
+                    _ => root,
+                };
+                let weights = SavedWeights::read(&file, &group, &origin, self, source, &mut report)?;
+                report.origin = weights.origin.clone();
+                Incoming { weights, optimizer: None, options: self.clone() }
+                    .into_model(model, &mut report)?;
+                return Ok(report);
+            }
+            _ => return Err(FileError::unexpected(file, "", "weights of Keras", found.reason).into()),
+        };
+        let tree = Tree { file: &name, root };
+        let weights = tree.weights(model.as_layer(), self, &mut report)?;
+        let optimizer = model.compiled.as_ref().map(|c| &c.optimizer);
+        let optimizer = optimizer.filter(|o| !o.variables().is_empty());
+        let state = optimizer.map(|_| tree.optimizer()).transpose()?.flatten();
+        assign(weights)?;
+        if let (Some(optimizer), Some(state)) = (optimizer, state) {
+            optimizer_state::restore(&**optimizer, state, &mut report)?;
+        }
+        Ok(report)
     }
 
     /// The origin that a file tells, completed by what the caller knows.

@@ -6,7 +6,8 @@ use keras_spec::layer::{Child, to_snake_case};
 use keras_spec::{HostTensor, LayerRef, Result, Tensor, Variable};
 
 use super::error::FileError;
-use super::h5;
+use super::legacy::Report;
+use super::{LoadOptions, h5};
 use crate::models::{Chain, Functional, Model};
 
 /// The attribute of a model that holds its optimizer.
@@ -130,34 +131,26 @@ impl Tree<'_> {
     ///
     /// # Errors
     /// An array is missing or damaged, has another shape than the weight, or belongs to no layer.
-    pub(super) fn weights(&self, layer: &LayerRef) -> Result<Vec<(Variable, HostTensor)>> {
+    pub(super) fn weights(
+        &self,
+        layer: &LayerRef,
+        options: &LoadOptions,
+        report: &mut Report,
+    ) -> Result<Vec<(Variable, HostTensor)>> {
         let mut used = HashSet::new();
         let mut out = Vec::new();
         let places: Vec<Place> = places(layer)?.into_iter().filter(|p| !p.saved.is_empty()).collect();
         for (i, place) in places.iter().enumerate() {
-            let group = match self.group(&place.group()) {
-                Err(FileError::Missing { file, object }) => {
-                    // In the file's model both were one layer, which an architecture alone does not say.
-                    let Some(twin) = twin(place, &places[..i]) else {
-                        return Err(FileError::Missing { file, object }.into());
-                    };
-                    self.group(&twin.group())?
+            match self.values(place, &places[..i], &mut used) {
+                Ok(values) => out.extend(values),
+                Err(e) if options.skip_mismatch => {
+                    report.dropped(&*place.name, format!("weights that do not fit: {e}"));
                 }
-                found => found?,
-            };
-            let arrays = self.numbered(&group)?;
-            let expected = place.saved.len();
-            if arrays.len() != expected {
-                let expected = format!("{expected} arrays for `{}`", place.name);
-                let found = format!("{} arrays", arrays.len());
-                return Err(FileError::unexpected(self.file, group.path(), expected, found).into());
+                Err(e) => return Err(e),
             }
-            for ((variable, _), array) in place.saved.iter().zip(arrays) {
-                used.insert(array.path());
-                out.push((variable.clone(), read_for(self.file, &array, variable)?));
-            }
-            let zeros = |v: &Variable| (v.clone(), HostTensor::full(v.shape().clone(), v.dtype(), 0.0));
-            out.extend(place.unsaved.iter().map(zeros));
+        }
+        if options.skip_mismatch {
+            return Ok(out);
         }
         let root = self.root.path();
         let paths = self.root.dataset_paths()?;
@@ -169,6 +162,41 @@ impl Tree<'_> {
             return Err(FileError::unexpected(self.file, extra, "only weights of the model", found).into());
         }
         Ok(out)
+    }
+
+    /// The values of the variables of one place. `used` are the arrays that belong to a layer.
+    fn values(
+        &self,
+        place: &Place,
+        earlier: &[Place],
+        used: &mut HashSet<String>,
+    ) -> Result<Vec<(Variable, HostTensor)>> {
+        let group = match self.group(&place.group()) {
+            Err(FileError::Missing { file, object }) => {
+                // In the file's model both were one layer, which an architecture alone does not say.
+                let Some(twin) = twin(place, earlier) else {
+                    return Err(FileError::Missing { file, object }.into());
+                };
+                self.group(&twin.group())?
+            }
+            found => found?,
+        };
+        let arrays = self.numbered(&group)?;
+        used.extend(arrays.iter().map(h5::Dataset::path));
+        let expected = place.saved.len();
+        if arrays.len() != expected {
+            let expected = format!("{expected} arrays for `{}`", place.name);
+            let found = format!("{} arrays", arrays.len());
+            return Err(FileError::unexpected(self.file, group.path(), expected, found).into());
+        }
+        let read = |(variable, array): (&Variable, &h5::Dataset)| {
+            Ok((variable.clone(), read_for(self.file, array, variable)?))
+        };
+        let variables = place.saved.iter().map(|(variable, _)| variable);
+        let mut values = variables.zip(&arrays).map(read).collect::<Result<Vec<_>>>()?;
+        let zeros = |v: &Variable| (v.clone(), HostTensor::full(v.shape().clone(), v.dtype(), 0.0));
+        values.extend(place.unsaved.iter().map(zeros));
+        Ok(values)
     }
 
     /// The optimizer's state, if the file has one.

@@ -7,24 +7,14 @@ use keras_spec::{Device, HostTensor, LayerRef, Loss, Metric, Result, ResultExt, 
 use serde_json::{Value, json};
 
 use super::error::{FileError, Result as FileResult};
-use super::legacy::Report;
-use super::tree::read_for;
-use super::{
-    KERAS_VERSION, LoadOptions, architecture, assign, h5, json as python, legacy_config, optimizer_state,
-};
+use super::layer_weights::{self, Incoming, NAMES, SavedWeights, legacy_order};
+use super::legacy::{Report, upgrade_compile};
+use super::{KERAS_VERSION, LoadOptions, architecture, h5, h5_config, json as python};
 use crate::models::Model;
 
 /// The group with the weights of a whole model.
 pub(super) const WEIGHTS: &str = "model_weights";
 const OPTIMIZER: &str = "optimizer_weights";
-const NAMES: &str = "weight_names";
-
-/// Weights in the order of these files: what training changes, then the rest.
-fn legacy_order(layer: &LayerRef) -> Vec<Variable> {
-    let mut all = layer.trainable_weights();
-    all.extend(layer.non_trainable_weights());
-    all
-}
 
 /// A whole model, ready to be written.
 ///
@@ -33,7 +23,7 @@ fn legacy_order(layer: &LayerRef) -> Vec<Variable> {
 pub(super) fn pack(model: &Model) -> Result<h5::Writer> {
     let mut file = h5::Writer::new();
     let config = architecture::to_value(model)?;
-    let config = legacy_config::downgrade(json!({
+    let config = h5_config::downgrade(json!({
         "class_name": config["class_name"],
         "config": config["config"],
     }));
@@ -41,7 +31,7 @@ pub(super) fn pack(model: &Model) -> Result<h5::Writer> {
     file.text("backend", backend()?);
     file.bytes("model_config", python::to_string(&config));
     if let Some(training) = architecture::compile_config(model)? {
-        let training = legacy_config::training_config(with_objects(training)?);
+        let training = h5_config::training_config(with_objects(training)?);
         file.bytes("training_config", python::to_string(&training));
     }
     write_weights(model, file.group(WEIGHTS))?;
@@ -121,7 +111,7 @@ fn write_arrays(group: &mut h5::Writer, mut paths: Vec<String>, variables: &[Var
 /// Loads the model in a file.
 ///
 /// # Errors
-/// The file is damaged or from before Keras 2, a class is not registered, or weights do not fit.
+/// The file is damaged, a class is not registered, or weights do not fit.
 pub(super) fn load(
     file: &str,
     root: &h5::Group,
@@ -137,102 +127,32 @@ pub(super) fn load(
     };
     let missing = || FileError::Missing { file: file.to_owned(), object: object("model_config") };
     let config = parse("model_config")?.ok_or_else(missing)?;
-    let version = attributes.text("keras_version")?;
-    if version.is_none_or(|v| v.starts_with("0.") || v.starts_with("1.")) {
-        let found = version.unwrap_or("no version, as in files of Keras 1");
-        return Err(FileError::unexpected(file, object("keras_version"), "2 or 3", found).into());
-    }
-    report.origin = options.origin(version, attributes.text("backend")?);
     let held = root.group(WEIGHTS)?;
+    let mut origin = options.origin(attributes.text("keras_version")?, attributes.text("backend")?);
+    layer_weights::complete(&mut origin, &held, report)?;
+    report.origin = origin.clone();
     let place = || format!("{file}: {}", object("model_config"));
-    let mut model = architecture::from_file(&config, version, &held).at(place)?;
-    assign(weights(file, &held, &model)?)?;
-    if let Some(training) = parse("training_config")?.filter(|_| options.compile) {
+    let mut model = architecture::from_file(&config, &origin, &held, report).at(place)?;
+    let weights = SavedWeights::read(file, &held, &origin, options, model.source.as_ref(), report)?;
+    let training = parse("training_config")?.filter(|t| options.compile && !t.is_null());
+    if let Some(training) = training {
         let place = || format!("{file}: {}", object("training_config"));
-        let training = match architecture::is_legacy(&config, version) {
-            true => legacy_config::upgrade_compile(&training).at(place)?,
-            false => legacy_config::compile_config(training),
+        let training = match model.source.is_some() {
+            true => upgrade_compile(&training, &origin, report).at(place)?,
+            false => h5_config::compile_config(training),
         };
         architecture::compile(&mut model, Some(&training)).at(place)?;
-        if let (Some(compiled), Some(group)) = (&model.compiled, root.find_group(OPTIMIZER)?) {
-            compiled.optimizer.build(&model.as_layer().trainable_weights())?;
-            match optimizer_arrays(&group)? {
-                Some(state) => optimizer_state::restore(&*compiled.optimizer, state)?,
-                None => {
-                    tracing::warn!("{file}: the state of an optimizer from before Keras 2.11 is left out")
-                }
-            }
-        }
     }
+    let optimizer = match (&model.compiled, root.find_group(OPTIMIZER)?) {
+        (Some(compiled), Some(group)) => Some((compiled.optimizer.clone(), named_arrays(&group)?)),
+        _ => None,
+    };
+    Incoming { weights, optimizer, options: options.clone() }.into_model(&model, report)?;
     Ok(model)
 }
 
-/// The optimizer's state in its order. `None` if it is of a generation that sorts it differently: only later ones call the
-/// count of steps `iteration`.
-fn optimizer_arrays(group: &h5::Group) -> FileResult<Option<Vec<HostTensor>>> {
+/// The optimizer's state in its order.
+fn named_arrays(group: &h5::Group) -> FileResult<Vec<(String, HostTensor)>> {
     let names = group.attributes()?.texts(NAMES)?.unwrap_or_default();
-    let count = names.first().and_then(|n| n.rsplit('/').next());
-    if !count.is_some_and(|n| n == "iteration" || n == "iteration:0") {
-        return Ok(None);
-    }
-    names.iter().map(|name| group.dataset(name)?.read()).collect::<FileResult<_>>().map(Some)
-}
-
-/// The values of all weights of a model. Nothing is assigned. Layers go by their names, or by their order if the names are
-/// others.
-///
-/// # Errors
-/// An array or a layer is missing, damaged, too much or of another shape.
-pub(super) fn weights(file: &str, group: &h5::Group, model: &Model) -> Result<Vec<(Variable, HostTensor)>> {
-    let attributes = group.attributes()?;
-    let attribute = |group: &h5::Group, name: &str| format!("{}@{name}", group.path());
-    match (attributes.text("keras_version")?, attributes.text("backend")?) {
-        (None, _) => {
-            let object = attribute(group, "keras_version");
-            let found = "none, as in files of Keras 1";
-            return Err(FileError::unexpected(file, object, "2 or 3", found).into());
-        }
-        (_, Some("theano")) => {
-            let object = attribute(group, "backend");
-            let expected = "a backend that correlates";
-            return Err(FileError::unexpected(file, object, expected, "theano, which flips kernels").into());
-        }
-        _ => {}
-    }
-    let list = |group: &h5::Group, name: &str| {
-        let missing = || FileError::Missing { file: file.to_owned(), object: attribute(group, name) };
-        group.attributes()?.texts(name)?.ok_or_else(missing)
-    };
-    let mut saved = Vec::new();
-    for name in list(group, "layer_names")? {
-        let layer = group.group(&name)?;
-        let arrays = list(&layer, NAMES)?;
-        if !arrays.is_empty() {
-            saved.push((name, layer, arrays));
-        }
-    }
-    let layers: Vec<LayerRef> = model.layers().into_iter().filter(|l| !legacy_order(l).is_empty()).collect();
-    if layers.len() != saved.len() {
-        let expected = format!("weights of {} layers", layers.len());
-        let found = format!("weights of {}", saved.len());
-        return Err(FileError::unexpected(file, group.path(), expected, found).into());
-    }
-    let by_name = |layer: &LayerRef| saved.iter().position(|(name, ..)| name == layer.name());
-    let places: Option<Vec<usize>> = layers.iter().map(by_name).collect();
-    let places = places.unwrap_or_else(|| (0..saved.len()).collect());
-    let mut out = Vec::new();
-    for (layer, place) in layers.iter().zip(places) {
-        let (_, group, arrays) = &saved[place];
-        let variables = legacy_order(layer);
-        if variables.len() != arrays.len() {
-            let expected = format!("{} arrays for `{}`", variables.len(), layer.name());
-            let found = format!("{} arrays", arrays.len());
-            return Err(FileError::unexpected(file, group.path(), expected, found).into());
-        }
-        for (variable, name) in variables.into_iter().zip(arrays) {
-            let value = read_for(file, &group.dataset(name)?, &variable)?;
-            out.push((variable, value));
-        }
-    }
-    Ok(out)
+    names.into_iter().map(|name| group.dataset(&name)?.read().map(|array| (name, array))).collect()
 }

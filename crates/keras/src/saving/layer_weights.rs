@@ -1,0 +1,258 @@
+//! Weights by layer, as HDF5 files up to Keras 2 have them, and whole models of Keras 3 in HDF5 still.
+
+use keras_spec::{HostTensor, LayerRef, Optimizer, Result, ResultExt, Shared, Variable};
+
+use super::error::{FileError, Result as FileResult};
+use super::legacy::{Origin, Report, Source, upgrade_weights, weights as conversions};
+use super::{LoadOptions, assign, h5, optimizer_state};
+use crate::models::{Chain, Functional, Model};
+
+/// The attribute with the names of a layer's arrays.
+pub(super) const NAMES: &str = "weight_names";
+
+/// Weights in the order of these files: what training changes, then the rest.
+pub(super) fn legacy_order(layer: &LayerRef) -> Vec<Variable> {
+    let mut all = layer.trainable_weights();
+    all.extend(layer.non_trainable_weights());
+    all
+}
+
+/// The arrays of a layer in a file.
+pub(super) struct SavedLayer {
+    pub(super) name: String,
+    /// The path of its group.
+    path: String,
+    pub(super) arrays: Vec<(String, HostTensor)>,
+}
+
+/// All weights in a file, by layer.
+pub(super) struct SavedWeights {
+    /// How messages name the file.
+    file: String,
+    /// The path of the group of all layers.
+    path: String,
+    pub(super) layers: Vec<SavedLayer>,
+    /// Who wrote the arrays.
+    pub(super) origin: Origin,
+}
+
+impl SavedWeights {
+    /// Reads all arrays. `origin` is what else is known of who wrote them; what the group says goes before. `source` is
+    /// the architecture that the arrays belong to, if that is older than Keras 3.
+    ///
+    /// # Errors
+    /// An attribute or an array is missing or damaged.
+    pub(super) fn read(
+        file: &str,
+        group: &h5::Group,
+        origin: &Origin,
+        options: &LoadOptions,
+        source: Option<&Source>,
+        report: &mut Report,
+    ) -> Result<Self> {
+        let attributes = group.attributes()?;
+        let mut origin = match attributes.text("keras_version")? {
+            Some(version) => options.origin(Some(version), attributes.text("backend")?),
+            None => origin.clone(),
+        };
+        complete(&mut origin, group, report)?;
+        let mut layers = Vec::new();
+        for name in list(file, group, "layer_names")? {
+            let layer = group.group(&name)?;
+            let arrays = list(file, &layer, NAMES)?.into_iter();
+            let arrays = arrays.map(|name| layer.dataset(&name)?.read().map(|array| (name, array)));
+            let mut arrays = arrays.collect::<FileResult<Vec<_>>>()?;
+            if let Some(source) = source {
+                let place = || format!("{file}: {}", layer.path());
+                arrays = upgrade_weights(source, &origin, &name, arrays, report).at(place)?;
+            }
+            if !arrays.is_empty() {
+                layers.push(SavedLayer { name, path: layer.path(), arrays });
+            }
+        }
+        Ok(SavedWeights { file: file.to_owned(), path: group.path(), layers, origin })
+    }
+
+    /// The values of the variables of a model's layers. Nothing is assigned. Layers go by their names, or by their order if
+    /// the names are others.
+    ///
+    /// # Errors
+    /// A layer or an array is missing, too much or of another shape, unless the options say that it may be.
+    pub(super) fn fit(
+        self,
+        layers: &[LayerRef],
+        options: &LoadOptions,
+        report: &mut Report,
+    ) -> Result<Fitted> {
+        let mut fitted = Fitted::default();
+        let (file, path, origin) = (self.file, self.path, self.origin);
+        let layers: Vec<LayerRef> = layers.iter().filter(|l| !legacy_order(l).is_empty()).cloned().collect();
+        let names: Vec<&str> = self.layers.iter().map(|l| l.name.as_str()).collect();
+        let layers = opened(layers, &names);
+        let by_name = |saved: &SavedLayer| layers.iter().position(|l| l.name() == saved.name);
+        let places: Vec<Option<usize>> = self.layers.iter().map(by_name).collect();
+        let all_named = layers.len() == self.layers.len() && places.iter().all(Option::is_some);
+        let places = match (all_named, options.by_name) {
+            (true, _) | (false, true) => places,
+            (false, false) if layers.len() == self.layers.len() => (0..layers.len()).map(Some).collect(),
+            (false, false) => {
+                let expected = format!("weights of {} layers", layers.len());
+                let found = format!("weights of {}", self.layers.len());
+                return Err(FileError::unexpected(file, path, expected, found).into());
+            }
+        };
+        for (saved, place) in self.layers.into_iter().zip(places) {
+            let Some(layer) = place.map(|i| &layers[i]) else {
+                report.dropped(&*saved.name, "weights of a layer that the model does not have");
+                continue;
+            };
+            match fit_layer(&file, layer, saved, &origin, report) {
+                Ok(one) => fitted.extend(one),
+                Err(e) if options.skip_mismatch => {
+                    report.dropped(layer.name(), format!("weights that do not fit: {e}"))
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(fitted)
+    }
+}
+
+/// `layers`, with models among them that the file does not name replaced by their layers: Keras 1 wrote the layers of models
+/// at the beginning of a chain one by one.
+fn opened(layers: Vec<LayerRef>, names: &[&str]) -> Vec<LayerRef> {
+    let mut out = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let inner = if let Some(graph) = layer.downcast::<Functional>() {
+            graph.layers().to_vec()
+        } else if let Some(chain) = layer.downcast::<Chain>() {
+            chain.layers().to_vec()
+        } else {
+            Vec::new()
+        };
+        let inner: Vec<LayerRef> = inner.into_iter().filter(|l| !legacy_order(l).is_empty()).collect();
+        let named = |l: &LayerRef| names.contains(&l.name());
+        match named(&layer) || !inner.iter().any(named) {
+            true => out.push(layer),
+            false => out.extend(opened(inner, names)),
+        }
+    }
+    out
+}
+
+fn fit_layer(
+    file: &str,
+    layer: &LayerRef,
+    saved: SavedLayer,
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<Fitted> {
+    let variables = legacy_order(layer);
+    if variables.len() != saved.arrays.len() {
+        let expected = format!("{} arrays for `{}`", variables.len(), layer.name());
+        let found = format!("{} arrays", saved.arrays.len());
+        return Err(FileError::unexpected(file, saved.path, expected, found).into());
+    }
+    let (names, arrays): (Vec<String>, Vec<HostTensor>) = saved.arrays.into_iter().unzip();
+    let converted = conversions::convert(layer, &variables, arrays, origin, report)?;
+    for ((variable, array), name) in variables.iter().zip(&converted.arrays).zip(names) {
+        if variable.shape() != array.shape() {
+            let expected = format!("shape {} for `{}`", variable.shape(), variable.path());
+            let found = format!("shape {}", array.shape());
+            return Err(FileError::unexpected(file, format!("{}/{name}", saved.path), expected, found).into());
+        }
+    }
+    Ok(Fitted { values: variables.into_iter().zip(converted.arrays).collect(), flipped: converted.flipped })
+}
+
+/// Values for variables.
+#[derive(Default)]
+pub(super) struct Fitted {
+    pub(super) values: Vec<(Variable, HostTensor)>,
+    /// The kernels that were turned around; what an optimizer keeps for them has to be too.
+    flipped: Vec<Variable>,
+}
+
+impl Fitted {
+    fn extend(&mut self, other: Fitted) {
+        self.values.extend(other.values);
+        self.flipped.extend(other.flipped);
+    }
+}
+
+/// Weights, and the state of an optimizer, on their way into a model.
+pub(super) struct Incoming {
+    pub(super) weights: SavedWeights,
+    pub(super) optimizer: Option<(Shared<dyn Optimizer>, Vec<(String, HostTensor)>)>,
+    pub(super) options: LoadOptions,
+}
+
+impl Incoming {
+    /// Gives the layers, which are built, their weights.
+    ///
+    /// # Errors
+    /// As [`SavedWeights::fit`].
+    pub(super) fn assign(self, layers: &[LayerRef], report: &mut Report) -> Result<()> {
+        let origin = self.weights.origin.clone();
+        let fitted = self.weights.fit(layers, &self.options, report)?;
+        let Fitted { values, flipped } = fitted;
+        assign(values)?;
+        let Some((optimizer, state)) = self.optimizer else { return Ok(()) };
+        let mut trainable: Vec<Variable> = Vec::new();
+        for variable in layers.iter().flat_map(LayerRef::trainable_weights) {
+            if !trainable.iter().any(|v| Variable::same(v, &variable)) {
+                trainable.push(variable);
+            }
+        }
+        optimizer.build(&trainable)?;
+        optimizer_state::restore_named(&*optimizer, &trainable, state, &flipped, &origin, report)
+    }
+
+    /// Gives a model its weights: at once, or when a chain that does not know the shape of its inputs yet is built.
+    ///
+    /// # Errors
+    /// As [`SavedWeights::fit`].
+    pub(super) fn into_model(self, model: &Model, report: &mut Report) -> Result<()> {
+        match model.as_layer().downcast::<Chain>() {
+            Some(chain) if !model.is_built() && model.source.is_some() => {
+                let text = "the file does not say the shape of the inputs: weights are given to it at the first call";
+                report.converted(model.name(), text);
+                let mut later = Report::new(report.origin.clone());
+                chain.when_built(Box::new(move |layers| self.assign(layers, &mut later)));
+                Ok(())
+            }
+            _ => self.assign(&model.layers(), report),
+        }
+    }
+}
+
+/// A list of names that must be there.
+fn list(file: &str, group: &h5::Group, name: &str) -> FileResult<Vec<String>> {
+    let object = || format!("{}@{name}", group.path());
+    let missing = || FileError::Missing { file: file.to_owned(), object: object() };
+    group.attributes()?.texts(name)?.ok_or_else(missing)
+}
+
+/// Finds out on which backend arrays were written, where files do not say it: those of Keras 1.
+///
+/// # Errors
+/// An attribute is damaged.
+pub(super) fn complete(origin: &mut Origin, group: &h5::Group, report: &mut Report) -> FileResult<()> {
+    let attributes = group.attributes()?;
+    if attributes.text("keras_version")?.is_some() || origin.backend.is_some() {
+        return Ok(());
+    }
+    for name in attributes.texts("layer_names")?.unwrap_or_default() {
+        let names = group.group(&name)?.attributes()?.texts(NAMES)?.unwrap_or_default();
+        if let Some(first) = names.first() {
+            let tensorflow = first.ends_with(":0");
+            let backend = if tensorflow { "tensorflow" } else { "theano" };
+            let ends = if tensorflow { "end" } else { "do not end" };
+            let text = format!("the names of weights {ends} in `:0`: taken as written on {backend}");
+            report.guessed("backend", text);
+            origin.backend = Some(backend.to_owned());
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! The arguments of layers, from Keras 2 to Keras 3.
+
+use keras_spec::{Config, Error, Result};
+use serde_json::Value;
+
+use super::{Origin, Program, Report, Version};
+
+/// The name in files of the `hard_sigmoid` that Keras 1 and 2 have.
+const LEGACY_HARD_SIGMOID: &str = "keras.legacy>hard_sigmoid";
+
+/// What the layers that Keras 2 kept from Keras 1 call their arguments, and what all others do.
+const KERAS_1: [(&str, &str); 7] = [
+    ("output_dim", "units"),
+    ("init", "kernel_initializer"),
+    ("W_regularizer", "kernel_regularizer"),
+    ("b_regularizer", "bias_regularizer"),
+    ("W_constraint", "kernel_constraint"),
+    ("b_constraint", "bias_constraint"),
+    ("bias", "use_bias"),
+];
+
+/// The class of Keras 3, or of this crate's legacy layers, that stands for one of Keras 2.
+pub(super) fn class_name(class: &str) -> &str {
+    match class {
+        "Model" => "Functional",
+        "BatchNormalizationV1" | "BatchNormalizationV2" | "SyncBatchNormalization" => "BatchNormalization",
+        "CuDNNLSTM" | "UnifiedLSTM" | "LSTMV1" | "LSTMV2" => "LSTM",
+        "CuDNNGRU" | "UnifiedGRU" | "GRUV1" | "GRUV2" => "GRU",
+        other => other,
+    }
+}
+
+/// Arguments of Keras 2 that Keras 3 does not take, and that change nothing about what a layer computes.
+fn dropped(class: &str) -> &'static [&'static str] {
+    match class {
+        "SimpleRNN" | "LSTM" | "GRU" | "RNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D" => {
+            &["time_major", "implementation", "input_dim", "input_length", "num_constants", "consume_less"]
+        }
+        "SimpleRNNCell" | "LSTMCell" | "GRUCell" | "ConvLSTM2DCell" => &["implementation"],
+        "StackedRNNCells" => &["reverse_state_order"],
+        "Bidirectional" => &["num_constants"],
+        "DepthwiseConv1D" | "DepthwiseConv2D" | "Conv1DTranspose" | "Conv2DTranspose" | "Conv3DTranspose" => {
+            &["groups"]
+        }
+        "SeparableConv1D" | "SeparableConv2D" => {
+            &["groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"]
+        }
+        "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D" => &["noise_shape"],
+        "Embedding" => &["input_length"],
+        "MultiHeadAttention" => &["query_shape", "key_shape", "value_shape", "softmax_robust_masking"],
+        "BatchNormalization" => &["virtual_batch_size", "fused", "adjustment"],
+        "Dense" => &["input_dim"],
+        "InputLayer" => &["batch_size", "input_tensor", "type_spec"],
+        _ if class.starts_with("Random") => &["rng_type"],
+        _ => &[],
+    }
+}
+
+/// Changes the arguments of a layer of Keras 2's class `class`, or of another object. The class that this makes it, if that is
+/// another than [`class_name`] says, is returned.
+///
+/// # Errors
+/// An argument asks for what Keras 3 does not do.
+pub(super) fn upgrade_layer(
+    class: &str,
+    config: &mut Config,
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<Option<&'static str>> {
+    let name = config.get("name").and_then(Value::as_str).unwrap_or(class).to_owned();
+    activations(&name, config, report);
+    initializers(config);
+    if config.get("time_major").is_some_and(|t| t == true) {
+        return Err(Error::config(class, "`time_major` is true, which Keras 3 does not have"));
+    }
+    for key in dropped(class_name(class)) {
+        let given = config.shift_remove(*key);
+        // What is not set, and what only said how to compute the same, is not worth a line.
+        let silent = ["implementation", "input_dim", "input_length", "groups", "time_major", "consume_less"];
+        if given.is_some_and(|v| !v.is_null() && v != false) && !silent.contains(key) {
+            report.dropped(&*name, format!("`{key}`, which Keras 3 does not have"));
+        }
+    }
+    if class != "InputLayer" {
+        config.shift_remove("batch_input_shape");
+        config.shift_remove("input_dtype");
+    }
+    match class {
+        "InputLayer" => {
+            rename(config, "batch_input_shape", "batch_shape");
+            rename(config, "input_dtype", "dtype");
+        }
+        "GRU" | "GRUCell" if !config.contains_key("reset_after") => {
+            config.insert("reset_after".to_owned(), false.into());
+        }
+        "CuDNNLSTM" | "CuDNNGRU" => {
+            config.insert("activation".to_owned(), "tanh".into());
+            config.insert("recurrent_activation".to_owned(), "sigmoid".into());
+            if class == "CuDNNGRU" {
+                config.insert("reset_after".to_owned(), true.into());
+            }
+        }
+        "LeakyReLU" if config.contains_key("alpha") => {
+            plain_number(config, "alpha");
+            rename(config, "alpha", "negative_slope");
+            report.renamed(&*name, "`alpha` is `negative_slope`");
+        }
+        "ReLU" => {
+            ["max_value", "negative_slope", "threshold"].iter().for_each(|key| plain_number(config, key))
+        }
+        "ELU" => plain_number(config, "alpha"),
+        "Highway" | "MaxoutDense" => {
+            for (from, to) in KERAS_1 {
+                rename(config, from, to);
+            }
+            config.shift_remove("input_dim");
+        }
+        "UpSampling2D" if is_old_bilinear(config, origin) => {
+            config.shift_remove("interpolation");
+            report.converted(&*name, "bilinear interpolation as in TensorFlow 1, from the corners of pixels");
+            return Ok(Some("BilinearUpSampling2D"));
+        }
+        _ => {}
+    }
+    if class_name(class) == "BatchNormalization"
+        && let Some([axis]) = config.get("axis").and_then(Value::as_array).map(Vec::as_slice)
+    {
+        let axis = axis.clone();
+        config.insert("axis".to_owned(), axis);
+    }
+    Ok(None)
+}
+
+/// Keras 3 has another function of the name `hard_sigmoid`.
+fn activations(name: &str, config: &mut Config, report: &mut Report) {
+    for (key, value) in config.iter_mut().filter(|(key, _)| key.ends_with("activation")) {
+        // Functions also stand as objects.
+        let function = value.get("class_name").is_some_and(|c| c == "function");
+        if let Some(Value::String(inner)) = value.get("config").filter(|_| function) {
+            *value = inner.clone().into();
+        }
+        if value == "hard_sigmoid" {
+            *value = LEGACY_HARD_SIGMOID.into();
+            let text = format!("`{key}` is the hard_sigmoid of Keras 2, max(0, min(1, 0.2·x + 0.5))");
+            report.converted(name, text);
+        }
+    }
+}
+
+/// tf.keras says the dtype of initializers, which is that of their layer.
+fn initializers(config: &mut Config) {
+    for (_, value) in config.iter_mut().filter(|(key, _)| key.ends_with("_initializer")) {
+        if let Some(arguments) = value.get_mut("config").and_then(Value::as_object_mut) {
+            arguments.shift_remove("dtype");
+        }
+    }
+}
+
+/// TensorFlow 1 laid the corners of images over each other where later versions lay the middles of their pixels.
+fn is_old_bilinear(config: &Config, origin: &Origin) -> bool {
+    let old = origin.is_before(Version::new(2, 4, 0)) && origin.program == Program::Keras;
+    old && config.get("interpolation").is_some_and(|i| i == "bilinear")
+}
+
+/// Numbers that stand as arrays of NumPy.
+fn plain_number(config: &mut Config, key: &str) {
+    if let Some(value) = config.get_mut(key)
+        && let Some(inner) = value.pointer("/config/value").or_else(|| value.get("value"))
+    {
+        *value = inner.clone();
+    }
+}
+
+fn rename(config: &mut Config, from: &str, to: &str) {
+    if let Some(value) = config.shift_remove(from) {
+        config.insert(to.to_owned(), value);
+    }
+}

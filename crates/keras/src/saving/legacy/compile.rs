@@ -1,0 +1,133 @@
+//! What models of Keras 1 and 2 were compiled with, in the form of Keras 3.
+
+use keras_spec::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::{Origin, Program, Report, Version};
+use crate::saving::h5_config;
+
+/// What a model before Keras 3 was compiled with (`training_config` of HDF5 files, `compile_config` of archives), in the form
+/// of Keras 3's `compile_config`.
+///
+/// # Errors
+/// The optimizer's configuration is no object.
+pub(crate) fn upgrade_compile(training: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
+    let mut compile = h5_config::compile_config(training.clone());
+    if let Some(optimizer) = compile.get_mut("optimizer").filter(|o| o.is_object()) {
+        upgrade_optimizer(optimizer, origin, report)?;
+    }
+    if let Some(map) = compile.as_object_mut()
+        && let Some(mode) = map.shift_remove("sample_weight_mode").filter(|m| !m.is_null())
+    {
+        report.dropped("compile", format!("`sample_weight_mode` = {mode}: the shape of the weights says it"));
+    }
+    for key in ["loss", "metrics", "weighted_metrics"] {
+        if let Some(value) = compile.get_mut(key) {
+            upgrade_function(value, origin, report);
+        }
+    }
+    Ok(compile)
+}
+
+fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report) -> Result<()> {
+    let class = optimizer.get("class_name").and_then(Value::as_str).unwrap_or_default();
+    let class = class.strip_prefix("Custom>").unwrap_or(class);
+    let class = match class {
+        "LossScaleOptimizerV1" | "LossScaleOptimizerV3" => "LossScaleOptimizer",
+        // TensorFlow 2.9 and 2.10 had the optimizers of 2.11 under such names.
+        other => other.strip_suffix("Experimental").unwrap_or(other),
+    }
+    .to_owned();
+    optimizer["class_name"] = class.clone().into();
+    let wrong = Error::config("optimizer", format!("not an optimizer: {optimizer}"));
+    let config = optimizer.get_mut("config").and_then(Value::as_object_mut).ok_or(wrong)?;
+    if let Some(inner) = config.get_mut("inner_optimizer") {
+        upgrade_optimizer(inner, origin, report)?;
+    }
+    for key in ["jit_compile", "is_legacy_optimizer", "dynamic"] {
+        config.shift_remove(key);
+    }
+    if let Some(value) = config.shift_remove("schedule_decay") {
+        report.dropped(&*class, format!("`schedule_decay` = {value}: Keras 3 has a fixed schedule"));
+    }
+    if let Some(rate) = config.shift_remove("lr") {
+        config.insert("learning_rate".to_owned(), rate);
+        report.renamed(&*class, "`lr` is `learning_rate`");
+    }
+    for key in ["epsilon", "weight_decay", "ema_overwrite_frequency"] {
+        if config.get(key).is_some_and(|v| v.is_null() || v == false) {
+            config.shift_remove(key);
+        }
+    }
+    let old = origin.program == Program::Keras && origin.is_before(Version::new(3, 0, 0));
+    if class == "Adagrad" && old && !config.contains_key("initial_accumulator_value") {
+        config.insert("initial_accumulator_value".to_owned(), json!(0.0));
+    }
+    if let Some(Value::Object(rate)) = config.get_mut("learning_rate")
+        && let Some(Value::String(name)) = rate.get_mut("class_name")
+        && let Some(plain) = name.strip_prefix("Custom>").map(str::to_owned)
+    {
+        *name = plain;
+    }
+    let decay = config.shift_remove("decay").filter(|d| d.as_f64().is_some_and(|d| d != 0.0));
+    if let (Some(decay), Some(rate)) = (decay, config.get("learning_rate").filter(|r| r.is_number()).cloned())
+    {
+        let schedule = json!({
+            "class_name": "InverseTimeDecay",
+            "config": { "initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay },
+        });
+        config.insert("learning_rate".to_owned(), schedule);
+        report.converted(&*class, format!("`decay` = {decay} is the schedule InverseTimeDecay"));
+    }
+    Ok(())
+}
+
+/// The name in Keras 3 of a loss or a metric.
+fn function_name(name: &str) -> &str {
+    match name {
+        "cosine" | "cosine_proximity" => "cosine_similarity",
+        "kullback_leibler_divergence" | "kld" | "KLD" => "kl_divergence",
+        "logcosh" => "log_cosh",
+        "huber_loss" => "huber",
+        other => other,
+    }
+}
+
+/// Losses and metrics, in lists and dictionaries by output.
+fn upgrade_function(value: &mut Value, origin: &Origin, report: &mut Report) {
+    match value {
+        Value::String(name) => {
+            let new = function_name(name);
+            if new != name {
+                report.renamed(&**name, format!("the function is `{new}`"));
+            }
+            if name.starts_with("cosine") && origin.is_before(Version::new(2, 0, 9)) {
+                report.converted(&**name, "it was the mean over the last axis, and is the sum over it");
+            }
+            *name = new.to_owned();
+        }
+        Value::Array(list) => list.iter_mut().for_each(|v| upgrade_function(v, origin, report)),
+        Value::Object(map) if map.contains_key("class_name") => upgrade_object(map),
+        Value::Object(map) => map.values_mut().for_each(|v| upgrade_function(v, origin, report)),
+        _ => {}
+    }
+    let function = value.get("class_name").is_some_and(|c| c == "function");
+    if let Some(name) = value.get("config").filter(|_| function).and_then(Value::as_str) {
+        *value = function_name(name).into();
+    }
+}
+
+fn upgrade_object(map: &mut Map<String, Value>) {
+    let wrapper =
+        map.get("class_name").is_some_and(|c| c == "MeanMetricWrapper" || c == "LossFunctionWrapper");
+    let Some(config) = map.get_mut("config").and_then(Value::as_object_mut) else { return };
+    if config.get("reduction").is_some_and(|r| r == "auto") {
+        config.insert("reduction".to_owned(), "sum_over_batch_size".into());
+    }
+    let function = config.shift_remove("fn");
+    let name = function.as_ref().and_then(|f| f.as_str().or_else(|| f.get("config")?.as_str()));
+    if let (true, Some(name)) = (wrapper, name) {
+        let name = Value::from(function_name(name));
+        map.insert("class_name".to_owned(), name);
+    }
+}

@@ -1,0 +1,98 @@
+//! Models of Keras 2 (Keras 2.0 to 2.3, tf.keras, tf-keras) in the form of Keras 3.
+
+use keras_spec::layer::auto_name;
+use keras_spec::{Config, Result};
+use serde_json::{Map, Value, json};
+
+use super::{Origin, Report, arguments, graph};
+
+/// A model of Keras 2 in the form of Keras 3.
+///
+/// # Errors
+/// It has something that Keras 3 does not have, or computes differently.
+pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
+    let mut value = model.clone();
+    Upgrade { origin, report }.value(&mut value)?;
+    Ok(value)
+}
+
+struct Upgrade<'a> {
+    origin: &'a Origin,
+    report: &'a mut Report,
+}
+
+impl Upgrade<'_> {
+    fn value(&mut self, value: &mut Value) -> Result<()> {
+        match value {
+            Value::Array(list) => list.iter_mut().try_for_each(|v| self.value(v)),
+            Value::Object(map) if map.contains_key("class_name") && map.contains_key("config") => {
+                self.object(map)
+            }
+            Value::Object(map) => map.values_mut().try_for_each(|v| self.value(v)),
+            _ => Ok(()),
+        }
+    }
+
+    fn object(&mut self, object: &mut Map<String, Value>) -> Result<()> {
+        let class = object.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let known = arguments::class_name(&class);
+        if known != class {
+            let name = object.get("config").and_then(|c| c.get("name")).and_then(Value::as_str);
+            self.report.renamed(name.unwrap_or(&class), format!("`{class}` is `{known}`"));
+        }
+        object.insert("class_name".to_owned(), known.into());
+        let Some(config) = object.get_mut("config") else { return Ok(()) };
+        if let ("Sequential", Value::Array(layers)) = (&*class, &mut *config) {
+            let layers = std::mem::take(layers);
+            *config = json!({ "name": auto_name("Sequential"), "layers": layers });
+        }
+        let Value::Object(config) = config else { return Ok(()) };
+        if class == "Sequential" {
+            begin_with_input(config);
+        }
+        config.values_mut().try_for_each(|v| self.value(v))?;
+        match known {
+            "Sequential" => Ok(()),
+            "Functional" => graph::upgrade_graph(config, self.report),
+            _ => {
+                let other = arguments::upgrade_layer(&class, config, self.origin, self.report)?;
+                other.map(|class| object.insert("class_name".to_owned(), class.into()));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A chain began with the shape of its first layer's inputs.
+fn begin_with_input(config: &mut Config) {
+    let Some(Value::Array(layers)) = config.get_mut("layers") else { return };
+    let Some(first) = layers.first().filter(|l| l.get("class_name").is_some_and(|c| c != "InputLayer"))
+    else {
+        return;
+    };
+    if let Some((shape, dtype)) = input_of(first) {
+        let name = auto_name("InputLayer");
+        let input = json!({
+            "class_name": "InputLayer",
+            "config": { "batch_shape": shape, "dtype": dtype, "name": name },
+        });
+        layers.insert(0, input);
+    }
+}
+
+/// Shape and dtype of what goes into the first layer of a chain; in a model within it, into its first layer.
+fn input_of(layer: &Value) -> Option<(Value, Value)> {
+    let config = layer.get("config")?;
+    let inner = config.get("layers").unwrap_or(config).as_array();
+    if let Some(first) = inner.and_then(|layers| layers.first()) {
+        return input_of(first);
+    }
+    let shape = ["batch_input_shape", "batch_shape"].iter().find_map(|key| config.get(*key));
+    let shape = shape.or_else(|| {
+        // A wrapper that goes through time has its inputs' shape from the layer in it.
+        let wrapped = layer.get("class_name").is_some_and(|c| c == "Bidirectional");
+        config.pointer("/layer/config/batch_input_shape").filter(|_| wrapped)
+    })?;
+    let dtype = config.get("input_dtype").or_else(|| config.get("dtype")).filter(|d| d.is_string());
+    Some((shape.clone(), dtype.cloned().unwrap_or("float32".into())))
+}
