@@ -1,6 +1,7 @@
 //! Layers that Keras 3 does not have. The names of their arguments are those of today's layers.
 
 mod bilinear_up_sampling2d;
+mod cosine;
 mod highway;
 mod locally_connected;
 mod maxout_dense;
@@ -10,6 +11,7 @@ mod srelu;
 mod thresholded_relu;
 
 pub use bilinear_up_sampling2d::BilinearUpSampling2D;
+pub use cosine::Cosine;
 pub use highway::Highway;
 pub use locally_connected::{LocallyConnected, LocallyConnected1D, LocallyConnected2D};
 pub use maxout_dense::MaxoutDense;

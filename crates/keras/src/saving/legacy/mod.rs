@@ -4,6 +4,7 @@ mod arguments;
 mod compile;
 mod config;
 mod graph;
+pub(crate) mod keras1;
 mod operations;
 mod origin;
 mod report;
