@@ -27,5 +27,5 @@ use backend_tch as _;
 
 pub use keras_spec::{Device, Error, Result, set_backend};
 pub use models::{Input, Model, Sequential};
-pub use saving::{load_model, load_model_from_bytes, model_from_json};
+pub use saving::{load_model, load_model_from_bytes, model_from_json, model_from_yaml};
 pub use training::callbacks;

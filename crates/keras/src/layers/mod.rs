@@ -32,7 +32,8 @@ pub use self::convolutional::{
     Conv, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvTranspose,
     DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D, SeparableConv, SeparableConv1D, SeparableConv2D,
 };
-pub use self::core::{Dense, Embedding, Masking};
+pub(crate) use self::core::name_lambdas;
+pub use self::core::{Dense, Embedding, Lambda, Masking, register_lambda};
 pub use self::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use self::normalization::{BatchNormalization, LayerNormalization, RenormClipping};
 pub use self::pooling::{

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::legacy::{self, Origin, Report, Source};
 use super::{graph_operations, h5, json as python};
+use crate::layers::name_lambdas;
 use crate::models::{Chain, Model};
 use crate::training::Compile;
 
@@ -52,6 +53,7 @@ pub(super) fn from_value(value: &Value, origin: &Origin, report: &mut Report) ->
     let build_config = linked.clone();
     link_shared(&mut linked);
     graph_operations::drop_masks(&mut linked);
+    name_lambdas(&mut linked)?;
     let layer = reading_shared(|| LayerRef::from_value(&linked))?;
     let mut model = Model::from_layer(layer.clone());
     if !model.is_built()

@@ -7,27 +7,34 @@ use serde_json::Value;
 use web_time::SystemTime;
 
 use super::container::{self, Archive, ArchiveWriter, CONFIG, METADATA, WEIGHTS};
-use super::legacy::{Report, upgrade_compile};
+use super::legacy::{Report, Version, upgrade_compile};
 use super::tree::{self, Tree};
-use super::{KERAS_VERSION, LoadOptions, architecture, assign, h5, optimizer_state};
+use super::{KERAS_VERSION, LoadOptions, architecture, assign, h5, older, optimizer_state};
 use crate::models::Model;
 
 /// A model, ready to be written: what can fail because of the model has happened.
 pub(super) struct Packed {
     config: Value,
     weights: h5::Writer,
+    version: String,
 }
 
 impl Packed {
-    pub(super) fn new(model: &Model) -> Result<Self> {
+    /// For `version` of Keras 3, or for the one that is written otherwise.
+    pub(super) fn new(model: &Model, version: Option<Version>) -> Result<Self> {
         let mut weights = h5::Writer::new();
         tree::write(model, &mut weights)?;
-        Ok(Packed { config: architecture::to_value(model)?, weights })
+        let mut config = architecture::to_value(model)?;
+        if let Some(version) = version {
+            older::for_keras_3(&mut config, version)?;
+        }
+        let version = version.map_or_else(|| KERAS_VERSION.to_owned(), |v| v.to_string());
+        Ok(Packed { config, weights, version })
     }
 
     pub(super) fn write<W: Write + Seek>(self, name: &str, out: W) -> super::error::Result<W> {
         let mut archive = ArchiveWriter::new(name, out);
-        archive.json(METADATA, &container::metadata(KERAS_VERSION, SystemTime::now()))?;
+        archive.json(METADATA, &container::metadata(&self.version, SystemTime::now()))?;
         archive.json(CONFIG, &self.config)?;
         archive.h5(WEIGHTS, self.weights)?;
         archive.finish()
@@ -51,15 +58,17 @@ pub(super) fn load(
     report.origin = origin.clone();
     let place = || format!("{file}: {CONFIG}");
     let name = format!("{file}: {WEIGHTS}");
-    let weights = Tree { file: &name, root: archive.h5(WEIGHTS)?.root() };
-    let mut model = architecture::from_file(&config, &origin, &weights.root, report).at(place)?;
+    let root = archive.h5(WEIGHTS)?.root();
+    let mut model = architecture::from_file(&config, &origin, &root, report).at(place)?;
+    let weights = Tree { file: &name, roots: vec![root] };
     assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {
-        let old = architecture::is_legacy(&config, &origin);
-        let config = config.get("compile_config").filter(|c| !c.is_null());
-        let upgraded =
-            config.filter(|_| old).map(|c| upgrade_compile(c, &origin, report)).transpose().at(place)?;
-        architecture::compile(&mut model, upgraded.as_ref().or(config)).at(place)?;
+        let config = config.get("compile_config").filter(|c| !c.is_null()).cloned();
+        let config = match (config, &model.source) {
+            (Some(config), Some(source)) => upgrade_compile(&config, source, report).at(place)?,
+            (config, _) => config,
+        };
+        architecture::compile(&mut model, config.as_ref()).at(place)?;
         if let (Some(compiled), Some(state)) = (&model.compiled, weights.optimizer()?) {
             compiled.optimizer.build(&model.as_layer().trainable_weights())?;
             optimizer_state::restore(&*compiled.optimizer, state, report)?;

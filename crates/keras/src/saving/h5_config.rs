@@ -28,7 +28,7 @@ fn rename(value: &mut Value, from: &str, to: &str) {
 }
 
 /// Objects outermost in `value` without what HDF5 files leave out of them.
-fn short_form(value: &mut Value) {
+pub(super) fn short_form(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(short_form),
         Value::Object(map) if map.contains_key("class_name") => {

@@ -1,6 +1,6 @@
 //! Weights by layer, as HDF5 files up to Keras 2 have them, and whole models of Keras 3 in HDF5 still.
 
-use keras_spec::{HostTensor, LayerRef, Optimizer, Result, ResultExt, Shared, Variable};
+use keras_spec::{HostTensor, LayerRef, Optimizer, Result, Shared, Variable};
 
 use super::error::{FileError, Result as FileResult};
 use super::legacy::{Origin, Report, Source, upgrade_weights, weights as conversions};
@@ -57,19 +57,18 @@ impl SavedWeights {
         };
         complete(&mut origin, group, report)?;
         let mut layers = Vec::new();
-        for name in list(file, group, "layer_names")? {
-            let layer = group.group(&name)?;
-            let arrays = list(file, &layer, NAMES)?.into_iter();
-            let arrays = arrays.map(|name| layer.dataset(&name)?.read().map(|array| (name, array)));
-            let mut arrays = arrays.collect::<FileResult<Vec<_>>>()?;
-            if let Some(source) = source {
-                let place = || format!("{file}: {}", layer.path());
-                arrays = upgrade_weights(source, &origin, &name, arrays, report).at(place)?;
-            }
-            if !arrays.is_empty() {
-                layers.push(SavedLayer { name, path: layer.path(), arrays });
-            }
+        for (name, layer, names) in groups(file, group)? {
+            let arrays =
+                names.into_iter().map(|name| layer.dataset(&name)?.read().map(|array| (name, array)));
+            layers.push((name, arrays.collect::<FileResult<Vec<_>>>()?));
         }
+        let path = |name: &str| format!("{}/{name}", group.path().trim_end_matches('/'));
+        if let Some(source) = source {
+            let place = |name: &str| format!("{file}: {}", path(name));
+            layers = upgrade_weights(source, &origin, layers, place, report)?;
+        }
+        let layers = layers.into_iter().filter(|(_, arrays)| !arrays.is_empty());
+        let layers = layers.map(|(name, arrays)| SavedLayer { path: path(&name), name, arrays }).collect();
         Ok(SavedWeights { file: file.to_owned(), path: group.path(), layers, origin })
     }
 
@@ -233,6 +232,40 @@ fn list(file: &str, group: &h5::Group, name: &str) -> FileResult<Vec<String>> {
     group.attributes()?.texts(name)?.ok_or_else(missing)
 }
 
+/// The groups of layers with the names of their arrays, in order.
+///
+/// # Errors
+/// An attribute is missing or damaged.
+fn groups(file: &str, group: &h5::Group) -> FileResult<Vec<(String, h5::Group, Vec<String>)>> {
+    let attributes = group.attributes()?;
+    let Some(count) = attributes.int("nb_layers")? else {
+        let layers = list(file, group, "layer_names")?.into_iter();
+        return layers
+            .map(|name| {
+                let layer = group.group(&name)?;
+                let names = list(file, &layer, NAMES)?;
+                Ok((name, layer, names))
+            })
+            .collect();
+    };
+    // Keras 0 numbers layers and arrays.
+    let mut layers = Vec::new();
+    for i in 0..count {
+        let name = format!("layer_{i}");
+        let layer = group.group(&name)?;
+        let arrays = layer.dataset_names()?;
+        layers.push((name, layer, arrays));
+    }
+    Ok(layers)
+}
+
+/// The shapes of the arrays of a layer.
+pub(super) fn shapes(group: &h5::Group, layer: &str) -> Option<Vec<Vec<usize>>> {
+    let layer = group.find_group(layer).ok()??;
+    let names = layer.attributes().ok()?.texts(NAMES).ok()??;
+    names.iter().map(|name| layer.dataset(name).ok().map(|array| array.shape().to_vec())).collect()
+}
+
 /// Finds out on which backend arrays were written, where files do not say it: those of Keras 1.
 ///
 /// # Errors
@@ -242,17 +275,16 @@ pub(super) fn complete(origin: &mut Origin, group: &h5::Group, report: &mut Repo
     if attributes.text("keras_version")?.is_some() || origin.backend.is_some() {
         return Ok(());
     }
-    for name in attributes.texts("layer_names")?.unwrap_or_default() {
-        let names = group.group(&name)?.attributes()?.texts(NAMES)?.unwrap_or_default();
-        if let Some(first) = names.first() {
-            let tensorflow = first.ends_with(":0");
-            let backend = if tensorflow { "tensorflow" } else { "theano" };
-            let ends = if tensorflow { "end" } else { "do not end" };
-            let text = format!("the names of weights {ends} in `:0`: taken as written on {backend}");
-            report.guessed("backend", text);
-            origin.backend = Some(backend.to_owned());
-            break;
-        }
+    let layers = attributes.texts("layer_names")?.unwrap_or_default();
+    let names =
+        layers.iter().map(|name| Ok(group.group(name)?.attributes()?.texts(NAMES)?.unwrap_or_default()));
+    let names = names.collect::<FileResult<Vec<_>>>()?.concat();
+    // TensorFlow's names end in `:0`; those of Keras 0 are numbers, which tell nothing.
+    if let Some(name) = names.first().filter(|name| !name.starts_with("param_")) {
+        let backend = if name.ends_with(":0") { "tensorflow" } else { "theano" };
+        let text = format!("the file does not say it: taken for {backend} by the names of weights");
+        report.guessed("backend", text);
+        origin.backend = Some(backend.to_owned());
     }
     Ok(())
 }

@@ -16,17 +16,22 @@ pub mod json;
 mod layer_weights;
 pub mod legacy;
 mod model;
+mod older;
 mod optimizer_state;
 mod options;
+mod save_options;
+mod shards;
 pub mod sniff;
 mod tree;
 mod whole_h5;
+mod yaml;
 
 use keras_spec::{HostTensor, Tensor, Variable};
 
 pub use error::{FileError, Result};
-pub use model::{load_model, load_model_from_bytes, model_from_json};
+pub use model::{load_model, load_model_from_bytes, model_from_json, model_from_yaml};
 pub use options::LoadOptions;
+pub use save_options::SaveOptions;
 
 /// The version of Keras of which files are written.
 const KERAS_VERSION: &str = "3.15.1";

@@ -9,7 +9,7 @@ use super::archive::Packed;
 use super::atomic::write_atomically;
 use super::sniff::{FileKind, Sniffed};
 use super::tree;
-use super::{FileError, LoadOptions, architecture, h5, json, whole_h5};
+use super::{FileError, LoadOptions, SaveOptions, architecture, h5, json, shards, whole_h5};
 use crate::models::Model;
 
 pub(super) fn no_model(file: &str, found: Sniffed) -> Error {
@@ -51,23 +51,36 @@ pub fn model_from_json(text: &str) -> Result<Model> {
     Ok(LoadOptions::new().report_json(text)?.0)
 }
 
+/// A model with new weights from YAML of Keras 1, Keras 2 or tf.keras (`keras.models.model_from_yaml`, up to TensorFlow 2.5).
+/// Tags, which name classes of Python, are passed over: nothing is made or run of them.
+///
+/// # Errors
+/// The text is not YAML or no model, or a class is not registered.
+pub fn model_from_yaml(text: &str) -> Result<Model> {
+    Ok(LoadOptions::new().report_yaml(text)?.0)
+}
+
 /// The layouts of files, by the ends of their names.
-enum Layout {
+pub(super) enum Layout {
     Archive,
     Tree,
+    Shards,
     Layers,
 }
 
-fn layout(path: &Path, weights: bool) -> Result<Layout> {
+pub(super) fn layout(path: &Path, weights: bool) -> Result<Layout> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let is_h5 = name.ends_with(".h5") || name.ends_with(".hdf5");
     match weights {
         true if name.ends_with(".weights.h5") => Ok(Layout::Tree),
+        true if name.ends_with(".weights.json") => Ok(Layout::Shards),
         _ if is_h5 => Ok(Layout::Layers),
         false if name.ends_with(".keras") => Ok(Layout::Archive),
         _ => {
             let expected = match weights {
-                true => "a name that ends in .weights.h5 (or .h5 or .hdf5, the layout of Keras 2)",
+                true => {
+                    "a name that ends in .weights.h5 or .weights.json (or .h5 or .hdf5, the layout of Keras 2)"
+                }
                 false => "a name that ends in .keras (or .h5 or .hdf5, the layout of Keras 2)",
             };
             Err(Error::argument("path", expected, format!("`{}`", path.display())))
@@ -75,7 +88,10 @@ fn layout(path: &Path, weights: bool) -> Result<Layout> {
     }
 }
 
-fn write_file(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> super::Result<()>) -> Result<()> {
+pub(super) fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn WriteSeek) -> super::Result<()>,
+) -> Result<()> {
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         let why = "there are no files here; use `to_keras_bytes`";
         return Err(Error::other(format!("{}: {why}", path.display())));
@@ -83,7 +99,7 @@ fn write_file(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> super::Resu
     Ok(write_atomically(path, |out| write(out))?)
 }
 
-trait WriteSeek: Write + std::io::Seek {}
+pub(super) trait WriteSeek: Write + std::io::Seek {}
 
 impl<T: Write + std::io::Seek> WriteSeek for T {}
 
@@ -96,18 +112,7 @@ impl Model {
     /// # Errors
     /// The name ends in something else, the file cannot be written, or a layer cannot be; an older file is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let name = path.display().to_string();
-        match layout(path, false)? {
-            Layout::Archive => {
-                let packed = Packed::new(self).at(|| &*name)?;
-                write_file(path, |out| packed.write(&name, out).map(|_| ()))
-            }
-            _ => {
-                let file = whole_h5::pack(self).at(|| &*name)?;
-                write_file(path, |out| file.finish_to(&name, out))
-            }
-        }
+        SaveOptions::new().save(self, path)
     }
 
     /// The bytes of a `.keras` file: [`save`](Model::save) for systems without files.
@@ -115,12 +120,13 @@ impl Model {
     /// # Errors
     /// A layer cannot be written.
     pub fn to_keras_bytes(&self) -> Result<Vec<u8>> {
-        let packed = Packed::new(self)?;
+        let packed = Packed::new(self, None)?;
         Ok(packed.write("the model", Cursor::new(Vec::new()))?.into_inner())
     }
 
     /// Writes the weights to a file (`Model.save_weights`, Keras 3.15.1): by their way through the model with the
-    /// optimizer's state if the name ends in `.weights.h5`, by layer as in Keras 2 for another `.h5` or `.hdf5`.
+    /// optimizer's state if the name ends in `.weights.h5`, the same spread over files of at most 5 GiB beside the index
+    /// of the name if it ends in `.weights.json`, by layer as in Keras 2 for another `.h5` or `.hdf5`.
     ///
     /// # Errors
     /// [`Error::NotBuilt`]; the name ends in something else, or the file cannot be written; an older file is left as it
@@ -131,11 +137,31 @@ impl Model {
         self.check_built("saving its weights")?;
         let mut file = h5::Writer::new();
         match layout(path, true)? {
+            Layout::Shards => return self.save_weights_sharded(path, shards::DEFAULT_SIZE),
             Layout::Layers => whole_h5::write_weights(self, &mut file),
             _ => tree::write(self, &mut file),
         }
         .at(|| &*name)?;
         write_file(path, |out| file.finish_to(&name, out))
+    }
+
+    /// Writes the weights to files of at most `max_shard_size` bytes of arrays, `NAME_00000.weights.h5` and so on, beside an
+    /// index `NAME.weights.json` (`Model.save_weights` with `max_shard_size`, Keras 3.15.1, which counts in GiB).
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`]; the name does not end in `.weights.json`, a weight is larger than that, or a file cannot be
+    /// written. The index comes last: without it the other files are of no use.
+    pub fn save_weights_sharded(&self, path: impl AsRef<Path>, max_shard_size: u64) -> Result<()> {
+        let path = path.as_ref();
+        self.check_built("saving its weights")?;
+        match layout(path, true)? {
+            Layout::Shards => shards::save(self, path, max_shard_size),
+            _ => Err(Error::argument(
+                "path",
+                "a name that ends in .weights.json",
+                format!("`{}`", path.display()),
+            )),
+        }
     }
 
     /// Reads the weights from a file (`Model.load_weights`, Keras 3.15.1): `.weights.h5`, `.keras`, and HDF5 files of

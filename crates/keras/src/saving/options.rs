@@ -11,7 +11,7 @@ use super::legacy::{Origin, Report};
 use super::model::no_model;
 use super::sniff::{FileKind, sniff, sniff_bytes};
 use super::tree::Tree;
-use super::{FileError, architecture, archive, assign, h5, json, optimizer_state, whole_h5};
+use super::{FileError, architecture, archive, assign, h5, json, optimizer_state, shards, whole_h5, yaml};
 use crate::layers::DataFormat;
 use crate::models::Model;
 
@@ -138,6 +138,16 @@ impl LoadOptions {
         Ok((model?, report))
     }
 
+    /// A model with new weights from YAML (`keras.models.model_from_yaml`, Keras 1 to TensorFlow 2.5), and the account of
+    /// it. Tags are passed over: nothing is made or run of them.
+    ///
+    /// # Errors
+    /// The text is not YAML or no model, or a class is not registered.
+    pub fn report_yaml(&self, text: &str) -> Result<(Model, Report)> {
+        let value = yaml::parse(text).map_err(|e| Error::config("model", format!("not YAML: {e}")))?;
+        self.architecture(&value)
+    }
+
     /// A model with new weights from the JSON of [`Model::to_json`] or of any Keras (`keras.models.model_from_json`), and
     /// the account of it.
     ///
@@ -171,7 +181,10 @@ impl LoadOptions {
         let file = path.display().to_string();
         let found = sniff(path)?;
         let source = model.source.as_ref();
-        let by_layer = matches!(found.kind, FileKind::WholeModelH5 | FileKind::LayerWeightsH5);
+        let by_layer = matches!(
+            found.kind,
+            FileKind::WholeModelH5 | FileKind::LayerWeightsH5 | FileKind::Keras0WeightsH5
+        );
         if !(by_layer && source.is_some()) {
             model.check_built("loading its weights")?;
         }
@@ -180,9 +193,10 @@ impl LoadOptions {
             return Err(FileError::unexpected(file, "", expected, found.reason).into());
         }
         let mut report = Report::default();
-        let (name, root) = match found.kind {
-            FileKind::Keras => (format!("{file}: {WEIGHTS}"), Archive::open(path)?.h5(WEIGHTS)?.root()),
-            FileKind::ObjectWeightsH5 => (file.clone(), h5::File::open(path)?.root()),
+        let (name, roots) = match found.kind {
+            FileKind::Keras => (format!("{file}: {WEIGHTS}"), vec![Archive::open(path)?.h5(WEIGHTS)?.root()]),
+            FileKind::ObjectWeightsH5 => (file.clone(), vec![h5::File::open(path)?.root()]),
+            FileKind::ShardedWeights => (file.clone(), shards::open(path)?),
             _ if by_layer => {
                 let root = h5::File::open(path)?.root();
                 let attributes = root.attributes()?;
@@ -206,7 +220,7 @@ impl LoadOptions {
             }
             _ => return Err(FileError::unexpected(file, "", "weights of Keras", found.reason).into()),
         };
-        let tree = Tree { file: &name, root };
+        let tree = Tree { file: &name, roots };
         let weights = tree.weights(model.as_layer(), self, &mut report)?;
         let optimizer = model.compiled.as_ref().map(|c| &c.optimizer);
         let optimizer = optimizer.filter(|o| !o.variables().is_empty());

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use keras_spec::layer::{Child, to_snake_case};
-use keras_spec::{HostTensor, LayerRef, Result, Tensor, Variable};
+use keras_spec::{Error, HostTensor, LayerRef, Result, Tensor, Variable};
+use serde_json::{Map, Value, json};
 
 use super::error::FileError;
 use super::legacy::Report;
@@ -96,11 +97,8 @@ fn twin<'a>(place: &Place, earlier: &'a [Place]) -> Option<&'a Place> {
     equal.next().filter(|_| equal.next().is_none())
 }
 
-/// Adds the weights of a model, and the state of its optimizer, to a file.
-///
-/// # Errors
-/// A device fails, or two objects claim one place.
-pub(super) fn write(model: &Model, file: &mut h5::Writer) -> Result<()> {
+/// The objects of a model that have weights, and its optimizer.
+fn written(model: &Model) -> Result<Vec<Place>> {
     let mut all = places(model.as_layer())?;
     if let Some(compiled) = &model.compiled {
         let variables = compiled.optimizer.variables();
@@ -109,7 +107,15 @@ pub(super) fn write(model: &Model, file: &mut h5::Writer) -> Result<()> {
             all.push(Place { layer: None, path, name, saved: as_they_are(variables), unsaved: Vec::new() });
         }
     }
-    for place in &all {
+    Ok(all)
+}
+
+/// Adds the weights of a model, and the state of its optimizer, to a file.
+///
+/// # Errors
+/// A device fails, or two objects claim one place.
+pub(super) fn write(model: &Model, file: &mut h5::Writer) -> Result<()> {
+    for place in &written(model)? {
         let group = file.group(&place.group());
         group.text("name", place.name.clone());
         for (i, (_, value)) in place.saved.iter().enumerate() {
@@ -119,11 +125,58 @@ pub(super) fn write(model: &Model, file: &mut h5::Writer) -> Result<()> {
     Ok(())
 }
 
+/// Spreads the weights of a model, and the state of its optimizer, over files of at most `limit` bytes of arrays. Each is given
+/// to `done` with its number; the index of all is returned (`ShardedH5IOStore`, Keras 3.15.1).
+///
+/// # Errors
+/// An array alone is larger than `limit`; a device or `done` fails.
+pub(super) fn write_shards(
+    model: &Model,
+    limit: u64,
+    name_of: impl Fn(usize) -> String,
+    mut done: impl FnMut(usize, h5::Writer) -> Result<()>,
+) -> Result<Value> {
+    let (mut file, mut number, mut size, mut total) = (h5::Writer::new(), 0, 0u64, 0u64);
+    let mut map = Map::new();
+    for place in &written(model)? {
+        let path = place.group();
+        file.group(&path).text("name", place.name.clone());
+        let mut shards: Vec<String> = Vec::new();
+        for (i, (variable, value)) in place.saved.iter().enumerate() {
+            let array = value.to_host()?;
+            let bytes = (array.data().len() * array.dtype().size()) as u64;
+            if bytes > limit {
+                let found = format!("{bytes} bytes in `{}`", variable.path());
+                return Err(Error::argument("max_shard_size", "room for every array", found));
+            }
+            total += bytes;
+            if size + bytes > limit {
+                done(number, std::mem::take(&mut file))?;
+                (number, size) = (number + 1, 0);
+            }
+            size += bytes;
+            file.group(&path).dataset(&i.to_string(), &array)?;
+            let shard = name_of(number);
+            if !shards.contains(&shard) {
+                shards.push(shard);
+            }
+        }
+        let several = place.saved.len() > 1;
+        let entry = if several { json!(shards) } else { shards.into_iter().next().into() };
+        if !entry.is_null() {
+            map.insert(format!("/{path}"), entry);
+        }
+    }
+    done(number, file)?;
+    Ok(json!({ "metadata": { "total_size": total }, "weight_map": map }))
+}
+
 /// A file, or a part of one, that holds weights by their way through the model.
 pub(super) struct Tree<'a> {
     /// How messages name the file.
     pub(super) file: &'a str,
-    pub(super) root: h5::Group,
+    /// The file, or the files that the weights are spread over.
+    pub(super) roots: Vec<h5::Group>,
 }
 
 impl Tree<'_> {
@@ -152,12 +205,15 @@ impl Tree<'_> {
         if options.skip_mismatch {
             return Ok(out);
         }
-        let root = self.root.path();
-        let paths = self.root.dataset_paths()?;
-        let absolute = |path: &String| format!("{}/{path}", root.trim_end_matches('/'));
         // Older Keras saves the state of metrics too.
         let other = |path: &String| ["optimizer/", "metrics/"].iter().any(|p| path.starts_with(p));
-        if let Some(extra) = paths.iter().filter(|p| !other(p)).map(absolute).find(|p| !used.contains(p)) {
+        let mut paths = Vec::new();
+        for root in &self.roots {
+            let start = root.path();
+            let absolute = |path: &String| format!("{}/{path}", start.trim_end_matches('/'));
+            paths.extend(root.dataset_paths()?.iter().filter(|p| !other(p)).map(absolute));
+        }
+        if let Some(extra) = paths.into_iter().find(|p| !used.contains(p)) {
             let found = "an array that no layer of the model has a place for";
             return Err(FileError::unexpected(self.file, extra, "only weights of the model", found).into());
         }
@@ -171,23 +227,20 @@ impl Tree<'_> {
         earlier: &[Place],
         used: &mut HashSet<String>,
     ) -> Result<Vec<(Variable, HostTensor)>> {
-        let group = match self.group(&place.group()) {
-            Err(FileError::Missing { file, object }) => {
-                // In the file's model both were one layer, which an architecture alone does not say.
-                let Some(twin) = twin(place, earlier) else {
-                    return Err(FileError::Missing { file, object }.into());
-                };
-                self.group(&twin.group())?
-            }
-            found => found?,
-        };
-        let arrays = self.numbered(&group)?;
+        let path = place.group();
+        let mut arrays = self.numbered(&path)?;
+        if let (None, Some(twin)) = (&arrays, twin(place, earlier)) {
+            // In the file's model both were one layer, which an architecture alone does not say.
+            arrays = self.numbered(&twin.group())?;
+        }
+        let missing = || FileError::Missing { file: self.file.to_owned(), object: format!("/{path}") };
+        let arrays = arrays.ok_or_else(missing)?;
         used.extend(arrays.iter().map(h5::Dataset::path));
         let expected = place.saved.len();
         if arrays.len() != expected {
             let expected = format!("{expected} arrays for `{}`", place.name);
             let found = format!("{} arrays", arrays.len());
-            return Err(FileError::unexpected(self.file, group.path(), expected, found).into());
+            return Err(FileError::unexpected(self.file, format!("/{path}"), expected, found).into());
         }
         let read = |(variable, array): (&Variable, &h5::Dataset)| {
             Ok((variable.clone(), read_for(self.file, array, variable)?))
@@ -204,30 +257,38 @@ impl Tree<'_> {
     /// # Errors
     /// An array is damaged.
     pub(super) fn optimizer(&self) -> super::Result<Option<Vec<HostTensor>>> {
-        match self.root.find_group(&join(OPTIMIZER, "vars"))? {
-            Some(group) => {
-                let arrays = self.numbered(&group)?;
-                arrays.iter().map(h5::Dataset::read).collect::<super::Result<_>>().map(Some)
-            }
+        match self.numbered(&join(OPTIMIZER, "vars"))? {
+            Some(arrays) => arrays.iter().map(h5::Dataset::read).collect::<super::Result<_>>().map(Some),
             None => Ok(None),
         }
     }
 
-    fn group(&self, path: &str) -> super::Result<h5::Group> {
-        if let Some(group) = self.root.find_group(path)? {
-            return Ok(group);
-        }
+    /// The arrays `0`, `1`, … of a group; `None` if there is no such group.
+    fn numbered(&self, path: &str) -> super::Result<Option<Vec<h5::Dataset>>> {
         let old: Vec<&str> = path.split('/').map(|p| if p == "layers" { OLD_LAYERS } else { p }).collect();
-        match self.root.find_group(&old.join("/"))? {
-            Some(group) => Ok(group),
-            None => self.root.group(path),
+        let mut found = None;
+        for root in &self.roots {
+            let group = match root.find_group(path)? {
+                Some(group) => Some(group),
+                None => root.find_group(&old.join("/"))?,
+            };
+            let Some(group) = group else { continue };
+            let arrays: &mut Vec<h5::Dataset> = found.get_or_insert_default();
+            // An array that is spread over files goes on where the file before ends.
+            for name in group.dataset_names()? {
+                if name != arrays.len().to_string() {
+                    let expected = format!("the array {}", arrays.len());
+                    return Err(FileError::unexpected(
+                        self.file,
+                        group.path(),
+                        expected,
+                        format!("`{name}`"),
+                    ));
+                }
+                arrays.push(group.dataset(&name)?);
+            }
         }
-    }
-
-    /// The arrays `0`, `1`, … of a group.
-    fn numbered(&self, group: &h5::Group) -> super::Result<Vec<h5::Dataset>> {
-        let count = group.dataset_names()?.len();
-        (0..count).map(|i| group.dataset(&i.to_string())).collect()
+        Ok(found)
     }
 }
 

@@ -8,35 +8,54 @@ use serde_json::{Value, json};
 
 use super::error::{FileError, Result as FileResult};
 use super::layer_weights::{self, Incoming, NAMES, SavedWeights, legacy_order};
-use super::legacy::{Report, upgrade_compile};
-use super::{KERAS_VERSION, LoadOptions, architecture, h5, h5_config, json as python};
+use super::legacy::{Report, Version, keras1, upgrade_compile};
+use super::{KERAS_VERSION, LoadOptions, architecture, h5, h5_config, json as python, older};
 use crate::models::Model;
 
 /// The group with the weights of a whole model.
 pub(super) const WEIGHTS: &str = "model_weights";
 const OPTIMIZER: &str = "optimizer_weights";
 
-/// A whole model, ready to be written.
+/// A whole model, ready to be written for `version` of Keras, or for the one that is written otherwise.
 ///
 /// # Errors
 /// A layer cannot be written, or a device fails.
-pub(super) fn pack(model: &Model) -> Result<h5::Writer> {
+pub(super) fn pack(model: &Model, version: Option<Version>) -> Result<h5::Writer> {
     let mut file = h5::Writer::new();
-    let config = architecture::to_value(model)?;
-    let config = h5_config::downgrade(json!({
-        "class_name": config["class_name"],
-        "config": config["config"],
-    }));
-    file.text("keras_version", KERAS_VERSION);
-    file.text("backend", backend()?);
+    let mut config = architecture::to_value(model)?;
+    let old = version.filter(|v| v.major < 3);
+    config = match (old, version) {
+        (Some(version), _) => older::for_keras_2(&config, version)?,
+        (None, Some(version)) => {
+            older::for_keras_3(&mut config, version)?;
+            config
+        }
+        (None, None) => config,
+    };
+    let config =
+        h5_config::downgrade(json!({ "class_name": config["class_name"], "config": config["config"] }));
+    let written_by = version.map_or_else(|| KERAS_VERSION.to_owned(), |v| v.to_string());
+    // Keras 2 takes other backends than those that it ran on for Theano.
+    let backend = if old.is_some() { "tensorflow".to_owned() } else { backend()? };
+    file.text("keras_version", &*written_by);
+    file.text("backend", &*backend);
     file.bytes("model_config", python::to_string(&config));
     if let Some(training) = architecture::compile_config(model)? {
-        let training = h5_config::training_config(with_objects(training)?);
+        let mut training = h5_config::training_config(with_objects(training)?);
+        if old.is_some() {
+            training = older::compile_for_keras_2(&training)?;
+        }
         file.bytes("training_config", python::to_string(&training));
     }
-    write_weights(model, file.group(WEIGHTS))?;
+    let group = file.group(WEIGHTS);
+    write_layers(model, group)?;
+    group.bytes("backend", backend);
+    group.bytes("keras_version", written_by);
     let state = model.compiled.as_ref().map(|c| (c.optimizer.name(), c.optimizer.variables()));
     if let Some((name, variables)) = state.filter(|(_, v)| !v.is_empty()) {
+        // The learning rate stands in the configuration of Keras 2 only.
+        let kept = |v: &Variable| old.is_none() || v.name() != "learning_rate";
+        let variables: Vec<Variable> = variables.into_iter().filter(kept).collect();
         let paths = variables.iter().map(|v| match v.path().contains('/') {
             true => v.path().to_owned(),
             false => format!("{name}/{}", v.path()),
@@ -71,16 +90,25 @@ fn backend() -> Result<String> {
     Ok(Device::default_device()?.backend_name().to_owned())
 }
 
-/// Adds the weights of every layer to a group.
+/// Adds the weights of every layer to a group, with who wrote them.
 ///
 /// # Errors
 /// A device fails.
 pub(super) fn write_weights(model: &Model, group: &mut h5::Writer) -> Result<()> {
+    write_layers(model, group)?;
+    group.bytes("backend", backend()?);
+    group.bytes("keras_version", KERAS_VERSION);
+    Ok(())
+}
+
+/// Adds the weights of every layer to a group.
+///
+/// # Errors
+/// A device fails.
+fn write_layers(model: &Model, group: &mut h5::Writer) -> Result<()> {
     let mut layers = model.layers();
     let names: Vec<&str> = layers.iter().map(LayerRef::name).collect();
     group.texts("layer_names", &names)?;
-    group.bytes("backend", backend()?);
-    group.bytes("keras_version", KERAS_VERSION);
     layers.sort_by(|a, b| a.name().cmp(b.name()));
     for layer in &layers {
         let weights = legacy_order(layer);
@@ -126,25 +154,34 @@ pub(super) fn load(
         python::parse(text).map(Some).map_err(wrong)
     };
     let missing = || FileError::Missing { file: file.to_owned(), object: object("model_config") };
-    let config = parse("model_config")?.ok_or_else(missing)?;
+    let mut config = parse("model_config")?.ok_or_else(missing)?;
     let held = root.group(WEIGHTS)?;
     let mut origin = options.origin(attributes.text("keras_version")?, attributes.text("backend")?);
     layer_weights::complete(&mut origin, &held, report)?;
     report.origin = origin.clone();
+    if keras1::wrote(&config, &origin) {
+        keras1::share_axes(&mut config, &|layer| layer_weights::shapes(&held, layer));
+    }
     let place = || format!("{file}: {}", object("model_config"));
     let mut model = architecture::from_file(&config, &origin, &held, report).at(place)?;
     let weights = SavedWeights::read(file, &held, &origin, options, model.source.as_ref(), report)?;
     let training = parse("training_config")?.filter(|t| options.compile && !t.is_null());
     if let Some(training) = training {
         let place = || format!("{file}: {}", object("training_config"));
-        let training = match model.source.is_some() {
-            true => upgrade_compile(&training, &origin, report).at(place)?,
-            false => h5_config::compile_config(training),
+        let training = match &model.source {
+            Some(source) => upgrade_compile(&training, source, report).at(place)?,
+            None => Some(h5_config::compile_config(training)),
         };
-        architecture::compile(&mut model, Some(&training)).at(place)?;
+        architecture::compile(&mut model, training.as_ref()).at(place)?;
     }
     let optimizer = match (&model.compiled, root.find_group(OPTIMIZER)?) {
-        (Some(compiled), Some(group)) => Some((compiled.optimizer.clone(), named_arrays(&group)?)),
+        (Some(compiled), Some(group)) => {
+            let mut state = named_arrays(&group)?;
+            if keras1::wrote(&config, &origin) {
+                state = keras1::upgrade_optimizer(&config, state, &origin, report)?;
+            }
+            Some((compiled.optimizer.clone(), state))
+        }
         _ => None,
     };
     Incoming { weights, optimizer, options: options.clone() }.into_model(&model, report)?;

@@ -10,10 +10,9 @@ mod origin;
 mod report;
 pub(super) mod weights;
 
-use keras_spec::{HostTensor, Result};
+use keras_spec::{HostTensor, Result, ResultExt};
 use serde_json::Value;
 
-pub(super) use compile::upgrade_compile;
 pub use origin::{Origin, Program, Version};
 pub use report::{Change, Entry, Report};
 
@@ -29,20 +28,55 @@ pub(crate) struct Source {
 /// # Errors
 /// It has something that Keras 3 does not have, or computes differently.
 pub(super) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
+    if keras1::wrote(model, origin) {
+        return config::upgrade_config(&keras1::upgrade_config(model, origin, report)?, origin, report);
+    }
     config::upgrade_config(model, origin, report)
 }
 
-/// The arrays of one layer of a file in the order and the layouts of Keras 2.
+/// What a model from before Keras 3 was compiled with, in the form of Keras 3's `compile_config`; `None` if it was not.
+///
+/// # Errors
+/// The optimizer's configuration is no object.
+pub(super) fn upgrade_compile(
+    training: &Value,
+    source: &Source,
+    report: &mut Report,
+) -> Result<Option<Value>> {
+    let second = match keras1::wrote(&source.config, &source.origin) {
+        true => keras1::upgrade_compile(training, report),
+        false => Some(training.clone()),
+    };
+    second.map(|training| compile::upgrade_compile(&training, &source.origin, report)).transpose()
+}
+
+/// The arrays of one layer of a file with their names.
+pub(super) type Arrays = Vec<(String, HostTensor)>;
+
+/// The arrays of the layers of a file, under the layers' names, in the order and the layouts of Keras 2. `place` says where a
+/// layer of the file is.
 ///
 /// # Errors
 /// They are not those of the layer.
 pub(super) fn upgrade_weights(
     source: &Source,
     origin: &Origin,
-    layer: &str,
-    arrays: Vec<(String, HostTensor)>,
+    layers: Vec<(String, Arrays)>,
+    place: impl Fn(&str) -> String,
     report: &mut Report,
-) -> Result<Vec<(String, HostTensor)>> {
-    let _ = (source, origin, layer, report);
-    Ok(arrays)
+) -> Result<Vec<(String, Arrays)>> {
+    if !keras1::wrote(&source.config, &source.origin) {
+        return Ok(layers);
+    }
+    let mut origin = origin.clone();
+    origin.version = origin.version.or(source.origin.version);
+    let old = keras1::layers_of(&source.config, layers.iter().map(|(name, arrays)| (&**name, arrays.len())))?;
+    let upgraded = layers.into_iter().zip(old).map(|((name, arrays), old)| {
+        let arrays = match old {
+            Some(old) => keras1::upgrade_weights(&old, arrays, &origin, report).at(|| place(&name))?,
+            None => arrays,
+        };
+        Ok((name, arrays))
+    });
+    upgraded.collect()
 }

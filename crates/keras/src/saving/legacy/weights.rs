@@ -97,7 +97,7 @@ fn from_cudnn(arrays: &mut [HostTensor], places: &[usize], gates: usize) -> Resu
 }
 
 /// The array whose element `i` is element `from(i)` of another.
-fn rearranged(
+pub(super) fn rearranged(
     array: &HostTensor,
     shape: impl Into<Shape>,
     from: impl Fn(usize) -> usize,

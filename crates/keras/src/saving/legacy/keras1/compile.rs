@@ -10,7 +10,7 @@ const DROPPED: &[&str] =
 
 /// What a model was compiled with in the form of Keras 2.2: `training_config` of HDF5 files of Keras 1.0.7 to 1.2.2, or the
 /// architecture of an older one, which has it beside the layers. None if it was not compiled.
-pub fn upgrade_compile(compiled: &Value, report: &mut Report) -> Option<Value> {
+pub(crate) fn upgrade_compile(compiled: &Value, report: &mut Report) -> Option<Value> {
     let mut out = Map::new();
     let optimizer = match (compiled.get("optimizer_config"), compiled.get("optimizer")) {
         (Some(object), _) => object.clone(),

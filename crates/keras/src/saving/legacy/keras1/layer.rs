@@ -4,22 +4,6 @@ use keras_spec::{Config, Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::{Era, arguments, class, config, name, values};
-use crate::layers::DataFormat;
-use crate::saving::legacy::{Origin, Report};
-
-/// A layer of Keras 1 that is no model in the form of Keras 2.2: `class_name` and `config`. `data_format` is that of layers
-/// which do not say it.
-///
-/// # Errors
-/// The layer has no counterpart, or its configuration cannot be read.
-pub fn upgrade_layer(
-    layer: &Value,
-    data_format: DataFormat,
-    origin: &Origin,
-    report: &mut Report,
-) -> Result<Value> {
-    Era { origin, data_format, report }.layer(layer)
-}
 
 /// Classes of which Keras 1 does not write where the channels are.
 pub(super) fn is_silent(class: &str) -> bool {

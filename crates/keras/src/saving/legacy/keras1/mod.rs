@@ -11,9 +11,8 @@ mod sequential;
 mod values;
 mod weights;
 
-pub use compile::upgrade_compile;
-pub use layer::upgrade_layer;
-pub use weights::{backend, share_axes, upgrade_weights};
+pub(crate) use compile::upgrade_compile;
+pub(crate) use weights::{share_axes, upgrade_optimizer, upgrade_weights};
 
 use std::collections::HashMap;
 
@@ -33,28 +32,81 @@ const DEPTH: usize = 64;
 ///
 /// # Errors
 /// The model has something that no version since has, such as code that is not to be run, or cannot be read.
-pub fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
+pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
     let mut names = HashMap::new();
     let model = normalized(model, &mut names, 0)?;
     let data_format = data_format(&model, origin, report);
-    let mut era = Era { origin, data_format, report };
+    let mut era = Era { data_format, report };
     era.model(&model)
 }
 
-/// The layers that files of weights have groups for, in order: for a model that begins with a `Merge` those of its
-/// branches come first. Each is Keras 1's object of the layer.
+/// Whether a version of Keras before 2 wrote a model: by its version, or else by what it looks like.
+pub(crate) fn wrote(model: &Value, origin: &Origin) -> bool {
+    if let Some(version) = origin.version {
+        return version.major < 2;
+    }
+    if model.get("module").is_some() {
+        return false;
+    }
+    // An object that is its configuration with the class as its name, or arguments that are Keras 1's.
+    let own = model.get("class_name").is_none() && model.get("name").is_some();
+    own || speaks_keras1(model, 0)
+}
+
+/// Whether arguments of a class have names that only Keras 1 knows.
+fn speaks_keras1(value: &Value, depth: usize) -> bool {
+    const NAMES: &[&str] = &["output_dim", "nb_filter", "border_mode", "p", "dim_ordering", "inner_init"];
+    if depth > 4 * DEPTH {
+        return false;
+    }
+    match value {
+        Value::Array(list) => list.iter().any(|v| speaks_keras1(v, depth + 1)),
+        Value::Object(map) => {
+            let class = class(value);
+            let kept = ["Embedding", "MaxoutDense", "Highway"].contains(&class);
+            let own = value.get("config").and_then(Value::as_object);
+            class == "Merge"
+                || class == "Graph"
+                || own.is_some_and(|own| !kept && NAMES.iter().any(|name| own.contains_key(*name)))
+                || map.values().any(|v| speaks_keras1(v, depth + 1))
+        }
+        _ => false,
+    }
+}
+
+/// Keras 1's objects of the layers of a file of weights, which are given with how many arrays they have: those of their names,
+/// or those at their places where names differ. None for layers without weights, and those that are not the model's.
 ///
 /// # Errors
 /// The model cannot be read.
-pub fn layers_with_weights(model: &Value) -> Result<Vec<(String, Value)>> {
+pub(crate) fn layers_of<'a>(
+    model: &Value,
+    file: impl Iterator<Item = (&'a str, usize)>,
+) -> Result<Vec<Option<Value>>> {
     let model = normalized(model, &mut HashMap::new(), 0)?;
     let layers = weights::sublayers(&model)?;
-    Ok(layers.into_iter().map(|layer| (name(&layer).to_owned(), layer)).collect())
+    let file: Vec<_> = file.collect();
+    let named = |wanted: &str| layers.iter().find(|l| name(l) == wanted).cloned();
+    let found: Vec<Option<Value>> =
+        file.iter().map(|&(name, count)| named(name).filter(|_| count > 0)).collect();
+    if file.iter().zip(&found).all(|(&(_, count), found)| count == 0 || found.is_some()) {
+        return Ok(found);
+    }
+    let mut weighted = Vec::new();
+    for layer in layers {
+        if weights::counts(&layer, 0)? != [0, 0] {
+            weighted.push(layer);
+        }
+    }
+    if weighted.len() != file.iter().filter(|(_, count)| *count > 0).count() {
+        return Ok(found);
+    }
+    let mut weighted = weighted.into_iter();
+    Ok(file.iter().map(|&(_, count)| if count > 0 { weighted.next() } else { None }).collect())
 }
 
 /// What is known while a model is upgraded.
 struct Era<'a> {
-    origin: &'a Origin,
     /// Where the channels are for layers that do not say it.
     data_format: DataFormat,
     report: &'a mut Report,

@@ -12,18 +12,6 @@ use crate::saving::legacy::{Origin, Report};
 /// An array with its name in the file.
 type Named = (String, HostTensor);
 
-/// The backend that wrote arrays of these names: TensorFlow's end in `:0`, Theano's do not. None if no name tells.
-pub fn backend<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
-    let mut told = false;
-    for name in names {
-        if name.ends_with(":0") {
-            return Some("tensorflow");
-        }
-        told |= !name.starts_with("param_");
-    }
-    told.then_some("theano")
-}
-
 /// The arrays of a layer of Keras 0.3 to 1.2.2 in the order and the layouts of Keras 2. `layer` is Keras 1's object of it,
 /// those of a model follow each other: first what training changes, then the rest.
 ///
@@ -31,7 +19,7 @@ pub fn backend<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'static 
 ///
 /// # Errors
 /// There are not as many arrays as the layer has, or they have other shapes.
-pub fn upgrade_weights(
+pub(crate) fn upgrade_weights(
     layer: &Value,
     weights: Vec<(String, HostTensor)>,
     origin: &Origin,
@@ -40,12 +28,41 @@ pub fn upgrade_weights(
     // Up to Keras 0.3 objects had no `class_name`, and models wrote all arrays of one layer, then those of the next.
     let by_layer = layer.get("class_name").is_none();
     let layer = normalized(layer, &mut HashMap::new(), 0)?;
-    Conversion { origin, report, by_layer }.layer(&layer, weights)
+    Conversion { origin, report, by_layer, trainable_only: false }.layer(&layer, weights)
+}
+
+/// What an optimizer keeps for the arrays of a model that training changes, all of one kind after all of another, in the order
+/// and the layouts of Keras 2. Where it does not fit the model it stays as it is.
+///
+/// # Errors
+/// The model cannot be read.
+pub(crate) fn upgrade_optimizer(
+    model: &Value,
+    state: Vec<(String, HostTensor)>,
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<Vec<(String, HostTensor)>> {
+    let model = normalized(model, &mut HashMap::new(), 0)?;
+    let [trainable, _] = counts(&model, 0)?;
+    let steps = state.iter().take_while(|(_, array)| array.shape().rank() == 0).count();
+    if trainable == 0 || (state.len() - steps) % trainable != 0 {
+        return Ok(state);
+    }
+    let mut conversion = Conversion { origin, report, by_layer: false, trainable_only: true };
+    let mut state = state.into_iter();
+    let mut upgraded: Vec<Named> = state.by_ref().take(steps).collect();
+    loop {
+        let group: Vec<Named> = state.by_ref().take(trainable).collect();
+        if group.is_empty() {
+            return Ok(upgraded);
+        }
+        upgraded.extend(conversion.layer(&model, group)?);
+    }
 }
 
 /// Gives layers with weights for each element of a sample `shared_axes`, which Keras 1 does not write, where their arrays have
 /// one element along an axis. `shapes` are those of a layer's arrays.
-pub fn share_axes(model: &mut Value, shapes: &impl Fn(&str) -> Option<Vec<Vec<usize>>>) {
+pub(crate) fn share_axes(model: &mut Value, shapes: &impl Fn(&str) -> Option<Vec<Vec<usize>>>) {
     match model {
         Value::Array(list) => list.iter_mut().for_each(|v| share_axes(v, shapes)),
         Value::Object(map) => {
@@ -73,6 +90,8 @@ struct Conversion<'a> {
     origin: &'a Origin,
     report: &'a mut Report,
     by_layer: bool,
+    /// Whether there are no arrays but those that training changes.
+    trainable_only: bool,
 }
 
 impl Conversion<'_> {
@@ -81,9 +100,8 @@ impl Conversion<'_> {
         if is_model(class) {
             return self.model(layer, weights);
         }
-        let wrong = |expected: &str| {
-            Error::argument(name(layer), expected, format!("{} arrays", weights.len()))
-        };
+        let wrong =
+            |expected: &str| Error::argument(name(layer), expected, format!("{} arrays", weights.len()));
         let first = config(layer)?.get("dim_ordering").is_some_and(|o| o == "th");
         match class {
             "Bidirectional" => {
@@ -156,7 +174,8 @@ impl Conversion<'_> {
         }
         let epsilon = number("epsilon").unwrap_or(1e-6);
         let Some((_, deviation)) = weights.get_mut(3) else { return Ok(weights) };
-        let variance = deviation.to_f64_vec().into_iter().map(|std| ((std + epsilon).powi(2) - epsilon).max(0.0));
+        let variance =
+            deviation.to_f64_vec().into_iter().map(|std| ((std + epsilon).powi(2) - epsilon).max(0.0));
         let variance: Vec<f64> = variance.collect();
         *deviation = HostTensor::new(deviation.shape().clone(), variance)?.cast(deviation.dtype());
         self.report.converted(name(layer), "the standard deviation is a variance");
@@ -176,7 +195,8 @@ impl Conversion<'_> {
                 // The defaults up to then: the file does not tell its version.
                 let old = is("epsilon", 1e-6)? && is("momentum", 0.9)?;
                 if old {
-                    let text = "by its default arguments of Keras before 1.0.7: it keeps the standard deviation";
+                    let text =
+                        "by its default arguments of Keras before 1.0.7: it keeps the standard deviation";
                     self.report.guessed(name(layer), text);
                 }
                 Ok(old)
@@ -195,7 +215,10 @@ impl Conversion<'_> {
                 false => Err(Error::argument(name(model), "an array for each weight", "fewer")),
             }
         };
-        let counts = layers.iter().map(|l| counts(l, 0)).collect::<Result<Vec<_>>>()?;
+        let mut counts = layers.iter().map(|l| counts(l, 0)).collect::<Result<Vec<_>>>()?;
+        if self.trainable_only {
+            counts.iter_mut().for_each(|[_, others]| *others = 0);
+        }
         let mut parts = Vec::with_capacity(layers.len());
         if self.by_layer {
             for [trainable, others] in &counts {
@@ -266,7 +289,7 @@ pub(super) fn sublayers(model: &Value) -> Result<Vec<Value>> {
 }
 
 /// How many arrays of a layer training changes, and how many others there are.
-fn counts(layer: &Value, depth: usize) -> Result<[usize; 2]> {
+pub(super) fn counts(layer: &Value, depth: usize) -> Result<[usize; 2]> {
     let class = class(layer);
     if depth > DEPTH {
         return Err(Error::config(class, "layers lie too deep within each other"));
@@ -288,9 +311,17 @@ fn counts(layer: &Value, depth: usize) -> Result<[usize; 2]> {
             add(one, one)
         }
         "TimeDistributed" => counts(inner(layer)?, depth + 1)?,
-        "Dense" | "TimeDistributedDense" | "MaxoutDense" | "Convolution1D" | "AtrousConvolution1D"
-        | "Convolution2D" | "AtrousConvolution2D" | "Deconvolution2D" | "Convolution3D"
-        | "LocallyConnected1D" | "LocallyConnected2D" => [1 + bias, 0],
+        "Dense"
+        | "TimeDistributedDense"
+        | "MaxoutDense"
+        | "Convolution1D"
+        | "AtrousConvolution1D"
+        | "Convolution2D"
+        | "AtrousConvolution2D"
+        | "Deconvolution2D"
+        | "Convolution3D"
+        | "LocallyConnected1D"
+        | "LocallyConnected2D" => [1 + bias, 0],
         "SeparableConvolution2D" => [2 + bias, 0],
         "Highway" => [2 + 2 * bias, 0],
         "Embedding" | "PReLU" => [1, 0],
@@ -350,8 +381,10 @@ fn side_by_side(arrays: &[&HostTensor]) -> Option<HostTensor> {
     shape.dims_mut()[axis] = last * arrays.len();
     let values: Vec<Vec<f64>> = arrays.iter().map(|a| a.to_f64_vec()).collect();
     let rows = first.shape().size().checked_div(last).unwrap_or(0);
-    let joined: Vec<f64> =
-        (0..rows).flat_map(|row| values.iter().flat_map(move |v| &v[row * last..(row + 1) * last])).copied().collect();
+    let joined: Vec<f64> = (0..rows)
+        .flat_map(|row| values.iter().flat_map(move |v| &v[row * last..(row + 1) * last]))
+        .copied()
+        .collect();
     Some(HostTensor::new(shape, joined).ok()?.cast(first.dtype()))
 }
 

@@ -1,0 +1,339 @@
+//! Models in the forms that older programs read: Keras 3 back to 3.0, and tf-keras.
+
+use keras_spec::{DTypePolicy, Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::h5_config::short_form;
+use super::legacy::Version;
+
+/// Arguments that came to classes in a version of Keras 3, with the value that says what older versions do.
+const ADDED: &[(Version, &[&str], &str, Default)] = &[
+    (Version::new(3, 2, 0), OPTIMIZERS, "gradient_accumulation_steps", Default::Null),
+    (Version::new(3, 1, 0), OPTIMIZERS, "loss_scale_factor", Default::Null),
+    (Version::new(3, 4, 0), &["MultiHeadAttention", "GroupQueryAttention"], "seed", Default::Null),
+    (Version::new(3, 9, 0), &["InputLayer"], "ragged", Default::False),
+    (Version::new(3, 9, 0), &["ZeroPadding1D"], "data_format", Default::ChannelsLast),
+    (Version::new(3, 13, 0), &["InputLayer"], "optional", Default::False),
+    (Version::new(3, 13, 0), &["BatchNormalization"], "renorm", Default::False),
+    (Version::new(3, 13, 0), &["BatchNormalization"], "renorm_clipping", Default::Null),
+    (Version::new(3, 13, 0), &["BatchNormalization"], "renorm_momentum", Default::Any),
+    (Version::new(3, 13, 0), &["Dense", "EinsumDense", "Embedding"], "quantization_config", Default::Null),
+    (Version::new(3, 13, 0), &["MultiHeadAttention"], "use_gate", Default::False),
+    (Version::new(3, 15, 0), &["MultiHeadAttention"], "sliding_window", Default::Null),
+    (Version::new(3, 15, 0), VARIANCE_SCALING, "input_axes", Default::Null),
+    (Version::new(3, 15, 0), VARIANCE_SCALING, "output_axes", Default::Null),
+];
+
+/// Arguments of Keras 3 that tf-keras does not take.
+const NOT_IN_KERAS_2: &[(&[&str], &str, Default)] = &[
+    (&["LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], "seed", Default::Any),
+    (&["LSTMCell", "GRUCell", "SimpleRNNCell"], "seed", Default::Any),
+    (&["RNN", "LSTM", "GRU", "SimpleRNN"], "zero_output_for_mask", Default::False),
+    (&["LayerNormalization"], "rms_scaling", Default::False),
+    (&["Attention", "AdditiveAttention", "MultiHeadAttention"], "seed", Default::Null),
+    (&["BatchNormalization"], "synchronized", Default::False),
+    (&["InputLayer"], "sparse", Default::False),
+    (&["Sequential"], "build_input_shape", Default::Any),
+    (&["Sequential", "Functional"], "trainable", Default::Any),
+    (&["Sequential", "Functional"], "dtype", Default::Any),
+    (&["SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"], "seed", Default::Any),
+];
+
+const OPTIMIZERS: &[&str] = &[
+    "SGD",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+    "Adadelta",
+    "Adagrad",
+    "Adamax",
+    "Nadam",
+    "Ftrl",
+    "Lion",
+    "Adafactor",
+    "Lamb",
+    "LossScaleOptimizer",
+];
+
+const VARIANCE_SCALING: &[&str] = &[
+    "VarianceScaling",
+    "GlorotUniform",
+    "GlorotNormal",
+    "HeUniform",
+    "HeNormal",
+    "LecunUniform",
+    "LecunNormal",
+];
+
+/// The value of an argument that changes nothing.
+#[derive(Clone, Copy, PartialEq)]
+enum Default {
+    Null,
+    False,
+    ChannelsLast,
+    Any,
+}
+
+impl Default {
+    fn is(self, value: &Value) -> bool {
+        match self {
+            Default::Null => value.is_null(),
+            Default::False => value.is_null() || value == false,
+            Default::ChannelsLast => value.is_null() || value == "channels_last",
+            Default::Any => true,
+        }
+    }
+}
+
+/// Takes an argument out of a configuration.
+fn take(
+    class: &str,
+    config: &mut Map<String, Value>,
+    key: &str,
+    default: Default,
+    version: Version,
+) -> Result<()> {
+    match config.shift_remove(key) {
+        Some(value) if !default.is(&value) => {
+            Err(Error::config(class, format!("`{key}` = {value}, which Keras {version} does not have")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn class_of(object: &Map<String, Value>) -> String {
+    object.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Changes a model, or what one was compiled with, so that Keras 3 of a version reads it.
+///
+/// # Errors
+/// It has something that the version does not have.
+pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
+    match value {
+        Value::Array(list) => return list.iter_mut().try_for_each(|v| for_keras_3(v, version)),
+        Value::Object(map) => map.values_mut().try_for_each(|v| for_keras_3(v, version))?,
+        _ => return Ok(()),
+    }
+    let Value::Object(object) = value else { return Ok(()) };
+    let class = class_of(object);
+    if version < Version::new(3, 8, 0) && (class == "Orthogonal" || class == "Identity") {
+        let initializer = object.get("module").is_some_and(|m| m == "keras.initializers");
+        if initializer {
+            object.insert("class_name".to_owned(), format!("{class}Initializer").into());
+        }
+    }
+    let Some(Value::Object(config)) = object.get_mut("config") else { return Ok(()) };
+    for (since, classes, key, default) in ADDED {
+        if version < *since && classes.contains(&&*class) {
+            take(&class, config, key, *default, version)?;
+        }
+    }
+    if version < Version::new(3, 4, 0)
+        && let Some(dtype) = config.get_mut("dtype").filter(|d| d.is_object())
+    {
+        *dtype = DTypePolicy::from_value(dtype)?.name().into();
+    }
+    if version < Version::new(3, 11, 0) && class == "Functional" {
+        for key in ["input_layers", "output_layers"] {
+            list_of_ends(config.get_mut(key));
+        }
+    }
+    Ok(())
+}
+
+/// Inputs or outputs as a list, even of one.
+fn list_of_ends(ends: Option<&mut Value>) {
+    if let Some(Value::Array(list)) = ends
+        && list.first().is_some_and(Value::is_string)
+    {
+        *list = vec![std::mem::take(list).into()];
+    }
+}
+
+/// A model in the form of tf-keras (`model_config` of its HDF5 files).
+///
+/// # Errors
+/// It has something that Keras 2 does not have.
+pub(super) fn for_keras_2(model: &Value, version: Version) -> Result<Value> {
+    let mut value = model.clone();
+    for_keras_3(&mut value, Version::new(3, 0, 0))?;
+    layer_for_keras_2(&mut value, version)?;
+    Ok(value)
+}
+
+fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
+    match value {
+        Value::Array(list) => return list.iter_mut().try_for_each(|v| layer_for_keras_2(v, version)),
+        Value::Object(map) => map.values_mut().try_for_each(|v| layer_for_keras_2(v, version))?,
+        _ => return Ok(()),
+    }
+    let Value::Object(object) = value else { return Ok(()) };
+    let class = class_of(object);
+    if object.get("module").and_then(Value::as_str).is_some_and(|m| m.starts_with("keras.src.ops")) {
+        let why =
+            format!("the operation `{class}` between layers, which files of Keras {version} cannot have");
+        return Err(Error::config("Functional", why));
+    }
+    let Some(Value::Object(config)) = object.get_mut("config") else { return Ok(()) };
+    for (classes, key, default) in NOT_IN_KERAS_2 {
+        if classes.contains(&&*class) {
+            take(&class, config, key, *default, version)?;
+        }
+    }
+    if class == "__keras_tensor__" {
+        return Ok(());
+    }
+    if let Some(dtype) = config.get_mut("dtype")
+        && let Some(name) = dtype.as_str().filter(|name| name.starts_with("mixed_"))
+    {
+        *dtype = json!({ "class_name": "Policy", "config": { "name": name } });
+    }
+    for (key, value) in config.iter_mut().filter(|(key, _)| key.ends_with("activation")) {
+        if let Value::String(name) = value {
+            *name = activation(&class, key, name, version)?.to_owned();
+        }
+    }
+    match &*class {
+        "InputLayer" => rename(config, "batch_shape", "batch_input_shape"),
+        "LeakyReLU" => rename(config, "negative_slope", "alpha"),
+        "Functional" => graph(config)?,
+        _ => {}
+    }
+    for key in ["module", "registered_name", "build_config", "compile_config"] {
+        object.shift_remove(key);
+    }
+    Ok(())
+}
+
+fn rename(config: &mut Map<String, Value>, from: &str, to: &str) {
+    if let Some(value) = config.shift_remove(from) {
+        config.insert(to.to_owned(), value);
+    }
+}
+
+/// The name in Keras 2 of an activation.
+fn activation<'a>(class: &str, key: &str, name: &'a str, version: Version) -> Result<&'a str> {
+    match name {
+        "silu" => Ok("swish"),
+        "keras.legacy>hard_sigmoid" => Ok("hard_sigmoid"),
+        "elu" | "exponential" | "gelu" | "linear" | "mish" | "relu" | "selu" | "sigmoid" | "softmax"
+        | "softplus" | "softsign" | "tanh" => Ok(name),
+        other => {
+            let why = format!("`{key}` is the `{other}` of Keras 3, which Keras {version} does not have");
+            Err(Error::config(class, why))
+        }
+    }
+}
+
+/// The calls of a graph: Keras 2 writes positional tensors as a list, and counts the own graph of a model as its first call.
+fn graph(config: &mut Map<String, Value>) -> Result<()> {
+    let models: Vec<String> = {
+        let layers = config.get("layers").and_then(Value::as_array).into_iter().flatten();
+        let is_model =
+            |l: &&Value| l.get("class_name").is_some_and(|c| c == "Functional" || c == "Sequential");
+        layers.filter(is_model).filter_map(|l| Some(l.get("name")?.as_str()?.to_owned())).collect()
+    };
+    let functional: Vec<String> = {
+        let layers = config.get("layers").and_then(Value::as_array).into_iter().flatten();
+        let is = |l: &&Value| l.get("class_name").is_some_and(|c| c == "Functional");
+        layers.filter(is).filter_map(|l| Some(l.get("name")?.as_str()?.to_owned())).collect()
+    };
+    let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
+    for layer in layers.iter_mut() {
+        if let Some(Value::Array(nodes)) = layer.get_mut("inbound_nodes") {
+            for node in nodes.iter_mut() {
+                *node = call(node, &models)?;
+            }
+        }
+    }
+    for key in ["input_layers", "output_layers"] {
+        list_of_ends(config.get_mut(key));
+        let ends = config.get_mut(key).and_then(Value::as_array_mut);
+        for end in ends.into_iter().flatten().filter_map(Value::as_array_mut) {
+            // Keras 3 counts the own graph of functional models here too.
+            let [Value::String(name), Value::Number(index), ..] = end.as_mut_slice() else { continue };
+            if models.contains(name) && !functional.contains(name) {
+                *index = (index.as_u64().unwrap_or(0) + 1).into();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A call in the form of Keras 2.
+fn call(node: &Value, models: &[String]) -> Result<Value> {
+    let wrong = || Error::config("Functional", format!("a call that Keras 2 cannot write: {node}"));
+    let mut keywords = Map::new();
+    for (key, value) in node.get("kwargs").and_then(Value::as_object).into_iter().flatten() {
+        if !value.is_null() {
+            keywords.insert(key.clone(), argument(value, models));
+        }
+    }
+    let Some([first]) = node.get("args").and_then(Value::as_array).map(Vec::as_slice) else {
+        return Err(wrong());
+    };
+    let mut tensors = match first {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    };
+    // Keras 2 takes the states of recurrent layers for further inputs.
+    if let Some(Value::Array(states)) = node.pointer("/kwargs/initial_state") {
+        keywords.shift_remove("initial_state");
+        tensors.extend(states.iter().cloned());
+    }
+    let mut first = true;
+    let tensors = tensors.iter().map(|t| {
+        let Value::Array(mut history) = argument(t, models) else { return Err(wrong()) };
+        let own = if std::mem::take(&mut first) { keywords.clone() } else { Map::new() };
+        history.push(own.into());
+        Ok(Value::from(history))
+    });
+    tensors.collect::<Result<Vec<_>>>().map(Value::from)
+}
+
+/// An argument with `[layer, call, result]` in the place of tensors.
+fn argument(value: &Value, models: &[String]) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(|v| argument(v, models)).collect(),
+        Value::Object(map) => match map.get("config").and_then(|c| c.get("keras_history")) {
+            Some(Value::Array(history)) => {
+                let mut history = history.clone();
+                if let [Value::String(name), Value::Number(index), ..] = history.as_mut_slice()
+                    && models.contains(name)
+                {
+                    *index = (index.as_u64().unwrap_or(0) + 1).into();
+                }
+                history.into()
+            }
+            _ => value.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+/// What a model was compiled with in the form of tf-keras (`training_config`).
+///
+/// # Errors
+/// It has something that Keras 2 does not have.
+pub(super) fn compile_for_keras_2(training: &Value) -> Result<Value> {
+    let mut value = training.clone();
+    for_keras_3(&mut value, Version::new(3, 0, 0))?;
+    if let Value::Object(map) = &mut value {
+        for key in ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"] {
+            map.shift_remove(key);
+        }
+        map.values_mut().for_each(plain);
+    }
+    Ok(value)
+}
+
+/// Objects without what tf-keras does not look at, at any depth.
+fn plain(value: &mut Value) {
+    short_form(value);
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(plain),
+        Value::Object(map) => map.values_mut().for_each(plain),
+        _ => {}
+    }
+}
