@@ -3,6 +3,8 @@
 pub mod activations;
 mod class;
 pub mod constraints;
+#[cfg(feature = "onnx")]
+pub mod export;
 mod flattened;
 pub mod initializers;
 pub mod layers;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use keras::export::ExportFormat;
 use keras::{Model, model_from_json};
 use serde_json::json;
 
-use crate::answer::{Answer, BAD, DIFFERENT, Failure, GOOD, Result};
+use crate::answer::{Answer, BAD, DIFFERENT, Failure, GOOD, Result, short};
 use crate::data::{safetensors, save};
 use crate::model::{Loaded, Reading, load_weights, weights};
 use crate::random;
@@ -15,7 +16,7 @@ pub(crate) struct Convert {
     /// The file to read, of any Keras
     old: PathBuf,
     /// The file to write; the end of its name says the format: .keras, .h5 or .hdf5 (whole models), .weights.h5 and
-    /// .safetensors (weights alone), .json (the architecture alone)
+    /// .safetensors (weights alone), .json (the architecture alone), .onnx
     new: PathBuf,
     /// Load the new file and compare its predictions on random inputs with those of the old one
     #[arg(long)]
@@ -39,6 +40,7 @@ enum Format {
     Weights,
     Safetensors,
     Architecture,
+    Onnx,
 }
 
 impl Format {
@@ -50,8 +52,10 @@ impl Format {
             () if ends(".keras") || ends(".h5") || ends(".hdf5") => Ok(Format::Whole),
             () if ends(".safetensors") => Ok(Format::Safetensors),
             () if ends(".json") => Ok(Format::Architecture),
+            () if ends(".onnx") => Ok(Format::Onnx),
             () => {
-                let expected = "a name that ends in .keras, .h5, .hdf5, .weights.h5, .safetensors or .json";
+                let expected =
+                    "a name that ends in .keras, .h5, .hdf5, .weights.h5, .safetensors, .json or .onnx";
                 Err(Failure::Usage(format!("{}: expected {expected}", path.display())))
             }
         }
@@ -61,6 +65,11 @@ impl Format {
 impl Convert {
     pub(crate) fn run(self) -> Result<Answer> {
         let format = Format::of(&self.new)?;
+        if self.check && format == Format::Onnx {
+            return Err(Failure::Usage(
+                "ONNX files are not read here: --check cannot be had with them".to_owned(),
+            ));
+        }
         self.reading.choose_backend()?;
         let Loaded { model, report } = self.reading.open(&self.old, !self.no_compile)?;
         write(&model, &self.new, format)?;
@@ -73,9 +82,10 @@ impl Convert {
             let error = self.compare(&model, format)?;
             let same = error <= TOLERANCE;
             let largest = "largest difference of predictions on random inputs";
+            let error_text = short(error);
             answer.text += &match same {
-                true => format!("{GOOD}checked{GOOD:#}: {largest} {error:e}\n"),
-                false => format!("{BAD}different{BAD:#}: {largest} {error:e}\n"),
+                true => format!("{GOOD}checked{GOOD:#}: {largest} {error_text}\n"),
+                false => format!("{BAD}different{BAD:#}: {largest} {error_text}\n"),
             };
             answer.json["check"] = json!({ "same": same, "largest_difference": error, "samples": SAMPLES });
             answer.code = if same { 0 } else { DIFFERENT };
@@ -93,7 +103,7 @@ impl Convert {
                 new.set_weights(&old.get_weights().map_err(Failure::compute)?).map_err(fail)?;
                 new
             }
-            Format::Weights | Format::Safetensors => {
+            _ => {
                 let new = model_from_json(&old.to_json().map_err(fail)?).map_err(fail)?;
                 load_weights(&new, &self.new)?;
                 new
@@ -125,6 +135,7 @@ fn write(model: &Model, path: &Path, format: Format) -> Result<()> {
     match format {
         Format::Whole => model.save(path).map_err(named),
         Format::Weights => model.save_weights(path).map_err(named),
+        Format::Onnx => model.export(path, ExportFormat::Onnx).map_err(named),
         Format::Architecture => {
             let text = model.to_json().map_err(named)?;
             save(path, |out| std::io::Write::write_all(out, text.as_bytes()))
