@@ -6,7 +6,7 @@ use std::path::Path;
 use keras::saving::container::{Archive, CONFIG, METADATA, WEIGHTS};
 use keras::saving::legacy::Origin;
 use keras::saving::sniff::{FileKind, sniff};
-use keras::saving::{h5, json as python};
+use keras::saving::{h5, json as python, open_shards, yaml};
 use keras_spec::{DType, HostTensor};
 use serde_json::Value;
 
@@ -75,15 +75,21 @@ pub(crate) fn open(path: &Path) -> Result<Contents> {
     let mut contents = Contents::new(name(sniffed.kind), sniffed.reason);
     match sniffed.kind {
         FileKind::Keras => contents.archive(path)?,
-        FileKind::ArchitectureJson | FileKind::ShardedWeights => {
+        FileKind::ShardedWeights => {
+            open_shards(path).map_err(Failure::named)?.iter().try_for_each(|root| contents.collect(root))?;
+        }
+        FileKind::ArchitectureJson | FileKind::ArchitectureYaml => {
             let text = fs::read_to_string(path).map_err(|e| Failure::file(path, e))?;
-            let value = python::parse(&text).map_err(|e| Failure::file(path, format!("not JSON: {e}")))?;
+            let value = match sniffed.kind {
+                FileKind::ArchitectureJson => python::parse(&text).map_err(|e| format!("not JSON: {e}")),
+                _ => yaml::parse(&text).map_err(|e| format!("not YAML: {e}")),
+            };
+            let value = value.map_err(|e| Failure::file(path, e))?;
             let text = |key: &str| value.get(key).and_then(Value::as_str);
             contents.origin = Some(Origin::new(text("keras_version"), text("backend")));
             contents.compiled = compile_config(&value);
-            contents.model = Some(value).filter(|_| sniffed.kind == FileKind::ArchitectureJson);
+            contents.model = Some(value);
         }
-        FileKind::ArchitectureYaml => {}
         _ => contents.h5(path)?,
     }
     Ok(contents)
@@ -132,7 +138,7 @@ impl Contents {
         let config = archive.json(CONFIG).map_err(Failure::named)?;
         self.compiled = compile_config(&config);
         self.model = Some(config);
-        self.collect(&archive.h5(WEIGHTS).map_err(Failure::named)?)
+        self.collect(&archive.h5(WEIGHTS).map_err(Failure::named)?.root())
     }
 
     fn h5(&mut self, path: &Path) -> Result<()> {
@@ -146,12 +152,11 @@ impl Contents {
         self.origin = Some(Origin::new(text("keras_version")?, text("backend")?));
         self.model = parse("model_config")?;
         self.compiled = parse("training_config")?;
-        self.collect(&file)
+        self.collect(&file.root())
     }
 
     /// Adds the arrays of an HDF5 file.
-    fn collect(&mut self, file: &h5::File) -> Result<()> {
-        let root = file.root();
+    fn collect(&mut self, root: &h5::Group) -> Result<()> {
         for path in root.dataset_paths().map_err(Failure::named)? {
             match root.dataset(&path) {
                 Ok(dataset) => self.arrays.push(Array {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use keras::Model;
 use keras::layers::DataFormat;
 use keras::saving::LoadOptions;
 use keras::saving::legacy::Report;
 use keras::saving::sniff::{FileKind, sniff};
-use keras::{Model, model_from_json};
 use keras_spec::{HostTensor, Tensor};
 
 use crate::answer::{Failure, Result};
@@ -34,6 +34,12 @@ pub(crate) struct Reading {
     /// The order of dimensions where an old file does not tell
     #[arg(long, value_name = "ORDER")]
     data_format: Option<Order>,
+    /// Give weights to the layers of their names, and none to others (weights by layer, of Keras 1 and 2)
+    #[arg(long, requires = "architecture")]
+    by_name: bool,
+    /// Leave layers as they are whose weights do not fit
+    #[arg(long, requires = "architecture")]
+    skip_mismatch: bool,
     /// The backend that computes, with a device if need be: ndarray, tch:cuda:0
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
@@ -49,7 +55,7 @@ enum Order {
 /// A model with what its reading took.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
-    pub(crate) report: Option<Report>,
+    pub(crate) report: Report,
 }
 
 impl ModelFile {
@@ -73,7 +79,8 @@ impl Reading {
     }
 
     fn options(&self, compile: bool) -> LoadOptions {
-        let mut options = LoadOptions::new().compile(compile);
+        let options = LoadOptions::new().compile(compile);
+        let mut options = options.by_name(self.by_name).skip_mismatch(self.skip_mismatch);
         if let Some(backend) = &self.written_on {
             options = options.backend(backend);
         }
@@ -86,9 +93,13 @@ impl Reading {
 
     pub(crate) fn open(&self, path: &Path, compile: bool) -> Result<Loaded> {
         if let Some(architecture) = &self.architecture {
-            let loaded = self.whole(architecture, compile)?;
-            load_weights(&loaded.model, path)?;
-            return Ok(loaded);
+            let Loaded { model, mut report } = self.whole(architecture, compile)?;
+            if let Some(weights) = load_weights(&model, path, &self.options(compile))? {
+                // What happened to the architecture was first, but the weights' writer is who the file is from.
+                report.entries.extend(weights.entries);
+                report.origin = weights.origin;
+            }
+            return Ok(Loaded { model, report });
         }
         if safetensors::is(path) {
             let why = "safetensors have weights alone; `--architecture FILE` says of which model";
@@ -99,20 +110,22 @@ impl Reading {
 
     /// The model in a file that says what it consists of.
     fn whole(&self, path: &Path, compile: bool) -> Result<Loaded> {
-        if sniff(path).map_err(Failure::named)?.kind == FileKind::ArchitectureJson {
-            let text = std::fs::read_to_string(path).map_err(|e| Failure::file(path, e))?;
-            let model = model_from_json(&text).map_err(|e| Failure::file(path, e))?;
-            return Ok(Loaded { model, report: None });
-        }
-        let (model, report) = self.options(compile).report(path).map_err(Failure::named)?;
-        Ok(Loaded { model, report: Some(report) })
+        let options = self.options(compile);
+        let kind = sniff(path).map_err(Failure::named)?.kind;
+        let text = || std::fs::read_to_string(path).map_err(|e| Failure::file(path, e));
+        let (model, report) = match kind {
+            FileKind::ArchitectureJson => options.report_json(&text()?).map_err(|e| Failure::file(path, e)),
+            FileKind::ArchitectureYaml => options.report_yaml(&text()?).map_err(|e| Failure::file(path, e)),
+            _ => options.report(path).map_err(Failure::named),
+        }?;
+        Ok(Loaded { model, report })
     }
 }
 
-/// Gives a model the weights in a file.
-pub(crate) fn load_weights(model: &Model, path: &Path) -> Result<()> {
+/// Gives a model the weights in a file; what that took, where the format has a writer.
+pub(crate) fn load_weights(model: &Model, path: &Path, options: &LoadOptions) -> Result<Option<Report>> {
     if !safetensors::is(path) {
-        return model.load_weights(path).map_err(Failure::named);
+        return options.load_weights(model, path).map(Some).map_err(Failure::named);
     }
     let mut arrays = safetensors::read(path)?;
     let weights = model.weights();
@@ -139,7 +152,7 @@ pub(crate) fn load_weights(model: &Model, path: &Path) -> Result<()> {
             .and_then(|t| weight.assign(&t));
         assigned.map_err(|e| Failure::file(path, e))?;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The weights by their paths.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use keras::export::ExportFormat;
+use keras::saving::legacy::Version;
+use keras::saving::{LoadOptions, SaveOptions};
 use keras::{Model, model_from_json};
 use serde_json::json;
 
@@ -15,12 +17,15 @@ use crate::random;
 pub(crate) struct Convert {
     /// The file to read, of any Keras
     old: PathBuf,
-    /// The file to write; the end of its name says the format: .keras, .h5 or .hdf5 (whole models), .weights.h5 and
-    /// .safetensors (weights alone), .json (the architecture alone), .onnx
+    /// The file to write; the end of its name says the format: .keras, .h5 or .hdf5 (whole models), .weights.h5,
+    /// .weights.json (an index of several files) and .safetensors (weights alone), .json (the architecture alone), .onnx
     new: PathBuf,
     /// Load the new file and compare its predictions on random inputs with those of the old one
     #[arg(long)]
     check: bool,
+    /// Write a whole model so that this version of Keras reads it: 3.0 and later read .keras, tf-keras (2.11 and later) .h5
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    readable_by: Option<Version>,
     /// Leave out what the model was compiled with, as where an optimizer or a loss is not known
     #[arg(long)]
     no_compile: bool,
@@ -48,7 +53,7 @@ impl Format {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let ends = |suffix: &str| name.ends_with(suffix);
         match () {
-            () if ends(".weights.h5") => Ok(Format::Weights),
+            () if ends(".weights.h5") || ends(".weights.json") => Ok(Format::Weights),
             () if ends(".keras") || ends(".h5") || ends(".hdf5") => Ok(Format::Whole),
             () if ends(".safetensors") => Ok(Format::Safetensors),
             () if ends(".json") => Ok(Format::Architecture),
@@ -72,11 +77,9 @@ impl Convert {
         }
         self.reading.choose_backend()?;
         let Loaded { model, report } = self.reading.open(&self.old, !self.no_compile)?;
-        write(&model, &self.new, format)?;
+        self.write(&model, format)?;
         let mut text = format!("{} → {}\n", self.old.display(), self.new.display());
-        if let Some(report) = &report {
-            text += &format!("{report}\n");
-        }
+        text += &format!("{report}\n");
         let mut answer = Answer::new(text, json!({ "old": self.old, "new": self.new, "report": report }));
         if self.check {
             let error = self.compare(&model, format)?;
@@ -93,6 +96,37 @@ impl Convert {
         Ok(answer)
     }
 
+    fn write(&self, model: &Model, format: Format) -> Result<()> {
+        let path = &self.new;
+        let named = |e: keras::Error| {
+            let message = e.to_string();
+            match message.contains(&path.display().to_string()) {
+                true => Failure::File(message),
+                false => Failure::file(path, message),
+            }
+        };
+        match (format, self.readable_by) {
+            (Format::Whole, Some(version)) => {
+                SaveOptions::new().readable_by(version).save(model, path).map_err(named)
+            }
+            (_, Some(_)) => {
+                Err(Failure::Usage("--readable-by is for whole models: .keras and .h5".to_owned()))
+            }
+            (Format::Whole, None) => model.save(path).map_err(named),
+            (Format::Weights, None) => model.save_weights(path).map_err(named),
+            (Format::Onnx, None) => model.export(path, ExportFormat::Onnx).map_err(named),
+            (Format::Architecture, None) => {
+                let text = model.to_json().map_err(named)?;
+                save(path, |out| std::io::Write::write_all(out, text.as_bytes()))
+            }
+            (Format::Safetensors, None) => {
+                let bytes =
+                    safetensors::to_bytes(&weights(model)?).map_err(|why| Failure::file(path, why))?;
+                save(path, |out| std::io::Write::write_all(out, &bytes))
+            }
+        }
+    }
+
     /// The largest difference between predictions of the model and of what was written, relative to the largest number.
     fn compare(&self, old: &Model, format: Format) -> Result<f64> {
         let fail = |e: keras::Error| Failure::file(&self.new, e);
@@ -105,7 +139,7 @@ impl Convert {
             }
             _ => {
                 let new = model_from_json(&old.to_json().map_err(fail)?).map_err(fail)?;
-                load_weights(&new, &self.new)?;
+                load_weights(&new, &self.new, &LoadOptions::new())?;
                 new
             }
         };
@@ -126,23 +160,6 @@ impl Convert {
     }
 }
 
-fn write(model: &Model, path: &Path, format: Format) -> Result<()> {
-    let named = |e: keras::Error| {
-        let message = e.to_string();
-        let name = path.display().to_string();
-        if message.contains(&name) { Failure::File(message) } else { Failure::file(path, message) }
-    };
-    match format {
-        Format::Whole => model.save(path).map_err(named),
-        Format::Weights => model.save_weights(path).map_err(named),
-        Format::Onnx => model.export(path, ExportFormat::Onnx).map_err(named),
-        Format::Architecture => {
-            let text = model.to_json().map_err(named)?;
-            save(path, |out| std::io::Write::write_all(out, text.as_bytes()))
-        }
-        Format::Safetensors => {
-            let bytes = safetensors::to_bytes(&weights(model)?).map_err(|why| Failure::file(path, why))?;
-            save(path, |out| std::io::Write::write_all(out, &bytes))
-        }
-    }
+fn version(text: &str) -> std::result::Result<Version, String> {
+    Version::parse(text).ok_or_else(|| "expected a version such as 3.0 or 2.15".to_owned())
 }

@@ -7,7 +7,8 @@ use crate::{Folder, fixture, golden, json, keras, old_file};
 fn every_format_is_converted_and_checked() {
     let folder = Folder::new();
     for old in ["cnn/cnn_compiled.keras", "cnn/cnn_compiled.h5", "functional/two_in_two_out_compiled.h5"] {
-        for new in ["new.keras", "new.h5", "new.hdf5", "new.weights.h5", "new.safetensors", "new.json"] {
+        for new in ["a.keras", "a.h5", "a.hdf5", "a.weights.h5", "a.weights.json", "a.safetensors", "a.json"]
+        {
             let new = folder.file(new);
             let answer = json(&["convert", &golden(old), &new, "--check"]);
             assert_eq!(answer["check"]["same"], true, "{old} {new}: {answer}");
@@ -39,6 +40,58 @@ fn the_report_of_old_files_is_shown() {
     let out = ran.good();
     assert!(out.contains("written by tf.keras 2.4.0"), "{out}");
     assert!(out.contains("checked: largest difference"), "{out}");
+}
+
+/// Files of every era, with the backend that wrote them where they do not tell.
+#[test]
+fn old_files_become_new_ones() {
+    let folder = Folder::new();
+    for (old, program) in [
+        ("keras-1.0.8-siamese_shared.h5", "Keras 1.0.8"),
+        ("keras-2.2.4-prelu_shared.keras", "Keras 2.2.4"),
+        ("tf.keras-2.15-siamese_shared.keras", "tf.keras 2.15"),
+    ] {
+        let new = folder.file("new.keras");
+        let options = ["--check", "--written-on", "tensorflow", "--quiet"];
+        let out = keras(&[&["convert", &old_file(old), &new][..], &options].concat()).good();
+        assert!(out.contains(program) && out.contains("checked"), "{old}: {out}");
+        assert_eq!(json(&["inspect", &new])["origin"]["version"], "3.15.1");
+    }
+    let yaml = old_file("keras-1.0.8-siamese_shared.yaml");
+    let out = keras(&["inspect", &yaml]).good();
+    assert!(out.contains("architecture in YAML") && out.contains("shared (Dense)"), "{out}");
+}
+
+#[test]
+fn files_are_written_for_older_programs() {
+    let folder = Folder::new();
+    let old = golden("cnn/cnn.keras");
+    let new = folder.file("new.keras");
+    keras(&["convert", &old, &new, "--readable-by", "3.0", "--check"]).good();
+    assert_eq!(json(&["inspect", &new])["origin"]["program"], "Keras");
+    let error = keras(&["convert", &old, &new, "--readable-by", "new"]).failed(2);
+    assert!(error.contains("--readable-by"), "{error}");
+    let weights = folder.file("new.weights.h5");
+    assert!(keras(&["convert", &old, &weights, "--readable-by", "3.0"]).failed(2).contains("whole models"));
+    assert!(keras(&["convert", &old, &new, "--readable-by", "2.15"]).failed(3).contains("new.keras"));
+}
+
+#[test]
+fn onnx_is_written_or_the_layer_named() {
+    let folder = Folder::new();
+    let new = folder.file("new.onnx");
+    keras(&["convert", &golden("cnn/cnn.keras"), &new]).good();
+    let bytes = std::fs::read(&new).unwrap();
+    for name in ["input_layer", "conv2d/kernel", "MaxPool", "dense"] {
+        assert!(bytes.windows(name.len()).any(|w| w == name.as_bytes()), "{name}");
+    }
+    std::fs::remove_file(&new).unwrap();
+    let error = keras(&["convert", &golden("lstm/lstm.keras"), &new]).failed(3);
+    assert!(
+        error.contains("embedding") && error.contains("mask_zero") && !folder.path("new.onnx").exists(),
+        "{error}"
+    );
+    assert!(keras(&["convert", &golden("cnn/cnn.keras"), &new, "--check"]).failed(2).contains("ONNX"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod shards;
 pub mod sniff;
 mod tree;
 mod whole_h5;
-mod yaml;
+pub mod yaml;
 
 use keras_spec::{HostTensor, Tensor, Variable};
 
@@ -32,6 +32,7 @@ pub use error::{FileError, Result};
 pub use model::{load_model, load_model_from_bytes, model_from_json, model_from_yaml};
 pub use options::LoadOptions;
 pub use save_options::SaveOptions;
+pub use shards::open as open_shards;
 
 /// The version of Keras of which files are written.
 const KERAS_VERSION: &str = "3.15.1";

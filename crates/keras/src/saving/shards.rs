@@ -36,11 +36,11 @@ pub(super) fn save(model: &Model, path: &Path, limit: u64) -> Result<()> {
     write_file(path, |out| out.write_all(json::to_string(&index).as_bytes()).map_err(io))
 }
 
-/// Opens the files that an index names, in their order. They lie beside it, wherever their names may lead.
+/// Opens the files that an index of sharded weights (`NAME.weights.json`) names, in their order. They lie beside it, wherever their names may lead.
 ///
 /// # Errors
 /// The index is damaged or names a file elsewhere, or a file cannot be opened.
-pub(super) fn open(path: &Path) -> FileResult<Vec<h5::Group>> {
+pub fn open(path: &Path) -> FileResult<Vec<h5::Group>> {
     let index = path.display().to_string();
     let io = |e| FileError::io(&index, e);
     if fs::metadata(path).map_err(io)?.len() > MAX_INDEX {

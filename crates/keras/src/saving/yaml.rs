@@ -22,7 +22,7 @@ struct Open {
 ///
 /// # Errors
 /// Text that is not YAML, nested deeper than 128 levels, or with aliases that stand for far more than the text holds.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub fn parse(text: &str) -> Result<Value, String> {
     let mut left = text.len().saturating_mul(4);
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: HashMap<usize, Value> = HashMap::new();
