@@ -22,7 +22,9 @@ const PER_CLASS: usize = 4;
 
 /// Whether a class is no layer by itself: what holds layers has the vectors of models, what another layer holds has its.
 fn is_part(class: &str) -> bool {
-    matches!(class, "InputLayer" | "Functional" | "Sequential") || class.ends_with("Cell")
+    matches!(class, "InputLayer" | "Functional" | "Sequential")
+        || class.ends_with("Cell")
+        || class == "StackedRNNCells"
 }
 
 /// The tests of every registered layer of Keras.

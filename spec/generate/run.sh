@@ -17,7 +17,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENT
 generators=("$@")
 if [ ${#generators[@]} -eq 0 ]; then
     generators=(ops measure_ulp layers special_values capture check_coverage losses metrics optimizers initializers regularizers
-        activations random_ops models graph_operations layer_models tf_keras_models seeded_models configs kinks promotion_table
+        activations random_ops models graph_operations layer_models dimension_files tf_keras_models seeded_models configs kinks promotion_table
         random_numbers api)
 fi
 for generator in "${generators[@]}"; do

@@ -102,7 +102,8 @@ fn set(call: &mut Call, name: &str, tensors: Vec<Option<Tensor>>) {
 /// The second parameter of the class's `call` in Keras.
 fn second_argument(layer: &LayerRef) -> &'static str {
     match layer.class().name {
-        "RNN" | "SimpleRNN" | "LSTM" | "GRU" | "Bidirectional" => "initial_state",
+        "RNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D" | "SimpleRNN" | "LSTM" | "GRU"
+        | "Bidirectional" => "initial_state",
         _ => "mask",
     }
 }

@@ -4,7 +4,7 @@ import functools
 
 from keras import layers
 
-from layer_case import combinations
+from layer_case import combinations, label
 from vectors import data
 
 from . import ACTIVITY_REGULARIZERS, POLICIES, input_dtype, weight_options
@@ -145,10 +145,103 @@ def time_distributed(grid):
         grid.add_made(lambda: layers.TimeDistributed(layers.Dense(3), **option), x, tag=f"Dense/{list(option)[0]}={list(option.values())[0] if isinstance(list(option.values())[0], (str, bool)) else 'L1L2'}")
 
 
+def cells(grid):
+    """The grid of RNN: Keras's cells, alone and one upon the other. (Cells of others are in no file that Rust could read.)"""
+
+    def add(name, make, *args, tag=None, **more):
+        config = more.pop("config", {})
+        tag = "/".join(filter(None, [name, label(config) if config else None, tag]))
+        grid.add_made(lambda: layers.RNN(make(), **config), *args, tag=tag, measure=False, **more)
+
+    def stack():
+        return [layers.LSTMCell(4), layers.GRUCell(3), layers.SimpleRNNCell(2)]
+
+    single = {"SimpleRNNCell": (layers.SimpleRNNCell, 1), "LSTMCell": (layers.LSTMCell, 2), "GRUCell": (layers.GRUCell, 1)}
+    both = {"return_sequences": True, "return_state": True}
+    for name, (cls, count) in single.items():
+        add(name, lambda: cls(3), X)
+        add(name, lambda: cls(3), X, config=both)
+        add(name, lambda: cls(3), X, config={"return_sequences": True, "go_backwards": True}, call={"mask": MASK}, tag="mask")
+        add(name, lambda: cls(3), X, config={"return_state": True}, call={"initial_state": states(count), "mask": MASK}, tag="initial state, mask")
+        add(name, lambda: cls(3), X, config={"stateful": True}, calls_before=[{"args": [data("rnn/first", (2, 4, 3))]}], tag="second call")
+        add(name, lambda: cls(3, dropout=0.4, recurrent_dropout=0.3), X, config={"return_sequences": True}, call=TRAINING, tag="dropout")
+        add(name, lambda: cls(3, dropout=0.4, recurrent_dropout=0.3), X, tag="dropout, inference")
+    for config in combinations(return_sequences=[False, True], return_state=[False, True], go_backwards=[False, True]):
+        for call in [{}, {"mask": MASK}]:
+            add("stack", stack, X, config=config, call=call, tag="mask" if call else None)
+    for config in combinations(unroll=[True], return_sequences=[False, True]):
+        add("stack", stack, X, config=config, call={"mask": MASK}, tag="mask")
+    add("stack", stack, X, config={"zero_output_for_mask": True, "return_sequences": True}, call={"mask": MASK}, tag="mask")
+    add("stack", stack, X, config=both | {"stateful": True}, calls_before=[{"args": [data("rnn/first", (2, 4, 3))]}], tag="second call")
+    given = [data(f"rnn/state/{i}", (2, n), low=-0.8, high=0.8) for i, n in enumerate([4, 4, 3, 2])]
+    add("stack", stack, X, config=both, call={"initial_state": [given[:2], given[2:3], given[3:]]}, tag="initial state")
+    add("stack", lambda: [layers.LSTMCell(4, dropout=0.4), layers.GRUCell(3, dropout=0.2, recurrent_dropout=0.3), layers.SimpleRNNCell(2, recurrent_dropout=0.5)], X, call=TRAINING, config={"return_sequences": True}, tag="dropout")
+    add("stack of two", lambda: [layers.GRUCell(3, use_bias=False), layers.GRUCell(3, reset_after=False, activation="relu")], X)
+    add("stack", stack, X, config={"return_sequences": True}, input_masks=[MASK], tag="masked input")
+    add("named", lambda: layers.LSTMCell(3, name="inner"), X, config={"name": "outer", "trainable": False})
+    add("regularized", lambda: layers.GRUCell(3, kernel_regularizer="l2", recurrent_constraint="unit_norm"), X, config={"activity_regularizer": "l2"})
+    add("int32", lambda: layers.SimpleRNNCell(3), data("rnn", (2, 4, 3), "int32"), grads=False)
+    for shape in [(1, 4, 3), (2, 1, 3), (1, 1, 1)]:
+        add("stack", stack, data("rnn", shape), tag=f"shape={shape}".replace(" ", ""))
+    for policy in POLICIES[:-1]:
+        make = lambda: [cls(3, dtype=policy, recurrent_initializer="glorot_uniform") for cls in (layers.LSTMCell, layers.GRUCell)]  # noqa: E731
+        x = data("rnn", (2, 4, 3), input_dtype(policy))
+        grid.add_made(lambda: layers.RNN(layers.StackedRNNCells(make(), dtype=policy), dtype=policy, **both), x, tag=f"dtype={policy}")
+
+
+def convolutional(rank):
+    """The grid of ConvLSTM: fewer cases than of LSTM, whose code it shares."""
+    lengths = {1: (5,), 2: (4, 3), 3: (2, 3, 2)}[rank]
+
+    def clip(data_format="channels_last", kind="float32", batch=2):
+        shape = (2, *lengths) if data_format == "channels_first" else (*lengths, 2)
+        return data("clip", (batch, 3, *shape), kind)
+
+    def fill(grid):
+        add = functools.partial(grid.add, measure=False)
+        x, mask = clip(), MASK[:, :3]
+        base = {"filters": 2, "kernel_size": 2, "padding": "same"}
+        for config in combinations(kernel_size=[2, [1, 3, 2][:rank]], padding=["valid", "same"], data_format=["channels_last", "channels_first"]):
+            add({"filters": 2} | config, clip(config["data_format"]))
+        for config in combinations(return_sequences=[False, True], return_state=[False, True]):
+            add(base | config, x)
+        add(base | {"strides": [2, 1, 2][:rank], "return_sequences": True}, x)
+        add(base | {"dilation_rate": 2 if rank == 1 else [1, 2, 1][:rank]}, x)
+        add(base | {"use_bias": False, "data_format": "channels_first", "return_sequences": True, "return_state": True}, clip("channels_first"))
+        for option in [{"activation": "relu"}, {"recurrent_activation": "hard_sigmoid"}, {"unit_forget_bias": False}, {"go_backwards": True, "return_sequences": True}]:
+            add(base | option, x)
+        # Without `unroll`, Keras on JAX lines masks up with the last axis.
+        for config in combinations(unroll=[True], return_sequences=[False, True]):
+            add(base | config, x, call={"mask": mask}, tag="mask")
+        add(base | {"zero_output_for_mask": True}, x)
+        add(base | {"stateful": True, "return_state": True}, x, calls_before=[{"args": [x[:, ::-1]]}], tag="second call")
+        given = [data(f"clip/state/{i}", (2, *lengths, 2), low=-0.8, high=0.8) for i in range(2)]
+        add(base, x, call={"initial_state": given}, tag="initial state")
+        for rates in combinations(dropout=[0.0, 0.4], recurrent_dropout=[0.0, 0.3])[1:]:
+            add(base | rates, x, call=TRAINING)
+        add(base | {"dropout": 0.4, "recurrent_dropout": 0.3, "data_format": "channels_first"}, clip("channels_first"), call=TRAINING)
+        add(base | {"dropout": 0.4, "seed": 1337}, x, call=TRAINING, seeds=[[1337, 0]], tag="fresh seed")
+        for name in ["kernel", "recurrent", "bias"]:
+            for kind, value in [("initializer", "he_normal"), ("regularizer", "l2"), ("constraint", "non_neg")]:
+                add(base | {f"{name}_{kind}": value}, x, grads=False)
+        add(base | ACTIVITY_REGULARIZERS[1] | {"trainable": False, "name": "clip"}, x)
+        for policy in ["float16", "mixed_bfloat16"]:
+            half = base | {"dtype": policy, "recurrent_initializer": "glorot_uniform"}
+            grid.add(half | {"return_sequences": True}, clip(kind=input_dtype(policy)))
+        grid.error("wrong rank", "ndim", base, {}, data("rnn", (2, 3)))
+        grid.error("strides and dilation", "strides", base, {"strides": [2] * rank, "dilation_rate": [2] * rank}, x)
+
+    return fill
+
+
 GRIDS = {
     layers.SimpleRNN: cell_layer(1),
     layers.LSTM: cell_layer(2, recurrent_activation=["hard_sigmoid", "tanh", "linear"], unit_forget_bias=[False], use_cudnn=[False, "auto"]),
     layers.GRU: cell_layer(1, recurrent_activation=["hard_sigmoid", "tanh"], reset_after=[True, False], use_cudnn=[False, "auto"]),
+    layers.RNN: cells,
+    layers.ConvLSTM1D: convolutional(1),
+    layers.ConvLSTM2D: convolutional(2),
+    layers.ConvLSTM3D: convolutional(3),
     layers.Bidirectional: bidirectional,
     layers.TimeDistributed: time_distributed,
 }

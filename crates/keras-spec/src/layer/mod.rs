@@ -2,6 +2,7 @@
 
 mod build;
 mod call;
+mod cell;
 mod handle;
 mod sharing;
 mod size;
@@ -15,6 +16,7 @@ use crate::variable::Variable;
 
 pub use build::{Builder, WeightSpec};
 pub use call::{Argument, Arguments, Call, Outputs};
+pub use cell::Cell;
 pub use handle::{LayerExt, LayerRef, auto_name, reset_names, to_snake_case};
 pub use sharing::{reading_shared, writing_shared};
 pub use size::loading;
@@ -127,6 +129,11 @@ pub trait Layer: Object {
     /// found by. In the order in which Keras's constructor creates them.
     fn children(&self) -> Vec<Child> {
         Vec::new()
+    }
+
+    /// This layer as a cell, if recurrent layers can be made of it.
+    fn as_cell(&self) -> Option<&dyn Cell> {
+        None
     }
 
     /// Generators of random numbers that the layer itself has.

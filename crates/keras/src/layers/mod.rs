@@ -52,9 +52,9 @@ pub use self::reshaping::{
     ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use self::rnn::{
-    Bidirectional, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm,
-    MergeMode, Recurrent, RecurrentCell, RecurrentKind, SimpleRNN, SimpleRNNCell, SimpleRnn,
-    TimeDistributed, UseCudnn,
+    Bidirectional, ConvLSTM, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm,
+    MergeMode, RNN, Recurrent, RecurrentCell, RecurrentKind, SimpleRNN, SimpleRNNCell, SimpleRnn,
+    StackedRNNCells, TimeDistributed, UseCudnn,
 };
 pub use self::window::Padding;
 pub use crate::activations::Activation;

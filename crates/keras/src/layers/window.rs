@@ -45,6 +45,13 @@ impl Padding {
         }
     }
 
+    /// How many windows there are along an axis of `length` elements.
+    pub(crate) fn windows(self, length: usize, span: usize, stride: usize) -> usize {
+        let (before, after) = self.amounts(length, span, stride);
+        let room = length.saturating_add(before + after).checked_sub(span);
+        room.map_or(0, |room| room / stride.max(1) + 1)
+    }
+
     /// Refuses `causal` where Keras has it not.
     pub(crate) fn not_causal(self) -> Result<()> {
         match self {

@@ -1,4 +1,5 @@
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use keras_spec::layer::Child;
 use keras_spec::object::from_config;
@@ -9,7 +10,8 @@ use keras_spec::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::recurrent::{RecurrentLayer, sequence_build_config};
+use super::recurrent::use_cudnn;
+use super::sequence::{Sequence, sequence_build_config};
 
 /// How the outputs of both directions become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +126,8 @@ impl Bidirectional {
             return Err(Error::argument("stateful", "true, for a state to be reset", "false"));
         }
         for layer in [&parts.forward, &parts.backward] {
-            if let Some(layer) = RecurrentLayer::of(layer) {
-                layer.reset_state()?;
+            if let Some(sequence) = Sequence::of(layer) {
+                sequence.reset_state()?;
             }
         }
         Ok(())
@@ -155,8 +157,8 @@ impl Bidirectional {
             return Err(Error::argument("backward_layer", expected, format!("{backward_shared:?}")));
         }
         for layer in [&forward, &backward] {
-            if let Some(layer) = RecurrentLayer::of(layer) {
-                layer.zero_output_for_mask(shared.return_sequences);
+            if let Some(sequence) = Sequence::of(layer) {
+                sequence.zero_output_for_mask.store(shared.return_sequences, Ordering::Relaxed);
             }
         }
         Ok(Parts { forward, backward, shared })
@@ -170,7 +172,7 @@ impl Bidirectional {
         if backwards {
             form["config"]["go_backwards"] = true.into();
         }
-        if let Some(use_cudnn) = RecurrentLayer::of(&self.layer).and_then(RecurrentLayer::use_cudnn) {
+        if let Some(use_cudnn) = use_cudnn(&self.layer) {
             form["config"]["use_cudnn"] = use_cudnn.to_value();
         }
         LayerRef::from_value(&form)

@@ -1,5 +1,6 @@
 //! What computes one step: the arguments and weights that all cells have, and the layer around them.
 
+use keras_spec::layer::{Argument, Arguments, Cell};
 use keras_spec::object::{from_config, to_config};
 use keras_spec::random::SeedGenerator;
 use keras_spec::{
@@ -109,7 +110,7 @@ pub struct Step<'a> {
 impl Step<'_> {
     /// `h · recurrent_kernel` with the recurrent dropout.
     pub(super) fn recurrent(&self, h: &Tensor) -> Result<Tensor> {
-        product(h, &self.weights.recurrent, self.masks)
+        per_gate(h, &self.weights.recurrent, self.masks, Tensor::matmul)
     }
 
     /// The old state as gate `gate` sees it.
@@ -136,14 +137,39 @@ pub(super) struct Masks {
     pub(super) recurrent: Vec<Tensor>,
 }
 
-/// `x · matrix`; with several masks, each of as many parts of the matrix gets the `x` that its mask leaves.
-fn product(x: &Tensor, matrix: &Tensor, masks: &[Tensor]) -> Result<Tensor> {
+impl Masks {
+    /// As keyword arguments of a cell, which is given them with each step.
+    fn into_arguments(self) -> Arguments {
+        let named = [(INPUT_MASKS, self.inputs), (RECURRENT_MASKS, self.recurrent)];
+        named.into_iter().map(|(name, masks)| (name.to_owned(), Argument::Tensors(masks))).collect()
+    }
+
+    /// What [`into_arguments`](Masks::into_arguments) gave, if a call has it.
+    fn given(call: &Call) -> Option<Self> {
+        let masks = |name| call.tensors(name).to_vec();
+        call.arguments
+            .contains_key(INPUT_MASKS)
+            .then(|| Masks { inputs: masks(INPUT_MASKS), recurrent: masks(RECURRENT_MASKS) })
+    }
+}
+
+const INPUT_MASKS: &str = "dropout_mask";
+const RECURRENT_MASKS: &str = "recurrent_dropout_mask";
+
+/// The product (or convolution) of `x` and a kernel of several gates; with several masks, each of as many parts of the kernel
+/// gets the `x` that its mask leaves.
+pub(super) fn per_gate(
+    x: &Tensor,
+    kernel: &Tensor,
+    masks: &[Tensor],
+    product: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     match masks {
-        [] => x.matmul(matrix),
-        [one] => (x * one)?.matmul(matrix),
+        [] => product(x, kernel),
+        [one] => product(&(x * one)?, kernel),
         many => {
-            let parts = matrix.split(many.len(), -1)?;
-            let products = many.iter().zip(&parts).map(|(mask, part)| (x * mask)?.matmul(part));
+            let parts = kernel.split(many.len(), -1)?;
+            let products = many.iter().zip(&parts).map(|(mask, part)| product(&(x * mask)?, part));
             Tensor::concatenate(&products.collect::<Result<Vec<_>>>()?, -1)
         }
     }
@@ -194,7 +220,7 @@ const ORDER: [&str; 18] = [
 ];
 
 impl CellArguments {
-    fn new(units: usize) -> Self {
+    pub(super) fn new(units: usize) -> Self {
         CellArguments {
             units,
             activation: Activation::Tanh,
@@ -217,6 +243,36 @@ impl CellArguments {
     /// What files leave out; without units they are refused.
     fn without_units() -> Self {
         CellArguments::new(0)
+    }
+
+    /// Refuses rates of dropout that are none.
+    pub(super) fn validate_dropouts(&self) -> Result<()> {
+        fraction("dropout", self.dropout)?;
+        fraction("recurrent_dropout", self.recurrent_dropout)
+    }
+
+    /// Draws `count` masks for inputs like `x` and as many for states like `state`, as Keras does also where nothing is then
+    /// dropped, and gives those that are to be applied. A rate of 1 is, if `everything`.
+    pub(super) fn draw_masks(
+        &self,
+        count: usize,
+        everything: bool,
+        x: &Tensor,
+        state: &Tensor,
+        training: bool,
+    ) -> Result<Masks> {
+        let seed = self.seed.generator().clone().into();
+        let draw = |rate: f64, like: &Tensor| -> Result<Vec<Tensor>> {
+            if rate <= 0.0 {
+                return Ok(Vec::new());
+            }
+            let ones = Tensor::full(like.shape(), like.dtype(), 1.0, like.device())?;
+            let masks = (0..count).map(|_| random::dropout(&ones, rate, None, Some(&seed)));
+            let masks = masks.collect::<Result<Vec<_>>>()?;
+            Ok(if training && (rate < 1.0 || everything) { masks } else { Vec::new() })
+        };
+        let inputs = draw(self.dropout, x)?;
+        Ok(Masks { inputs, recurrent: draw(self.recurrent_dropout, state)? })
     }
 }
 
@@ -331,8 +387,7 @@ impl<K: RecurrentKind> RecurrentCell<K> {
 
     pub(super) fn validate(&self) -> Result<()> {
         positive("units", self.arguments.units)?;
-        fraction("dropout", self.arguments.dropout)?;
-        fraction("recurrent_dropout", self.arguments.recurrent_dropout)
+        self.arguments.validate_dropouts()
     }
 
     /// The weights in the dtype that they have in common with the inputs.
@@ -346,27 +401,15 @@ impl<K: RecurrentKind> RecurrentCell<K> {
         })
     }
 
-    /// Draws the masks for inputs `(batch, features)` and states `(batch, units)`, as Keras does also where nothing is then
-    /// dropped, and gives those that are to be applied.
+    /// Draws the masks for inputs `(batch, features)` and states `(batch, units)`.
     pub(super) fn draw_masks(&self, x: &Tensor, state: &Tensor, training: bool) -> Result<Masks> {
         let count = K::mask_count(self.arguments.recurrent_dropout);
-        let seed = self.arguments.seed.generator().clone().into();
-        let draw = |rate: f64, like: &Tensor| -> Result<Vec<Tensor>> {
-            if rate <= 0.0 {
-                return Ok(Vec::new());
-            }
-            let ones = Tensor::full(like.shape(), like.dtype(), 1.0, like.device())?;
-            let masks = (0..count).map(|_| random::dropout(&ones, rate, None, Some(&seed)));
-            let masks = masks.collect::<Result<Vec<_>>>()?;
-            Ok(if training && (rate < 1.0 || K::DROPS_EVERYTHING) { masks } else { Vec::new() })
-        };
-        let inputs = draw(self.arguments.dropout, x)?;
-        Ok(Masks { inputs, recurrent: draw(self.arguments.recurrent_dropout, state)? })
+        self.arguments.draw_masks(count, K::DROPS_EVERYTHING, x, state, training)
     }
 
     /// The inputs' share `x · kernel + bias` `(batch, …, gates · units)`.
     pub(super) fn project(&self, x: &Tensor, weights: &Weights, masks: &[Tensor]) -> Result<Tensor> {
-        let y = product(x, &weights.kernel, masks)?;
+        let y = per_gate(x, &weights.kernel, masks, Tensor::matmul)?;
         match &weights.bias {
             Some(bias) => y + self.kind.input_bias(bias)?,
             None => Ok(y),
@@ -377,8 +420,13 @@ impl<K: RecurrentKind> RecurrentCell<K> {
     pub(super) fn arguments_config(&self) -> Result<Config> {
         let mut all = to_config(&self.arguments)?;
         all.extend(to_config(&self.kind)?);
-        Ok(ORDER.iter().filter_map(|key| all.shift_remove_entry(*key)).collect())
+        Ok(in_order(all))
     }
+}
+
+/// Arguments in the order of Keras's files.
+pub(super) fn in_order(mut all: Config) -> Config {
+    ORDER.iter().filter_map(|key| all.shift_remove_entry(*key)).collect()
 }
 
 /// Takes what `like` has keys for out of a configuration.
@@ -490,14 +538,32 @@ impl<K: RecurrentKind> Layer for RecurrentCell<K> {
         check_states(&shapes[1..], K::STATES, &shapes[0], self.arguments.units)?;
         let weights = self.weights(x)?;
         let x = x.cast(weights.kernel.dtype())?;
-        let masks = self.draw_masks(&x, &states[0], call.training)?;
+        let masks = match Masks::given(call) {
+            Some(masks) => masks,
+            None => self.draw_masks(&x, &states[0], call.training)?,
+        };
         let projected = self.project(&x, &weights, &masks.inputs)?;
         let at = Step { arguments: &self.arguments, weights: &weights, masks: &masks.recurrent };
         let states = self.kind.step(&at, &projected, states)?;
         Ok(states.first().cloned().into_iter().chain(states).collect())
     }
 
+    fn as_cell(&self) -> Option<&dyn Cell> {
+        Some(self)
+    }
+
     fn seed_generators(&self) -> Vec<SeedGenerator> {
         vec![self.arguments.seed.generator().clone()]
+    }
+}
+
+impl<K: RecurrentKind> Cell for RecurrentCell<K> {
+    fn state_size(&self) -> Vec<usize> {
+        vec![self.arguments.units; K::STATES]
+    }
+
+    fn constants(&self, step: &Tensor, states: &[Tensor], call: &Call) -> Result<Arguments> {
+        let state = states.first().ok_or_else(|| Error::argument("states", "at least one", "none"))?;
+        Ok(self.draw_masks(step, state, call.training)?.into_arguments())
     }
 }

@@ -9,8 +9,8 @@ use crate::activations::Activation;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lstm {
-    recurrent_activation: Activation,
-    unit_forget_bias: bool,
+    pub(super) recurrent_activation: Activation,
+    pub(super) unit_forget_bias: bool,
 }
 
 impl Default for Lstm {
@@ -75,6 +75,19 @@ impl LSTM {
     }
 }
 
+impl Lstm {
+    /// The new states from what the gates get, side by side on the last axis, and the old `c`.
+    pub(super) fn advance(&self, arguments: &CellArguments, z: &Tensor, c: &Tensor) -> Result<Vec<Tensor>> {
+        let (units, activation) = (arguments.units, &arguments.activation);
+        let gate =
+            |i: usize, activation: &Activation| activation.call(&z.narrow(-1, i * units, (i + 1) * units)?);
+        let (input, forget) = (gate(0, &self.recurrent_activation)?, gate(1, &self.recurrent_activation)?);
+        let c = ((forget * c)? + (input * gate(2, activation)?)?)?;
+        let h = (gate(3, &self.recurrent_activation)? * activation.call(&c)?)?;
+        Ok(vec![h, c])
+    }
+}
+
 impl sealed::Sealed for Lstm {}
 
 impl RecurrentKind for Lstm {
@@ -100,15 +113,7 @@ impl RecurrentKind for Lstm {
         let [h, c] = states else {
             return Err(Error::argument("states", "two tensors", states.len()));
         };
-        let z = (projected + at.recurrent(h)?)?;
-        let gate = |i: usize, activation: &Activation| {
-            activation.call(&z.narrow(-1, i * at.arguments.units, (i + 1) * at.arguments.units)?)
-        };
-        let activation = &at.arguments.activation;
-        let (input, forget) = (gate(0, &self.recurrent_activation)?, gate(1, &self.recurrent_activation)?);
-        let c = ((forget * c)? + (input * gate(2, activation)?)?)?;
-        let h = (gate(3, &self.recurrent_activation)? * activation.call(&c)?)?;
-        Ok(vec![h, c])
+        self.advance(at.arguments, &(projected + at.recurrent(h)?)?, c)
     }
 
     fn fused(&self, arguments: &CellArguments, run: Run) -> Option<Fused> {
