@@ -6,7 +6,7 @@ use keras_spec::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::rnn::{cell_of, stepped};
+use super::any_cell::{cell_of, stepped};
 
 /// Cells one upon the other as one: each gets the output of the one before it (`keras.layers.StackedRNNCells`, Keras 3.15.1).
 ///
