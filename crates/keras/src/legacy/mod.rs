@@ -4,6 +4,7 @@
 //! package `keras.legacy`, which the real Keras knows only if a program registers such classes: a model with one of them is
 //! refused there instead of computing something else.
 
+pub mod keras1;
 pub mod layers;
 
 use keras_spec::{Result, Tensor};

@@ -10,6 +10,9 @@ use crate::models::{Chain, Functional, Model};
 /// The attribute with the names of a layer's arrays.
 pub(super) const NAMES: &str = "weight_names";
 
+/// The group in which Keras 0 has all arrays of a `Graph`.
+pub(super) const GRAPH: &str = "graph";
+
 /// Weights in the order of these files: what training changes, then the rest.
 pub(super) fn legacy_order(layer: &LayerRef) -> Vec<Variable> {
     let mut all = layer.trainable_weights();
@@ -239,6 +242,10 @@ fn list(file: &str, group: &h5::Group, name: &str) -> FileResult<Vec<String>> {
 fn groups(file: &str, group: &h5::Group) -> FileResult<Vec<(String, h5::Group, Vec<String>)>> {
     let attributes = group.attributes()?;
     let Some(count) = attributes.int("nb_layers")? else {
+        if let Some(graph) = group.find_group(GRAPH)? {
+            let arrays = graph.dataset_names()?;
+            return Ok(vec![(GRAPH.to_owned(), graph, arrays)]);
+        }
         let layers = list(file, group, "layer_names")?.into_iter();
         return layers
             .map(|name| {
@@ -257,6 +264,14 @@ fn groups(file: &str, group: &h5::Group) -> FileResult<Vec<(String, h5::Group, V
         layers.push((name, layer, arrays));
     }
     Ok(layers)
+}
+
+/// The names of the layers in a group of weights, and of the arrays of each.
+///
+/// # Errors
+/// An attribute is missing or damaged.
+pub(super) fn names(file: &str, group: &h5::Group) -> FileResult<Vec<(String, Vec<String>)>> {
+    Ok(groups(file, group)?.into_iter().map(|(layer, _, arrays)| (layer, arrays)).collect())
 }
 
 /// The shapes of the arrays of a layer.
@@ -279,11 +294,17 @@ pub(super) fn complete(origin: &mut Origin, group: &h5::Group, report: &mut Repo
     let names =
         layers.iter().map(|name| Ok(group.group(name)?.attributes()?.texts(NAMES)?.unwrap_or_default()));
     let names = names.collect::<FileResult<Vec<_>>>()?.concat();
-    // TensorFlow's names end in `:0`; those of Keras 0 are numbers, which tell nothing.
-    if let Some(name) = names.first().filter(|name| !name.starts_with("param_")) {
-        let backend = if name.ends_with(":0") { "tensorflow" } else { "theano" };
-        let text = format!("the file does not say it: taken for {backend} by the names of weights");
-        report.guessed("backend", text);
+    // TensorFlow's names end in `:0`.
+    let guess = match names.first() {
+        Some(name) if name.ends_with(":0") => Some(("tensorflow", "by the names of weights")),
+        Some(name) if !name.starts_with("param_") => Some(("theano", "by the names of weights")),
+        Some(_) => None,
+        // Those of Keras 0 are numbers, which tell nothing.
+        None => (attributes.int("nb_layers")?.is_some() || group.find_group(GRAPH)?.is_some())
+            .then_some(("theano", "since nearly all did that used Keras 0")),
+    };
+    if let Some((backend, why)) = guess {
+        report.guessed("backend", format!("the file does not say it: taken for {backend} {why}"));
         origin.backend = Some(backend.to_owned());
     }
     Ok(())

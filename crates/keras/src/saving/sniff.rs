@@ -125,6 +125,9 @@ fn sniff_h5(name: &str, file: &h5::File) -> Result<Sniffed> {
             return found(FileKind::ObjectWeightsH5, reason);
         }
     }
+    if root.find_group("graph")?.is_some() {
+        return found(FileKind::Keras0WeightsH5, "HDF5 with the group graph");
+    }
     if root.find_group("model_weights")?.is_some() {
         let found = "HDF5 with model_weights but no model_config: the file was not written to its end";
         return Err(FileError::unexpected(name, "", EXPECTED, found));

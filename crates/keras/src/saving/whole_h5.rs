@@ -178,7 +178,13 @@ pub(super) fn load(
         (Some(compiled), Some(group)) => {
             let mut state = named_arrays(&group)?;
             if keras1::wrote(&config, &origin) {
-                state = keras1::upgrade_optimizer(&config, state, &origin, report)?;
+                state = keras1::upgrade_optimizer(
+                    &config,
+                    &layer_weights::names(file, &held)?,
+                    state,
+                    &origin,
+                    report,
+                )?;
             }
             Some((compiled.optimizer.clone(), state))
         }

@@ -70,6 +70,12 @@ pub(super) fn upgrade_weights(
     }
     let mut origin = origin.clone();
     origin.version = origin.version.or(source.origin.version);
+    if let Some(numbered) = keras1::numbered(&source.config, &layers)? {
+        let upgraded = numbered.into_iter().map(|(name, old, arrays)| {
+            Ok((name.clone(), keras1::upgrade_weights(&old, arrays, &origin, report).at(|| place(&name))?))
+        });
+        return upgraded.collect();
+    }
     let old = keras1::layers_of(&source.config, layers.iter().map(|(name, arrays)| (&**name, arrays.len())))?;
     let upgraded = layers.into_iter().zip(old).map(|((name, arrays), old)| {
         let arrays = match old {

@@ -12,11 +12,12 @@ mod values;
 mod weights;
 
 pub(crate) use compile::upgrade_compile;
-pub(crate) use weights::{share_axes, upgrade_optimizer, upgrade_weights};
+pub(crate) use sequential::inputs as input_of;
+pub(crate) use weights::{numbered, share_axes, upgrade_optimizer, upgrade_weights};
 
 use std::collections::HashMap;
 
-use keras_spec::{Config, Error, Result, ResultExt};
+use keras_spec::{Config, Error, Initializer, Result, ResultExt, Shared};
 use serde_json::{Map, Value, json};
 
 use super::{Origin, Report, Version};
@@ -38,6 +39,28 @@ pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report
     let data_format = data_format(&model, origin, report);
     let mut era = Era { data_format, report };
     era.model(&model)
+}
+
+/// A layer, as a call of Keras 1 makes it, in the forms of Keras 2.2 and of Keras 3.
+///
+/// # Errors
+/// An argument has no counterpart.
+pub(crate) fn upgrade_call(layer: &Value) -> Result<(Value, Value)> {
+    let origin = Origin { version: Some(Version::new(1, 2, 2)), ..Origin::default() };
+    let mut report = Report::new(origin.clone());
+    let mut era = Era { data_format: DataFormat::default(), report: &mut report };
+    let second = era.layer(layer)?;
+    let third = super::config::upgrade_config(&second, &origin, &mut report)?;
+    Ok((second, third))
+}
+
+/// The initializer that Keras 1 knows under a name.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn initializer(name: &str) -> Result<Shared<dyn Initializer>> {
+    let unknown = || Error::unknown("initializer", name, values::INITIALIZERS);
+    keras_spec::object::make(&values::initializer(name).ok_or_else(unknown)?).map(Shared::from)
 }
 
 /// Whether a version of Keras before 2 wrote a model: by its version, or else by what it looks like.

@@ -43,7 +43,7 @@ pub(super) fn input_layer(first: &Value) -> Option<Value> {
 }
 
 /// The shape and dtype of the inputs of a layer that stands first.
-fn inputs(layer: &Value) -> Option<(Value, Value)> {
+pub(crate) fn inputs(layer: &Value) -> Option<(Value, Value)> {
     if class(layer) == "Sequential" {
         return inputs(layer.get("config")?.as_array()?.first()?);
     }

@@ -21,6 +21,21 @@ pub(super) fn data_format_name(format: DataFormat) -> &'static str {
     }
 }
 
+/// The functions of Keras 1 that make first values.
+pub(super) const INITIALIZERS: [&str; 11] = [
+    "uniform",
+    "lecun_uniform",
+    "normal",
+    "identity",
+    "orthogonal",
+    "zero",
+    "one",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+];
+
 /// The initializer that Keras 1 knows as a function of this name; none if it has none.
 pub(super) fn initializer(function: &str) -> Option<Value> {
     let scaling = |scale: f64, mode: &str, distribution: &str| {
@@ -109,19 +124,7 @@ mod tests {
 
     #[test]
     fn every_initializer_of_keras_1_can_be_made() {
-        for name in [
-            "uniform",
-            "lecun_uniform",
-            "normal",
-            "identity",
-            "orthogonal",
-            "zero",
-            "one",
-            "glorot_normal",
-            "glorot_uniform",
-            "he_normal",
-            "he_uniform",
-        ] {
+        for name in INITIALIZERS {
             let form = initializer(name).unwrap();
             keras_spec::object::make::<dyn keras_spec::Initializer>(&form).unwrap();
         }

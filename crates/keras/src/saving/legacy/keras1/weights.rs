@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use keras_spec::{Error, HostTensor, Result, Shape};
 use serde_json::{Value, json};
 
-use super::{DEPTH, Version, class, config, list, name, normalized};
+use super::{DEPTH, Version, class, config, layers_of, list, name, normalized};
 use crate::saving::legacy::weights::rearranged;
 use crate::saving::legacy::{Origin, Report};
 
@@ -31,23 +31,79 @@ pub(crate) fn upgrade_weights(
     Conversion { origin, report, by_layer, trainable_only: false }.layer(&layer, weights)
 }
 
+/// The layers of a file of Keras 0.3 with the names that [`upgrade_config`](super::upgrade_config) gives them: it numbers them
+/// (`layer_0`), with the branches of a `Merge` as one, and has all arrays of a `Graph` in one group. Each comes with Keras's
+/// object of it; those without arrays are left out. None if the file is of a later version.
+///
+/// # Errors
+/// The model cannot be read, or has more layers than the file has arrays for.
+pub(crate) fn numbered(
+    model: &Value,
+    file: &[(String, Vec<Named>)],
+) -> Result<Option<Vec<(String, Value, Vec<Named>)>>> {
+    let number = |name: &str| name.strip_prefix("layer_")?.parse::<usize>().ok();
+    let places: Option<Vec<usize>> = match file {
+        [(name, _)] if name == "graph" => Some(vec![0]),
+        _ => file.iter().map(|(name, _)| number(name)).collect(),
+    };
+    let Some(places) = places else { return Ok(None) };
+    let normal = normalized(model, &mut HashMap::new(), 0)?;
+    let raw = model.get("layers").or_else(|| model.get("config")).and_then(Value::as_array);
+    let of = |place: usize| match class(&normal) {
+        "Sequential" => Some((normal["config"].get(place)?, raw?.get(place)?)),
+        _ => Some((&normal, model)),
+    };
+    let mut all = Vec::new();
+    for (place, (group, arrays)) in places.into_iter().zip(file).filter(|(_, (_, arrays))| !arrays.is_empty())
+    {
+        let missing = || Error::argument(group, "a layer of the model", "none");
+        let (layer, raw) = of(place).ok_or_else(missing)?;
+        if !["Merge", "Graph"].contains(&class(layer)) {
+            all.push((name(layer).to_owned(), raw.clone(), arrays.clone()));
+            continue;
+        }
+        let mut rest = arrays.iter();
+        for layer in sublayers(layer)? {
+            let count: usize = counts(&layer, 0)?.iter().sum();
+            let own: Vec<Named> = rest.by_ref().take(count).cloned().collect();
+            if own.len() < count {
+                return Err(Error::argument(name(&layer), format!("{count} arrays"), own.len()));
+            }
+            if count > 0 {
+                all.push((name(&layer).to_owned(), layer, own));
+            }
+        }
+    }
+    Ok(Some(all))
+}
+
 /// What an optimizer keeps for the arrays of a model that training changes, all of one kind after all of another, in the order
-/// and the layouts of Keras 2. Where it does not fit the model it stays as it is.
+/// and the layouts of Keras 2. Keras 1 sorted the arrays of a kind by the names of the model's, which are those of the layers
+/// in `file`. Where the state does not fit the model it stays as it is.
 ///
 /// # Errors
 /// The model cannot be read.
 pub(crate) fn upgrade_optimizer(
     model: &Value,
+    file: &[(String, Vec<String>)],
     state: Vec<(String, HostTensor)>,
     origin: &Origin,
     report: &mut Report,
 ) -> Result<Vec<(String, HostTensor)>> {
     let model = normalized(model, &mut HashMap::new(), 0)?;
     let [trainable, _] = counts(&model, 0)?;
+    let mut names: Vec<&String> = Vec::new();
+    let layers = layers_of(&model, file.iter().map(|(name, arrays)| (&**name, arrays.len())))?;
+    for ((_, arrays), layer) in file.iter().zip(layers) {
+        let count = layer.map_or(Ok([0, 0]), |layer| counts(&layer, 0))?[0];
+        names.extend(arrays.iter().take(count));
+    }
     let steps = state.iter().take_while(|(_, array)| array.shape().rank() == 0).count();
-    if trainable == 0 || (state.len() - steps) % trainable != 0 {
+    if trainable == 0 || names.len() != trainable || !(state.len() - steps).is_multiple_of(trainable) {
         return Ok(state);
     }
+    let mut sorted: Vec<usize> = (0..trainable).collect();
+    sorted.sort_by_key(|&i| names[i]);
     let mut conversion = Conversion { origin, report, by_layer: false, trainable_only: true };
     let mut state = state.into_iter();
     let mut upgraded: Vec<Named> = state.by_ref().take(steps).collect();
@@ -56,6 +112,9 @@ pub(crate) fn upgrade_optimizer(
         if group.is_empty() {
             return Ok(upgraded);
         }
+        let mut ordered: Vec<(usize, Named)> = sorted.iter().copied().zip(group).collect();
+        ordered.sort_by_key(|(i, _)| *i);
+        let group = ordered.into_iter().map(|(_, array)| array).collect();
         upgraded.extend(conversion.layer(&model, group)?);
     }
 }
@@ -271,8 +330,9 @@ pub(super) fn sublayers(model: &Value) -> Result<Vec<Value>> {
                 }
             }
         }
+        // One in a functional model has its inputs elsewhere.
         "Merge" => {
-            for layer in list("Merge", model.pointer("/config/layers"))? {
+            for layer in model.pointer("/config/layers").and_then(Value::as_array).into_iter().flatten() {
                 match is_model(class(layer)) {
                     true => sublayers(layer)?.into_iter().for_each(&mut add),
                     false => add(layer.clone()),
