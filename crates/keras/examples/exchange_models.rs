@@ -8,7 +8,8 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keras::saving::json;
+use keras::saving::legacy::Version;
+use keras::saving::{SaveOptions, json};
 use keras::training::Batch;
 use keras::{Model, load_model, model_from_json};
 use keras_spec::HostTensor;
@@ -50,6 +51,14 @@ fn save(model: &Model, inputs: Vec<HostTensor>, directory: &Path, name: &str) ->
     model.save(path("h5"))?;
     model.save_weights(path("weights.h5"))?;
     fs::write(path("json"), model.to_json()?)?;
+    // For older programs, as far as they have what the model has.
+    for (version, extension) in
+        [(Version::new(3, 0, 0), "keras-3.0.keras"), (Version::new(2, 21, 0), "tf-keras.h5")]
+    {
+        if let Err(why) = SaveOptions::new().readable_by(version).save(model, path(extension)) {
+            println!("{name} is not written for Keras {version}: {why}");
+        }
+    }
     let outputs = model.predict_on_batch(inputs.clone())?;
     let named = |letter: char, list: Vec<HostTensor>| {
         list.into_iter().enumerate().map(move |(i, a)| (format!("{letter}{i}"), a)).collect::<Vec<_>>()

@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keras::saving::LoadOptions;
+use keras::saving::legacy::Change;
 use keras::training::Data;
 use keras_spec::{HostData, HostTensor};
 use safetensors::{Dtype, SafeTensors};
@@ -62,16 +63,22 @@ fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
 }
 
 fn check(folder: &Path, case: &Value, arrays: &Arrays) -> Result<(), String> {
-    let options = LoadOptions::new();
     let file = folder.join(case["file"].as_str().unwrap());
     let model = match case["config_file"].as_str() {
-        None => options.open(&file),
+        None => LoadOptions::new().report(&file),
         Some(config) => {
             let text = fs::read_to_string(folder.join(config)).unwrap();
-            keras::model_from_json(&text).and_then(|m| m.load_weights(&file).map(|_| m))
+            let read = match config.ends_with(".yaml") {
+                true => keras::model_from_yaml(&text),
+                false => keras::model_from_json(&text),
+            };
+            read.and_then(|m| LoadOptions::new().load_weights(&m, &file).map(|report| (m, report)))
         }
     };
-    let mut model = model.map_err(|e| e.to_string())?;
+    let (mut model, report) = model.map_err(|e| e.to_string())?;
+    if let Some(entry) = report.of(Change::Dropped).find(|e| e.text.starts_with("its state")) {
+        return Err(entry.to_string());
+    }
     let mut inputs = arrays_of(&case["inputs"], arrays);
     let inputs = if inputs.len() == 1 { Data::One(inputs.remove(0)) } else { Data::List(inputs) };
     let outputs = model.predict(inputs).map_err(|e| e.to_string())?;
@@ -123,6 +130,147 @@ fn run(root: &Path) -> (usize, Vec<String>) {
         }
     }
     (count, failed)
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/legacy")
+}
+
+#[test]
+fn files_of_every_era_predict_what_their_writers_did() {
+    let (count, failed) = run(&fixtures());
+    assert!(failed.is_empty(), "{} of {count} files are wrong:\n{}", failed.len(), failed.join("\n"));
+    assert!(count >= 70, "only {count} files");
+}
+
+/// The weights of a model as one list of numbers.
+fn numbers(model: &keras::Model) -> Vec<f64> {
+    model.get_weights().unwrap().iter().flat_map(HostTensor::to_f64_vec).collect()
+}
+
+#[test]
+fn yaml_is_the_same_architecture_as_json() {
+    let folder = fixtures().join("keras-1.2.2-py27-tf");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let yaml = keras::model_from_yaml(&read("nested_models.yaml")).unwrap();
+    let json = keras::model_from_json(&read("nested_models.json")).unwrap();
+    yaml.load_weights(folder.join("nested_models.weights.h5")).unwrap();
+    json.load_weights(folder.join("nested_models.weights.h5")).unwrap();
+    assert!(!numbers(&yaml).is_empty());
+    assert_eq!(numbers(&yaml), numbers(&json));
+}
+
+#[test]
+fn a_report_says_who_wrote_a_file_and_what_was_changed() {
+    let file = fixtures().join("keras-1.2.2-theano/td_conv_th.h5");
+    let (_, report) = LoadOptions::new().report(&file).unwrap();
+    assert_eq!(report.origin.to_string(), "Keras 1.2.2 on theano");
+    let guessed: Vec<&str> = report.of(Change::Guessed).map(|e| e.object.as_str()).collect();
+    assert!(guessed.contains(&"backend"), "{report}");
+    assert!(report.of(Change::Converted).any(|e| e.text.contains("turns kernels around")), "{report}");
+    // A caller who says it is believed.
+    let (told, report) = LoadOptions::new().backend("tensorflow").report(&file).unwrap();
+    assert_eq!(report.of(Change::Guessed).filter(|e| e.object == "backend").count(), 0, "{report}");
+    let guessed = keras::load_model(&file).unwrap();
+    assert_ne!(numbers(&told), numbers(&guessed));
+}
+
+#[test]
+fn optimizers_of_keras_2_go_on_where_they_were() {
+    for file in [
+        "keras-2.0.0-tf/resnet_like.h5",
+        "keras-2.2.4-tf/nested_models.h5",
+        "keras-2.3.1-tf/dot_attention.h5",
+        "tfkeras-2.4-tf2.4/conv3d.h5",
+        "tf_keras-2.21/cnn_local.h5",
+        "keras-1.2.2-py27-tf/nested_models.h5",
+    ] {
+        let model = keras::load_model(fixtures().join(file)).unwrap();
+        let optimizer = keras_spec::Model::optimizer(&model).expect(file);
+        // RMSprop did not count steps before Keras 2.3.
+        let counts = optimizer.class().name != "RMSprop" || !file.starts_with("keras-");
+        assert!(!counts || optimizer.iterations() > 0, "{file}: no steps");
+        let moved = optimizer
+            .variables()
+            .iter()
+            .skip(2)
+            .any(|v| v.get().to_host().unwrap().to_f64_vec().iter().any(|x| *x != 0.0));
+        assert!(moved, "{file}: nothing is kept for the variables");
+    }
+}
+
+#[test]
+fn layers_take_the_weights_of_their_names() {
+    use keras::layers::Dense;
+    use keras::{Input, Sequential};
+    use keras_spec::LayerExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.h5");
+    let model = |first: usize, name: &str| {
+        let layers = Sequential::new().add(Input::new([3])).add(Dense::new(first).name("a"));
+        layers.add(Dense::new(2).name(name.to_owned())).build().unwrap()
+    };
+    let saved = model(4, "b");
+    saved.save_weights(&file).unwrap();
+    // Another order, another layer.
+    let other = model(4, "c");
+    let before = other.get_layer("c").unwrap().weights()[0].get().to_host().unwrap();
+    LoadOptions::new().by_name(true).load_weights(&other, &file).unwrap();
+    assert_eq!(other.get_weights().unwrap()[0], saved.get_weights().unwrap()[0]);
+    assert_eq!(other.get_layer("c").unwrap().weights()[0].get().to_host().unwrap(), before);
+    // A layer of another shape is an error, unless it may be left out.
+    let wider = model(5, "b");
+    assert!(LoadOptions::new().by_name(true).load_weights(&wider, &file).is_err());
+    let report = LoadOptions::new().by_name(true).skip_mismatch(true).load_weights(&wider, &file).unwrap();
+    assert_eq!(report.of(Change::Dropped).count(), 2, "{report}");
+}
+
+#[test]
+fn weights_are_spread_over_files_as_keras_does_it() {
+    use keras::layers::Dense;
+    use keras::{Input, Sequential};
+
+    let folder = tempfile::tempdir().unwrap();
+    let build = || {
+        let layers = Sequential::new().add(Input::new([30])).add(Dense::new(40)).add(Dense::new(50));
+        layers.add(Dense::new(3)).build().unwrap()
+    };
+    let model = build();
+    let index = folder.path().join("x.weights.json");
+    model.save_weights_sharded(&index, 9000).unwrap();
+    // What Keras 3.15.1 writes for such a model with `max_shard_size=9000 / 2**30`.
+    let text = fs::read_to_string(&index).unwrap();
+    let map: Value = serde_json::from_str(&text).unwrap();
+    let expected = serde_json::json!({
+        "/layers/dense/vars": ["x_00000.weights.h5"],
+        "/layers/dense_1/vars": ["x_00001.weights.h5"],
+        "/layers/dense_2/vars": ["x_00001.weights.h5"],
+    });
+    assert_eq!(map["weight_map"], expected);
+    assert_eq!(map["metadata"]["total_size"], 4 * (30 * 40 + 40 + 40 * 50 + 50 + 50 * 3 + 3));
+    let other = build();
+    other.load_weights(&index).unwrap();
+    assert_eq!(numbers(&other), numbers(&model));
+    assert!(model.save_weights_sharded(&index, 4000).is_err());
+    fs::write(&index, text.replace("x_00001", "../x_00001")).unwrap();
+    assert!(other.load_weights(&index).unwrap_err().to_string().contains("elsewhere"));
+}
+
+#[test]
+fn python_code_is_never_run_but_replaced() {
+    let text = r#"{"class_name": "Sequential", "keras_version": "2.2.4", "backend": "tensorflow", "config": {"name": "s",
+        "layers": [{"class_name": "Lambda", "config": {"name": "twice", "trainable": true, "batch_input_shape": [null, 2],
+        "function": ["4wEAAAAAAAAAAQ==\n", null, null], "function_type": "lambda", "output_shape": null,
+        "output_shape_type": "raw", "arguments": {}}}]}}"#;
+    let refused = keras::model_from_json(text).unwrap_err().to_string();
+    assert!(refused.contains("register_lambda(\"twice\""), "{refused}");
+    keras::layers::register_lambda("twice", |inputs| &inputs[0] * 2.0);
+    let mut model = keras::model_from_json(text).unwrap();
+    let x = HostTensor::new([1, 2], vec![1.5f32, -2.0]).unwrap();
+    assert_eq!(model.predict(Data::One(x)).unwrap()[0].to_f64_vec(), [3.0, -4.0]);
+    // The code is written again as it was.
+    assert!(model.to_json().unwrap().contains("4wEAAAAAAAAAAQ=="));
 }
 
 #[test]

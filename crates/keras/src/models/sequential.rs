@@ -151,6 +151,13 @@ impl Chain {
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(then);
     }
 
+    /// Whether a layer keeps states from batch to batch, which must be of one size then.
+    fn is_stateful(&self) -> bool {
+        let says =
+            |l: &LayerRef| l.layer().config().is_ok_and(|c| c.get("stateful").is_some_and(|s| s == true));
+        self.layers.iter().any(says)
+    }
+
     /// The layers, without the input.
     pub fn layers(&self) -> &[LayerRef] {
         &self.layers
@@ -221,7 +228,7 @@ impl Layer for Chain {
             return Err(Error::argument("inputs", "one tensor", format!("{} tensors", inputs.len())));
         };
         let mut any_batch = shape.clone();
-        if let (None, Some(first)) = (self.input.get(), any_batch.0.first_mut()) {
+        if let (None, Some(first), false) = (self.input.get(), any_batch.0.first_mut(), self.is_stateful()) {
             *first = None;
         }
         let input = self.begin(&any_batch)?;

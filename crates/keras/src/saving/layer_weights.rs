@@ -3,7 +3,7 @@
 use keras_spec::{HostTensor, LayerRef, Optimizer, Result, Shared, Variable};
 
 use super::error::{FileError, Result as FileResult};
-use super::legacy::{Origin, Report, Source, upgrade_weights, weights as conversions};
+use super::legacy::{Origin, Report, Source, Version, upgrade_weights, weights as conversions};
 use super::{LoadOptions, assign, h5, optimizer_state};
 use crate::models::{Chain, Functional, Model};
 
@@ -157,14 +157,15 @@ fn fit_layer(
     }
     let (names, arrays): (Vec<String>, Vec<HostTensor>) = saved.arrays.into_iter().unzip();
     let converted = conversions::convert(layer, &variables, arrays, origin, report)?;
-    for ((variable, array), name) in variables.iter().zip(&converted.arrays).zip(names) {
+    for ((variable, array), name) in variables.iter().zip(&converted.arrays).zip(&names) {
         if variable.shape() != array.shape() {
             let expected = format!("shape {} for `{}`", variable.shape(), variable.path());
             let found = format!("shape {}", array.shape());
             return Err(FileError::unexpected(file, format!("{}/{name}", saved.path), expected, found).into());
         }
     }
-    Ok(Fitted { values: variables.into_iter().zip(converted.arrays).collect(), flipped: converted.flipped })
+    let values = variables.into_iter().zip(converted.arrays).collect();
+    Ok(Fitted { values, flipped: converted.flipped, names })
 }
 
 /// Values for variables.
@@ -173,12 +174,15 @@ pub(super) struct Fitted {
     pub(super) values: Vec<(Variable, HostTensor)>,
     /// The kernels that were turned around; what an optimizer keeps for them has to be too.
     flipped: Vec<Variable>,
+    /// What the file calls each value.
+    names: Vec<String>,
 }
 
 impl Fitted {
     fn extend(&mut self, other: Fitted) {
         self.values.extend(other.values);
         self.flipped.extend(other.flipped);
+        self.names.extend(other.names);
     }
 }
 
@@ -197,7 +201,8 @@ impl Incoming {
     pub(super) fn assign(self, layers: &[LayerRef], report: &mut Report) -> Result<()> {
         let origin = self.weights.origin.clone();
         let fitted = self.weights.fit(layers, &self.options, report)?;
-        let Fitted { values, flipped } = fitted;
+        let Fitted { values, flipped, names } = fitted;
+        let called: Vec<(Variable, String)> = values.iter().map(|(v, _)| v.clone()).zip(names).collect();
         assign(values)?;
         let Some((optimizer, state)) = self.optimizer else { return Ok(()) };
         let mut trainable: Vec<Variable> = Vec::new();
@@ -207,6 +212,12 @@ impl Incoming {
             }
         }
         optimizer.build(&trainable)?;
+        // The first versions of Keras 2 gave optimizers their variables in the order of their names.
+        let sorted = Version::new(2, 0, 0)..Version::new(2, 0, 6);
+        if origin.version.is_some_and(|v| sorted.contains(&v)) {
+            let name = |v: &Variable| called.iter().find(|(o, _)| Variable::same(o, v)).map(|(_, name)| name);
+            trainable.sort_by(|a, b| name(a).cmp(&name(b)));
+        }
         optimizer_state::restore_named(&*optimizer, &trainable, state, &flipped, &origin, report)
     }
 

@@ -20,7 +20,8 @@ pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report:
     let fresh: Vec<Variable> = own.iter().filter(is_count).cloned().collect();
     // Keras 2 keeps the learning rate in the configuration only.
     let without_rate: Vec<Variable> = own.iter().filter(|v| v.name() != "learning_rate").cloned().collect();
-    for places in [own, without_rate, fresh] {
+    let only_steps: Vec<Variable> = own.iter().filter(|v| v.name() == "iteration").cloned().collect();
+    for places in [own, without_rate, fresh, only_steps] {
         if fits(&places) {
             return assign(places.into_iter().zip(saved).collect());
         }

@@ -109,6 +109,10 @@ pub(super) fn upgrade_layer(
             ["max_value", "negative_slope", "threshold"].iter().for_each(|key| plain_number(config, key))
         }
         "ELU" => plain_number(config, "alpha"),
+        // The dtype of its inputs; its weights were floats.
+        "Embedding" if config.get("dtype").and_then(Value::as_str).is_some_and(|d| d.starts_with("int")) => {
+            config.insert("dtype".to_owned(), "float32".into());
+        }
         "Highway" | "MaxoutDense" => {
             for (from, to) in KERAS_1 {
                 rename(config, from, to);
