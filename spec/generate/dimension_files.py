@@ -1,11 +1,12 @@
-"""Configurations (kind `config`) and small model files (kind `model`) of layers over one or three spatial axes, of pooling to
-a given size, and of recurrent layers with cells and convolutions."""
+"""Configurations (kind `config`), small model files (kind `model`) and initial weights (kind `seeded_model`) of layers over
+one or three spatial axes, of pooling to a given size, and of recurrent layers with cells and convolutions."""
 
 import keras
 import vectors
-from configs import Configs, arguments, OTHER, probe
+from configs import OTHER, Configs, arguments, probe
 from keras.src.backend.common.global_state import clear_session
 from model_case import ModelFile, randomize
+from seeded_models import add as add_seeded
 
 L = keras.layers
 SEQUENCE, IMAGE, VOLUME, CLIP = (6, 2), (5, 6, 2), (4, 3, 5, 2), (3, 4, 3, 2)
@@ -89,6 +90,26 @@ def models():
     print(file.file.path, len(file.file.cases), file.file.write())
 
 
+def volumes():
+    return keras.Sequential([L.Input(VOLUME), L.Conv3D(3, 2), L.Conv3DTranspose(2, 2, kernel_initializer="he_normal"), L.SpatialDropout3D(0.5)])
+
+
+def sequences():
+    return keras.Sequential([L.Input(SEQUENCE), L.SeparableConv1D(3, 2), L.DepthwiseConv1D(2), L.Conv1DTranspose(2, 3), L.RNN(cells())])
+
+
+def clips():
+    return keras.Sequential([L.Input(CLIP), L.ConvLSTM2D(2, 2, dropout=0.25, return_sequences=True), L.ConvLSTM2D(2, 2, unit_forget_bias=False)])
+
+
+def initial_weights():
+    file = vectors.VectorFile("seeded_dimensions")
+    for make in [volumes, sequences, clips]:
+        add_seeded(file, make, 1234)
+    print(file.path, len(file.cases), file.write())
+
+
 if __name__ == "__main__":
     configurations()
     models()
+    initial_weights()

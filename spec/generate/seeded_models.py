@@ -59,23 +59,28 @@ def deferred():
     return model
 
 
+def add(file, make, seed):
+    """The case of the model that `make` gives after `seed` is set."""
+    global_state.clear_session(free_memory=False)
+    keras.utils.set_random_seed(seed)
+    model = make()
+    weights = [vectors.to_numpy(w) for w in model.weights]
+    states = [vectors.to_numpy(v) for v in model.variables if v.name == "seed_generator_state"]
+    object = vectors.serialize(model)
+    raw = {"seed": seed, "weight_paths": [w.path for w in model.weights]}
+    global_state.clear_session(free_memory=False)
+    keras.utils.set_random_seed(seed)
+    again = keras.saving.deserialize_keras_object(copy.deepcopy(object))
+    raw["from_object"] = all(np.array_equal(vectors.to_numpy(a), b) for a, b in zip(again.weights, weights, strict=True))
+    id = f"seeded_models/{make.__name__},seed={seed}"
+    file.add(id, "seeded_model", type(model).__name__, object, weights=weights, seeds=states, raw=raw)
+
+
 def main():
     file = vectors.VectorFile("seeded_models")
     for make in [mlp, cnn, lstm, recurrent, functional, deferred]:
         for seed in [1234, 0] if make is mlp else [1234]:
-            global_state.clear_session(free_memory=False)
-            keras.utils.set_random_seed(seed)
-            model = make()
-            weights = [vectors.to_numpy(w) for w in model.weights]
-            states = [vectors.to_numpy(v) for v in model.variables if v.name == "seed_generator_state"]
-            object = vectors.serialize(model)
-            raw = {"seed": seed, "weight_paths": [w.path for w in model.weights]}
-            global_state.clear_session(free_memory=False)
-            keras.utils.set_random_seed(seed)
-            again = keras.saving.deserialize_keras_object(copy.deepcopy(object))
-            raw["from_object"] = all(np.array_equal(vectors.to_numpy(a), b) for a, b in zip(again.weights, weights, strict=True))
-            id = f"seeded_models/{make.__name__},seed={seed}"
-            file.add(id, "seeded_model", type(model).__name__, object, weights=weights, seeds=states, raw=raw)
+            add(file, make, seed)
     print(file.path, len(file.cases), file.write())
 
 
