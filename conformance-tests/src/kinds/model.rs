@@ -34,7 +34,8 @@ fn open(case: &Case) -> Result<Model> {
     let config = beside(case, config);
     let text =
         std::fs::read_to_string(&config).map_err(|e| Error::other(format!("{}: {e}", config.display())))?;
-    let model = keras::model_from_json(&text)?;
+    let is_yaml = config.extension().is_some_and(|e| e == "yaml");
+    let model = if is_yaml { keras::model_from_yaml(&text)? } else { keras::model_from_json(&text)? };
     model.load_weights(file)?;
     Ok(model)
 }

@@ -85,6 +85,9 @@ pub(super) fn upgrade_layer(
         config.shift_remove("batch_input_shape");
         config.shift_remove("input_dtype");
     }
+    if ["Conv1D", "Conv2D", "Conv3D", "ConvLSTM2D"].contains(&class) {
+        same_on_theano(&name, config, origin, report);
+    }
     match class {
         "InputLayer" => {
             rename(config, "batch_input_shape", "batch_shape");
@@ -164,6 +167,45 @@ fn initializers(config: &mut Config) {
 fn is_old_bilinear(config: &Config, origin: &Origin) -> bool {
     let old = origin.is_before(Version::new(2, 4, 0)) && origin.program == Program::Keras;
     old && config.get("interpolation").is_some_and(|i| i == "bilinear")
+}
+
+/// Theano pads `k / 2` places before an input of a convolution with padding `same`, all others `(k - 1) / 2`. A kernel of even
+/// length becomes one longer by a row of zeros, which the weights get at one of their ends: after Theano's, before others'.
+fn same_on_theano(name: &str, config: &mut Config, origin: &Origin, report: &mut Report) {
+    let may_be = origin.is_theano() || (origin.backend.is_none() && origin.is_before(Version::new(2, 0, 0)));
+    if !may_be || config.get("padding").is_none_or(|p| p != "same") {
+        return;
+    }
+    let ones = |key: &str| {
+        let is_one = |v: &Value| v.as_u64() == Some(1);
+        config.get(key).is_none_or(|v| v.as_array().map_or(is_one(v), |list| list.iter().all(is_one)))
+    };
+    if !ones("strides") || !ones("dilation_rate") {
+        if origin.is_theano() {
+            let text =
+                "Theano pads with `same` and strides at other places: results may differ at the borders";
+            report.guessed(name, text);
+        }
+        return;
+    }
+    let mut longer = false;
+    let mut lengthen = |size: &mut Value| {
+        if let Some(length) = size.as_u64().filter(|n| n % 2 == 0) {
+            *size = (length + 1).into();
+            longer = true;
+        }
+    };
+    match config.get_mut("kernel_size") {
+        Some(Value::Array(sizes)) => sizes.iter_mut().for_each(&mut lengthen),
+        Some(size) => lengthen(size),
+        None => {}
+    }
+    if longer {
+        report.converted(
+            name,
+            "a kernel of even length has a row of zeros more, for Theano pads at the other end",
+        );
+    }
 }
 
 /// Numbers that stand as arrays of NumPy.

@@ -38,6 +38,13 @@ pub(crate) fn convert(
                 report.converted(layer.name(), "Theano's convolution turns kernels around");
             }
         }
+        if part.class().name.starts_with("Conv") {
+            for (variable, &i) in own.iter().zip(&places).filter(|(v, _)| v.name().ends_with("kernel")) {
+                if let Some(longer) = lengthened(&arrays[i], variable.shape(), origin.is_theano())? {
+                    arrays[i] = longer;
+                }
+            }
+        }
         let recurrent = ["kernel", "recurrent_kernel", "bias"];
         if own.len() == recurrent.len() && own.iter().zip(recurrent).all(|(v, name)| v.name() == name) {
             let units = own[1].shape().first().copied().unwrap_or(0);
@@ -63,6 +70,35 @@ pub(crate) fn flip(array: &HostTensor) -> Result<HostTensor> {
     let (places, block): (usize, usize) = (spatial.iter().product(), matrix.iter().product());
     // Reversing all spatial axes reverses the order of the places.
     rearranged(array, dims.clone(), |i| (places - 1 - i / block) * block + i % block)
+}
+
+/// A kernel with a row of zeros more along the spatial axes where `shape` is one longer, at the end or at the beginning. `None`
+/// if that does not make it the shape.
+///
+/// # Errors
+/// The array has not as many elements as its shape says.
+fn lengthened(array: &HostTensor, shape: &Shape, at_end: bool) -> Result<Option<HostTensor>> {
+    let (old, new) = (array.shape().dims(), shape.dims());
+    let spatial = new.len().saturating_sub(2);
+    let fits = old.len() == new.len() && old[spatial..] == new[spatial..];
+    let grows = |(o, n): (&usize, &usize)| *n == *o || (*n == *o + 1 && *o % 2 == 0);
+    if !fits || old == new || !old.iter().zip(new).all(grows) {
+        return Ok(None);
+    }
+    let values = array.to_f64_vec();
+    let mut out = vec![0.0; shape.size()];
+    for (i, value) in values.into_iter().enumerate() {
+        // The place of the element, axis by axis from the last.
+        let (mut rest, mut target, mut stride) = (i, 0, 1);
+        for axis in (0..old.len()).rev() {
+            let at = rest % old[axis] + usize::from(!at_end && new[axis] > old[axis]);
+            rest /= old[axis];
+            target += at * stride;
+            stride *= new[axis];
+        }
+        out[target] = value;
+    }
+    Ok(Some(HostTensor::new(shape.clone(), out)?.cast(array.dtype())))
 }
 
 /// Weights of CuDNNLSTM or CuDNNGRU as those of LSTM or GRU.
@@ -123,6 +159,16 @@ mod tests {
         let expected = vec![10.0, 11.0, 8.0, 9.0, 6.0, 7.0, 4.0, 5.0, 2.0, 3.0, 0.0, 1.0];
         assert_eq!(flip(&kernel).unwrap().to_f64_vec(), expected);
         assert_eq!(flip(&flip(&kernel).unwrap()).unwrap(), kernel);
+    }
+
+    #[test]
+    fn kernels_of_even_length_get_a_row_of_zeros() {
+        let kernel = HostTensor::new([2, 1, 1], vec![1.0f32, 2.0]).unwrap();
+        let shape = Shape::from([3, 1, 1]);
+        let longer = |at_end| lengthened(&kernel, &shape, at_end).unwrap().unwrap().to_f64_vec();
+        assert_eq!(longer(true), [1.0, 2.0, 0.0]);
+        assert_eq!(longer(false), [0.0, 1.0, 2.0]);
+        assert!(lengthened(&kernel, &Shape::from([4, 1, 1]), true).unwrap().is_none());
     }
 
     // numpy: k = arange(24).reshape(3, 8); hstack([k[:, g*2:g*2+2].T.reshape((3, 2), order='F') for g in range(4)]);
