@@ -67,9 +67,10 @@ impl Failure {
         json!({ "error": self.to_string(), "exit_code": self.code() })
     }
 
-    /// A [`Failure::File`] of a file.
+    /// A [`Failure::File`] of a file, whose name is put before messages that lack it.
     pub(crate) fn file(path: &std::path::Path, why: impl std::fmt::Display) -> Self {
-        Failure::File(format!("{}: {why}", path.display()))
+        let (name, why) = (path.display().to_string(), why.to_string());
+        Failure::File(if why.starts_with(&name) { why } else { format!("{name}: {why}") })
     }
 
     /// A [`Failure::File`] whose message names the file already.

@@ -116,7 +116,7 @@ impl Reading {
         let (model, report) = match kind {
             FileKind::ArchitectureJson => options.report_json(&text()?).map_err(|e| Failure::file(path, e)),
             FileKind::ArchitectureYaml => options.report_yaml(&text()?).map_err(|e| Failure::file(path, e)),
-            _ => options.report(path).map_err(Failure::named),
+            _ => options.report(path).map_err(|e| Failure::file(path, e)),
         }?;
         Ok(Loaded { model, report })
     }
@@ -125,7 +125,7 @@ impl Reading {
 /// Gives a model the weights in a file; what that took, where the format has a writer.
 pub(crate) fn load_weights(model: &Model, path: &Path, options: &LoadOptions) -> Result<Option<Report>> {
     if !safetensors::is(path) {
-        return options.load_weights(model, path).map(Some).map_err(Failure::named);
+        return options.load_weights(model, path).map(Some).map_err(|e| Failure::file(path, e));
     }
     let mut arrays = safetensors::read(path)?;
     let weights = model.weights();

@@ -98,13 +98,7 @@ impl Convert {
 
     fn write(&self, model: &Model, format: Format) -> Result<()> {
         let path = &self.new;
-        let named = |e: keras::Error| {
-            let message = e.to_string();
-            match message.contains(&path.display().to_string()) {
-                true => Failure::File(message),
-                false => Failure::file(path, message),
-            }
-        };
+        let named = |e: keras::Error| Failure::file(path, e);
         match (format, self.readable_by) {
             (Format::Whole, Some(version)) => {
                 SaveOptions::new().readable_by(version).save(model, path).map_err(named)
