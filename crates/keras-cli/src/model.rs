@@ -8,7 +8,7 @@ use keras::layers::DataFormat;
 use keras::saving::LoadOptions;
 use keras::saving::legacy::Report;
 use keras::saving::sniff::{FileKind, sniff};
-use keras_spec::{HostTensor, Tensor};
+use keras_spec::{HostTensor, PartialShape, Tensor};
 
 use crate::answer::{Failure, Result};
 use crate::data::safetensors;
@@ -34,6 +34,9 @@ pub(crate) struct Reading {
     /// The order of dimensions where an old file does not tell
     #[arg(long, value_name = "ORDER")]
     data_format: Option<Order>,
+    /// The shape of the input without the batch, where the file does not tell: 32,32,3
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    input_shape: Vec<usize>,
     /// Give weights to the layers of their names, and none to others (weights by layer, of Keras 1 and 2)
     #[arg(long, requires = "architecture")]
     by_name: bool,
@@ -92,6 +95,16 @@ impl Reading {
     }
 
     pub(crate) fn open(&self, path: &Path, compile: bool) -> Result<Loaded> {
+        let loaded = self.load(path, compile)?;
+        if !self.input_shape.is_empty() && !loaded.model.is_built() {
+            let shape = std::iter::once(None).chain(self.input_shape.iter().copied().map(Some));
+            let built = loaded.model.build(PartialShape(shape.collect()));
+            built.map_err(|e| Failure::Data(format!("{}: {e}", path.display())))?;
+        }
+        Ok(loaded)
+    }
+
+    fn load(&self, path: &Path, compile: bool) -> Result<Loaded> {
         if let Some(architecture) = &self.architecture {
             let Loaded { model, mut report } = self.whole(architecture, compile)?;
             if let Some(weights) = load_weights(&model, path, &self.options(compile))? {

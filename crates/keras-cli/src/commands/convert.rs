@@ -77,6 +77,10 @@ impl Convert {
         }
         self.reading.choose_backend()?;
         let Loaded { model, report } = self.reading.open(&self.old, !self.no_compile)?;
+        if !model.is_built() && format != Format::Architecture {
+            let why = "the file does not say the shape of the model's input; say it with `--input-shape`";
+            return Err(Failure::Data(format!("{}: {why}", self.old.display())));
+        }
         self.write(&model, format)?;
         let mut text = format!("{} → {}\n", self.old.display(), self.new.display());
         text += &format!("{report}\n");

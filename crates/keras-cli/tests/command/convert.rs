@@ -48,7 +48,6 @@ fn old_files_become_new_ones() {
     let folder = Folder::new();
     for (old, program) in [
         ("keras-1.0.8-siamese_shared.h5", "Keras 1.0.8"),
-        ("keras-2.2.4-prelu_shared.keras", "Keras 2.2.4"),
         ("tf.keras-2.15-siamese_shared.keras", "tf.keras 2.15"),
     ] {
         let new = folder.file("new.keras");
@@ -57,6 +56,14 @@ fn old_files_become_new_ones() {
         assert!(out.contains(program) && out.contains("checked"), "{old}: {out}");
         assert_eq!(json(&["inspect", &new])["origin"]["version"], "3.15.1");
     }
+    // Keras 2.2.4 could save a model that did not know its input.
+    let (old, new) = (old_file("keras-2.2.4-prelu_shared.keras"), folder.file("built.keras"));
+    let error = keras(&["convert", &old, &new]).failed(4);
+    assert!(error.contains("prelu_shared.keras") && error.contains("--input-shape"), "{error}");
+    let out = keras(&["convert", &old, &new, "--input-shape", "5,6,3", "--check"]).good();
+    assert!(out.contains("written by Keras 2.2.4") && out.contains("checked"), "{out}");
+    let error = keras(&["convert", &old, &new, "--input-shape", "5,5,3"]).failed(4);
+    assert!(error.contains("prelu_shared.keras"), "{error}");
     let yaml = old_file("keras-1.0.8-siamese_shared.yaml");
     let out = keras(&["inspect", &yaml]).good();
     assert!(out.contains("architecture in YAML") && out.contains("shared (Dense)"), "{out}");

@@ -123,11 +123,10 @@ pub(super) fn layer(graph: &mut Graph, site: &Site) -> Result<String> {
 fn relu(graph: &mut Graph, site: &Site) -> Result<String> {
     let x = site.input()?.name.as_str();
     let (threshold, slope) = (site.number("threshold")?, site.number("negative_slope")?);
-    let zero = graph.number(0.0)?;
     let above = match threshold == 0.0 {
         true => graph.node("Relu", &[x], Vec::new()),
         false => {
-            let threshold = graph.number(threshold)?;
+            let (threshold, zero) = (graph.number(threshold)?, graph.number(0.0)?);
             let is_above = graph.node("Greater", &[x, &threshold], Vec::new());
             graph.node("Where", &[&is_above, x, &zero], Vec::new())
         }
@@ -135,7 +134,7 @@ fn relu(graph: &mut Graph, site: &Site) -> Result<String> {
     let limited = match site.argument("max_value").is_null() {
         true => above,
         false => {
-            let most = graph.number(site.number("max_value")?)?;
+            let (zero, most) = (graph.number(0.0)?, graph.number(site.number("max_value")?)?);
             graph.node("Clip", &[&above, &zero, &most], Vec::new())
         }
     };
