@@ -16,6 +16,12 @@ pub enum Padding {
     Same,
     /// So much at the beginning that no output depends on later steps (`Conv1D` only).
     Causal,
+    /// What Theano did for `same` in convolutions: half a window at the beginning, and the rest at the end. Models of Keras 1
+    /// and 2 that ran on it have this; Keras 3 does not know it.
+    Half,
+    /// What Theano did for `same` in pooling: all of a window but one or two elements at the beginning. As [`Padding::Half`],
+    /// Keras 3 does not know it.
+    HalfPool,
 }
 
 impl<'de> Deserialize<'de> for Padding {
@@ -25,6 +31,8 @@ impl<'de> Deserialize<'de> for Padding {
             "valid" => Ok(Padding::Valid),
             "same" => Ok(Padding::Same),
             "causal" => Ok(Padding::Causal),
+            "half" => Ok(Padding::Half),
+            "halfpool" => Ok(Padding::HalfPool),
             _ => Err(serde::de::Error::custom(format!("expected valid, same or causal, found {name:?}"))),
         }
     }
@@ -41,6 +49,16 @@ impl Padding {
                 let last = length.div_ceil(stride.max(1)) - 1;
                 let total = last.saturating_mul(stride).saturating_add(span).saturating_sub(length);
                 (total / 2, total - total / 2)
+            }
+            Padding::Half | Padding::HalfPool => {
+                let low = match self {
+                    Padding::Half => span / 2,
+                    _ if span > 2 && span % 2 == 1 => span - 2,
+                    _ => span.saturating_sub(1),
+                };
+                let last = length.div_ceil(stride.max(1)).saturating_sub(1);
+                let end = last.saturating_mul(stride).saturating_add(span);
+                (low, end.saturating_sub(length.saturating_add(low)))
             }
         }
     }
@@ -129,9 +147,29 @@ mod tests {
         }
     }
 
+    /// As many windows as with `same`, which begin where Theano's do.
+    #[test]
+    fn theano_begins_with_half_a_window() {
+        for (length, span, stride) in [(5, 2, 1), (6, 3, 2), (7, 4, 3), (6, 5, 2), (1, 1, 2), (8, 2, 2)] {
+            let windows = Padding::Same.windows(length, span, stride);
+            for padding in [Padding::Half, Padding::HalfPool] {
+                assert_eq!(
+                    padding.windows(length, span, stride),
+                    windows,
+                    "{padding:?} {length} {span} {stride}"
+                );
+            }
+        }
+        assert_eq!(Padding::Half.amounts(5, 2, 1), (1, 0));
+        assert_eq!(Padding::Half.amounts(6, 3, 2), (1, 0));
+        assert_eq!(Padding::HalfPool.amounts(6, 2, 2), (1, 0));
+        assert_eq!(Padding::HalfPool.amounts(7, 5, 1), (3, 1));
+    }
+
     #[test]
     fn names_of_paddings_may_be_in_capitals() {
         assert_eq!(serde_json::from_str::<Padding>("\"SAME\"").ok(), Some(Padding::Same));
         assert!(serde_json::from_str::<Padding>("\"full\"").is_err());
+        assert_eq!(serde_json::to_string(&Padding::HalfPool).ok().as_deref(), Some("\"halfpool\""));
     }
 }

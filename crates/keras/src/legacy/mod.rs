@@ -17,3 +17,8 @@ use keras_spec::{Result, Tensor};
 pub fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
     ((x * 0.2)? + 0.5)?.clip(0.0, 1.0)
 }
+
+/// The examples of the book's chapter on migration.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/src/migrating.md")]
+struct Migrating;

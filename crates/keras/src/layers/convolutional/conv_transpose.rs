@@ -128,13 +128,16 @@ impl<const N: usize> ConvTranspose<N> {
         let (stride, span) = (self.window.strides.0[i], self.window.spans()[i]);
         let output_padding = self.output_padding.map(|p| p.0[i]);
         let (low, high) = match self.window.padding {
-            Padding::Same => {
+            padding @ (Padding::Same | Padding::Half) => {
                 let total = match output_padding {
                     None => stride.saturating_add(span) - 2,
                     Some(more) => (span + span % 2).saturating_add(more) - 2,
                 };
-                let low = total.div_ceil(2).min(span - 1);
-                (low, total - low)
+                let low = match padding {
+                    Padding::Half => span - 1 - span / 2,
+                    _ => total.div_ceil(2).min(span - 1),
+                };
+                (low, total.saturating_sub(low))
             }
             _ => (span - 1, span - 1 + output_padding.unwrap_or(stride.saturating_sub(span))),
         };

@@ -162,7 +162,9 @@ impl<const N: usize> ConvLSTMCell<N> {
         if let Some(bias) = &weights.bias {
             z = (z + bias.clone())?;
         }
-        let same = |i: usize| Padding::Same.amounts(h.shape()[i + 1], window.kernel_size.0[i], 1);
+        // Both products have Theano's padding, or neither.
+        let around = if window.padding == Padding::Half { Padding::Half } else { Padding::Same };
+        let same = |i: usize| around.amounts(h.shape()[i + 1], window.kernel_size.0[i], 1);
         let spec = ConvSpec {
             padding: (0..N).map(same).map(|(low, high)| (low as isize, high as isize)).collect(),
             ..ConvSpec::new(N)

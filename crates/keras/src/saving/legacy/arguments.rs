@@ -3,7 +3,7 @@
 use keras_spec::{Config, Error, Result};
 use serde_json::Value;
 
-use super::{Origin, Program, Report, Version};
+use super::{Origin, Program, Report, Version, theano};
 
 /// The name in files of the `hard_sigmoid` that Keras 1 and 2 have.
 const LEGACY_HARD_SIGMOID: &str = "keras.legacy>hard_sigmoid";
@@ -87,6 +87,9 @@ pub(super) fn upgrade_layer(
     }
     if ["Conv1D", "Conv2D", "Conv3D", "ConvLSTM2D"].contains(&class) {
         same_on_theano(&name, config, origin, report);
+    }
+    if origin.is_theano() {
+        theano::upgrade_padding(class, config, report)?;
     }
     match class {
         "InputLayer" => {
@@ -181,11 +184,6 @@ fn same_on_theano(name: &str, config: &mut Config, origin: &Origin, report: &mut
         config.get(key).is_none_or(|v| v.as_array().map_or(is_one(v), |list| list.iter().all(is_one)))
     };
     if !ones("strides") || !ones("dilation_rate") {
-        if origin.is_theano() {
-            let text =
-                "Theano pads with `same` and strides at other places: results may differ at the borders";
-            report.guessed(name, text);
-        }
         return;
     }
     let mut longer = false;

@@ -8,9 +8,10 @@ pub(crate) mod keras1;
 mod operations;
 mod origin;
 mod report;
+mod theano;
 pub(super) mod weights;
 
-use keras_spec::{HostTensor, Result, ResultExt};
+use keras_spec::{Error, HostTensor, Result, ResultExt};
 use serde_json::Value;
 
 pub use origin::{Origin, Program, Version};
@@ -29,7 +30,9 @@ pub(crate) struct Source {
 /// It has something that Keras 3 does not have, or computes differently.
 pub(super) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
     if keras1::wrote(model, origin) {
-        return config::upgrade_config(&keras1::upgrade_config(model, origin, report)?, origin, report);
+        let second = keras1::upgrade_config(model, origin, report)?;
+        let origin = keras1::on_theano(model, origin);
+        return config::upgrade_config(&second, &origin, report);
     }
     config::upgrade_config(model, origin, report)
 }
@@ -70,6 +73,14 @@ pub(super) fn upgrade_weights(
     }
     let mut origin = origin.clone();
     origin.version = origin.version.or(source.origin.version);
+    if origin.is_theano() && !keras1::on_theano(&source.config, &source.origin).is_theano() {
+        let model = keras1::upgrade_config(&source.config, &source.origin, &mut Report::default())?;
+        if theano::differs(&model) {
+            let expected = "`theano` already where the architecture is read (`LoadOptions::backend`)";
+            let found = "an architecture that does not say it, with layers that Theano pads differently";
+            return Err(Error::argument("backend", expected, found));
+        }
+    }
     if let Some(numbered) = keras1::numbered(&source.config, &layers)? {
         let upgraded = numbered.into_iter().map(|(name, old, arrays)| {
             Ok((name.clone(), keras1::upgrade_weights(&old, arrays, &origin, report).at(|| place(&name))?))

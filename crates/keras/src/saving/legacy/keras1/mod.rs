@@ -41,6 +41,24 @@ pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report
     era.model(&model)
 }
 
+/// `origin` with Theano as the backend where nobody says it and the model has its channels first: that was Theano's order.
+pub(crate) fn on_theano(model: &Value, origin: &Origin) -> Origin {
+    fn channels_first(value: &Value) -> bool {
+        match value {
+            Value::Array(list) => list.iter().any(channels_first),
+            Value::Object(map) => {
+                map.get("dim_ordering").is_some_and(|o| o == "th") || map.values().any(channels_first)
+            }
+            _ => false,
+        }
+    }
+    let mut origin = origin.clone();
+    if origin.backend.is_none() && channels_first(model) {
+        origin.backend = Some("theano".to_owned());
+    }
+    origin
+}
+
 /// A layer, as a call of Keras 1 makes it, in the forms of Keras 2.2 and of Keras 3.
 ///
 /// # Errors
