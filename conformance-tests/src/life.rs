@@ -67,10 +67,15 @@ fn is_usual(case: &Case) -> bool {
     plain && inputs(case).is_ok_and(|inputs| samples(&inputs).is_some_and(|n| n > 0))
 }
 
-/// The only positional argument.
+/// The only positional argument, or those of a layer with several inputs.
 fn inputs(case: &Case) -> Result<Vec<HostTensor>> {
     match &case.list("args")?[..] {
         [one] => Ok(one.tensors()?.into_iter().flatten().collect()),
+        several if !LayerRef::from_value(case.json("object"))?.layer().input_names().is_empty() => {
+            let tensors =
+                several.iter().map(|arg| arg.tensors()).collect::<std::result::Result<Vec<_>, _>>()?;
+            Ok(tensors.into_iter().flatten().flatten().collect())
+        }
         _ => Err(VectorError::Key("args".to_owned(), "is not one argument".to_owned()).into()),
     }
 }

@@ -33,7 +33,7 @@ from vectors import Rejected, VectorFile, data, is_array, serialize, to_numpy
 # Keras's own conftest.py is not in the wheel; the tests take one decorator from it.
 sys.modules["conftest"] = types.SimpleNamespace(skip_if_backend=lambda *_: lambda test: test)
 
-FOLDERS = ["activations", "convolutional", "core", "merging", "normalization", "pooling", "regularization", "reshaping", "rnn"]
+FOLDERS = ["activations", "attention", "convolutional", "core", "merging", "normalization", "pooling", "regularization", "reshaping", "rnn"]
 CLASSES = {cls for module in grid_layers.MODULES for cls in importlib.import_module(f"grids.{module}").GRIDS}
 LARGEST = 3000
 """Calls with more numbers than this, in inputs, weights and outputs together, are left out."""

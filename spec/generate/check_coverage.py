@@ -19,7 +19,11 @@ REASONS = {
     ("SimpleRNN", "activity_regularizer"): "Keras ignores it there",
     ("SimpleRNN", "seed"): "is not in the config",
     ("Dense", "quantization_config"): "quantization has vectors of its own",
+    ("EinsumDense", "gptq_unpacked_column_size"): "quantization has vectors of its own",
+    ("EinsumDense", "quantization_config"): "quantization has vectors of its own",
     ("Embedding", "quantization_config"): "quantization has vectors of its own",
+    ("GroupedQueryAttention", "flash_attention"): "is not in the config",
+    ("MultiHeadAttention", "flash_attention"): "is not in the config",
 }
 COMMON = ["name", "dtype"]
 

@@ -1,5 +1,6 @@
 """Runs one layer in the real Keras and writes down what it did: a case of kind `layer`."""
 
+import copy
 import itertools
 import json
 import os
@@ -193,7 +194,7 @@ def add_layer_case(
     file.add(
         id,
         "layer",
-        type(run.layer).__name__,
+        object_["class_name"],
         object_,
         args=args,
         kwargs=kwargs,
@@ -222,7 +223,7 @@ def add_error_case(file, id, make, changes, args, text, kwargs=None, built=None)
     if built is not None:
         object_["build_config"] = {"input_shape": list(built)}
     try:
-        Run(keras.saving.deserialize_keras_object(object_), args, kwargs or {}).call()
+        Run(keras.saving.deserialize_keras_object(copy.deepcopy(object_)), args, kwargs or {}).call()
     except Exception as error:
         if text not in str(error):
             raise ValueError(f"{id}: the message lacks {text!r}: {error}") from error

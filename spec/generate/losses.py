@@ -249,6 +249,65 @@ def sparse():
     return c
 
 
+def overlap(cls, **variants):
+    """Dice and Tversky, which give a number for the whole batch unless axes are given."""
+    c = Cases(cls)
+    t, p = (c.uniform(3, 4, 5) > 0).astype("float32"), c.uniform(3, 4, 5, low=0.0, high=1.0)
+    for label, kwargs in ({"default": {}} | variants).items():
+        c.add(label, t, p, **kwargs)
+        for axis in [1, [1, 2], [0, 1]]:
+            for reduction in ["sum", "none"]:
+                c.add(f"{label},axis={axis},reduction={reduction}", t, p, axis=axis, reduction=reduction, **kwargs)
+    c.add("weight", t, p, c.uniform(3, low=0.25), axis=[1, 2])
+    c.add("y_true_int", t.astype("int32"), p)
+    c.add("zeros", 0 * t, 0 * p, why="nothing overlaps: the loss is 1")
+    for dtype in ["float16", "bfloat16", "float64"]:
+        c.add(f"dtype={dtype}", t, p, axis=[1, 2], dtype=dtype)
+    return c
+
+
+def generalized():
+    c = Cases(keras.losses.CategoricalGeneralizedCrossEntropy)
+    t, p = c.classes(5, 4), softmax(c.uniform(4, 5))
+    for reduction in REDUCTIONS:
+        c.add(f"reduction={reduction}", t, p, reduction=reduction)
+    for q in [0.1, 0.9]:
+        c.add(f"q={q}", t, p, c.uniform(4, low=0.25), q=q)
+    c.add("rank_3", c.classes(4, 2, 3), softmax(c.uniform(2, 3, 4)), reduction="none")
+    c.add("y_true_float", t.astype("float32"), p)
+    for dtype in ["float16", "bfloat16", "float64"]:
+        c.add(f"dtype={dtype}", t, p, dtype=dtype)
+    return c
+
+
+def circle():
+    c = Cases(keras.losses.Circle)
+    x = c.uniform(6, 4)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("float32")
+    t = np.array([0, 1, 0, 2, 1, 0])
+    for reduction in REDUCTIONS:
+        c.add(f"reduction={reduction}", t, x, reduction=reduction, gamma=4.0)
+    for label, kwargs in {"default": {}, "margin": {"margin": 0.25, "gamma": 8.0}, "diagonal": {"remove_diagonal": False, "gamma": 2.0}}.items():
+        c.add(label, t, x, c.uniform(6, low=0.25), **kwargs)
+    c.add("column", t[:, None], x, gamma=4.0)
+    c.add("alone", np.arange(6), x, gamma=4.0, reduction="none", why="no sample has another of its class")
+    c.add("dtype=float64", t, x, dtype="float64", gamma=4.0)
+    return c
+
+
+def ctc():
+    c = Cases(keras.losses.CTC)
+    t, z = np.array([[1, 2, 3], [2, 2, 0], [4, 0, 0], [1, 1, 1]]), c.uniform(4, 7, 5)
+    for reduction in REDUCTIONS:
+        c.add(f"reduction={reduction}", t, z, reduction=reduction)
+    c.add("weight", t, z, c.uniform(4, low=0.25))
+    c.add("no_labels", 0 * t, z, reduction="none")
+    c.add("too_few_frames", t, z[:, :2], reduction="none")
+    c.add("one_label", t[:, :1], z, reduction="none")
+    c.add("dtype=float64", t, z, dtype="float64")
+    return c
+
+
 def main():
     L = keras.losses
     smoothing = {"smoothing": {"label_smoothing": 0.125}, "smoothing=1": {"label_smoothing": 1.0}}
@@ -274,6 +333,11 @@ def main():
         lambda: categorical(L.CategoricalCrossentropy, smoothing),
         lambda: categorical(L.CategoricalFocalCrossentropy, smoothing | focal | alphas),
         lambda: sparse(),
+        lambda: generalized(),
+        lambda: overlap(L.Dice),
+        lambda: overlap(L.Tversky, weighted={"alpha": 0.25, "beta": 0.75}),
+        lambda: circle(),
+        lambda: ctc(),
     ]
     for make in groups:
         group = make()

@@ -225,6 +225,80 @@ def auc():
     return c
 
 
+def iou(cls):
+    c = Cases(cls)
+    hot = "OneHot" in cls.__name__
+    base = {} if cls is M.BinaryIoU else {"num_classes": 4}
+    if cls in (M.IoU, M.OneHotIoU):
+        base["target_class_ids"] = [0, 2]
+    if cls is M.BinaryIoU:
+        make = lambda *shape: (c.classes(2, *shape), c.uniform(*shape))  # noqa: E731
+    elif hot:
+        make = lambda *shape: (c.one_hot(4, *shape), c.probabilities(*shape, 4))  # noqa: E731
+    else:
+        make = lambda *shape: (c.classes(4, *shape), c.classes(4, *shape))  # noqa: E731
+    c.add("one", make(9), **base)
+    c.add("three", make(9), make(3, 4), make(5), **base)
+    weighted = lambda *shape: (*make(*shape), c.classes(3, *shape))  # noqa: E731
+    c.add("weight", weighted(9), make(3, 4), weighted(2, 3), **base)
+    c.add("weight=float", (*make(9), c.uniform(9, low=0.25)), make(5), dtype="float32", **base)
+    variants = {"targets": {"target_class_ids": [1]}} if "target_class_ids" in base or cls is M.BinaryIoU else {}
+    if cls is M.BinaryIoU:
+        variants["threshold"] = {"threshold": 0.25}
+    else:
+        variants["ignore_class"] = {"ignore_class": 0}
+    for label, kwargs in variants.items():
+        c.add(label, make(12), make(12), **base | kwargs)
+    if cls in (M.IoU, M.MeanIoU):
+        c.add("out_of_range", (np.array([0, 7, -1, 2, 2]), np.array([0, 1, 1, 9, 2])), **base)
+        c.add("scores", (c.one_hot(4, 9), c.probabilities(9, 4)), sparse_y_true=False, sparse_y_pred=False, **base)
+    if hot:
+        c.add("sparse_y_pred", (c.one_hot(4, 9), c.classes(4, 9)), sparse_y_pred=True, **base)
+    c.add("no_updates", why="an empty metric is zero, not NaN", **base)
+    return c
+
+
+def f_score(cls):
+    c = Cases(cls)
+    make = lambda: (c.one_hot(4, 9), c.probabilities(9, 4))  # noqa: E731
+    for average in [None, "micro", "macro", "weighted"]:
+        c.several(make, [(9,)], f"average={average},", average=average)
+        c.add(f"average={average},threshold", make(), make(), average=average, threshold=0.25)
+    if cls is M.FBetaScore:
+        for beta in [0.5, 2.0]:
+            c.add(f"beta={beta}", make(), make(), beta=beta, average="macro")
+    multi = ((c.uniform(8, 5) > 0.5).astype("float32"), c.uniform(8, 5))
+    c.add("multi_label", multi, threshold=0.5, average="micro")
+    c.add("zeros", (np.zeros((3, 2), "float32"), np.zeros((3, 2), "float32")), why="nothing is found: zero, not NaN")
+    c.dtypes([make(), (*make(), c.uniform(9))], average="macro")
+    return c
+
+
+def r2_score():
+    c = Cases(M.R2Score)
+    make = lambda: (c.uniform(6, 3, low=-2, high=2), c.uniform(6, 3, low=-2, high=2))  # noqa: E731
+    for aggregation in ["uniform_average", "variance_weighted_average", None]:
+        c.several(make, [(6,), (6, 1)], f"{aggregation},", class_aggregation=aggregation)
+        c.add(f"{aggregation},regressors", make(), make(), class_aggregation=aggregation, num_regressors=2)
+    c.add("too_many_regressors", make(), num_regressors=40)
+    c.dtypes([make(), (*make(), c.uniform(6, low=0.25))])
+    return c
+
+
+def trade_off(cls, name):
+    c = Cases(cls)
+    make = lambda: (c.classes(2, 25), c.uniform(25))  # noqa: E731
+    for value in [0.0, 0.5, 0.9, 1.0]:
+        c.several(make, [(25,)], f"{name}={value},", **{name: value})
+        c.add(f"{name}={value},num_thresholds=1", make(), make(), num_thresholds=1, **{name: value})
+        c.add(f"{name}={value},num_thresholds=5", make(), make(), num_thresholds=5, **{name: value})
+    many = lambda: ((c.uniform(12, 3) > 0.5).astype("float32"), c.uniform(12, 3))  # noqa: E731
+    c.add("rank_2", many(), many(), **{name: 0.5})
+    c.add("class_id", many(), many(), class_id=1, **{name: 0.5})
+    c.add("no_updates", why="an empty metric is zero, not NaN", **{name: 0.5})
+    return c
+
+
 def mean_metric_wrapper():
     """`MeanMetricWrapper` around functions by name."""
     c = Cases(M.MeanMetricWrapper)
@@ -262,6 +336,14 @@ def groups():
         (crossentropy, M.CategoricalCrossentropy, lambda c: c.one_hot(5, 6), (6, 5), axis),
         (crossentropy, M.SparseCategoricalCrossentropy, lambda c: c.classes(5, 6), (6, 5), ignore),
         (mean_metric_wrapper,),
+        *((iou, cls) for cls in [M.IoU, M.BinaryIoU, M.MeanIoU, M.OneHotIoU, M.OneHotMeanIoU]),
+        *((f_score, cls) for cls in [M.FBetaScore, M.F1Score]),
+        (r2_score,),
+        *((regression, cls, -2.0, 2.0, {"axis=0": {"axis": 0}}) for cls in [M.PearsonCorrelation, M.ConcordanceCorrelation]),
+        (trade_off, M.SensitivityAtSpecificity, "specificity"),
+        (trade_off, M.SpecificityAtSensitivity, "sensitivity"),
+        (trade_off, M.PrecisionAtRecall, "recall"),
+        (trade_off, M.RecallAtPrecision, "precision"),
     ]
 
 

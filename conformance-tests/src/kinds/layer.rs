@@ -66,16 +66,22 @@ impl Invocation {
         let mut call = Call::inference();
         let mut all = Vec::new();
         let mut inputs = Vec::new();
+        let names = layer.layer().input_names();
         for (i, arg) in args.iter().enumerate() {
             let tensors = watched(leaves(arg, device)?);
             all.extend(tensors.iter().cloned());
             match i {
+                _ if i > 0 && i < names.len() => inputs.extend(tensors.into_iter().flatten()),
                 0 => inputs = tensors.into_iter().flatten().collect(),
                 1 => set(&mut call, second_argument(layer), tensors),
                 _ => return Err(VectorError::Key("args".to_owned(), "has more than two".to_owned()).into()),
             }
         }
-        for (name, value) in kwargs {
+        for name in names.iter().skip(args.len()) {
+            let given = kwargs.get(*name).map(|value| leaves(value, device)).transpose()?;
+            inputs.extend(given.into_iter().flatten().flatten());
+        }
+        for (name, value) in kwargs.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
             match value {
                 Tree::Value(Value::Null) => {}
                 Tree::Value(Value::Bool(training)) if name == "training" => call.training = *training,
@@ -199,7 +205,10 @@ fn specs(layer: &LayerRef, invocation: &Invocation, outputs: &Outputs) -> Result
         TensorSpec::new(shape, t.dtype())
     };
     let inputs: Vec<TensorSpec> = invocation.inputs.iter().map(symbolic).collect();
-    let call = if invocation.call.training { Call::training() } else { Call::inference() };
+    let mut call = if invocation.call.training { Call::training() } else { Call::inference() };
+    // Tensors among the arguments have a known number of samples.
+    let plain = invocation.call.arguments.iter().filter(|(_, a)| matches!(a, Argument::Value(_)));
+    call.arguments = plain.map(|(name, a)| (name.clone(), a.clone())).collect();
     let specs = layer.output_spec(&inputs, &call)?;
     let fits = |(spec, t): (&TensorSpec, &Tensor)| spec.shape.matches(t.shape()) && spec.dtype == t.dtype();
     match specs.len() == outputs.tensors.len() && specs.iter().zip(&outputs.tensors).all(fits) {

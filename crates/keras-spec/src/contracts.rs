@@ -25,6 +25,13 @@ pub trait Initializer: Object {
     /// initializers in the order of its constructor ([`crate::Layer::draw_seeds`]), so that the same program makes the
     /// same weights.
     fn draw_seed(&self) {}
+
+    /// A copy that draws the same numbers for a weight of which these axes are inputs and outputs, from an initializer that
+    /// counts connections and was not told which axes are what.
+    fn with_axes(&self, inputs: &[isize], outputs: &[isize]) -> Option<Shared<dyn Initializer>> {
+        let _ = (inputs, outputs);
+        None
+    }
 }
 family!(Initializer, "initializer");
 

@@ -1,5 +1,6 @@
 //! Variables: tensors that training changes.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
@@ -15,6 +16,11 @@ use crate::scope;
 use crate::shape::Shape;
 use crate::tape::{self, Origin};
 use crate::tensor::{self, Tensor};
+
+thread_local! {
+    /// Values in the place of variables' own, the innermost last.
+    static REPLACED: RefCell<Vec<(Variable, Tensor)>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A tensor with a name that is changed in place (`keras.Variable`). Clones are handles to the same variable.
 #[derive(Clone)]
@@ -120,9 +126,29 @@ impl Variable {
         }
     }
 
+    /// Runs `f` with a value, its history included, in the place of this variable's: a layer that changes a weight of a layer
+    /// inside it before each call, and is trained through that change.
+    pub fn replaced<R>(&self, value: Tensor, f: impl FnOnce() -> R) -> R {
+        struct Restore;
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                REPLACED.with_borrow_mut(Vec::pop);
+            }
+        }
+        REPLACED.with_borrow_mut(|all| all.push((self.clone(), value)));
+        let _restore = Restore;
+        f()
+    }
+
     /// The value in the variable's own dtype, watched as in [`value`](Variable::value): what [`crate::gradients`] takes as
     /// a source.
     pub fn watched(&self) -> Tensor {
+        let replaced = |all: &Vec<(Variable, Tensor)>| {
+            all.iter().rev().find(|(v, _)| Variable::same(v, self)).map(|(_, value)| value.clone())
+        };
+        if let Some(value) = REPLACED.with_borrow(replaced) {
+            return value;
+        }
         let value = self.get();
         let watch = scope::watches_variables() && self.trainable() && self.dtype().is_float();
         if watch { value.with_origin(Some(self.0.origin.clone())) } else { value }

@@ -1,4 +1,4 @@
-"""Dense, Embedding, Masking and Input."""
+"""Dense, EinsumDense, the embeddings, Masking, Identity."""
 
 import numpy as np
 from keras import layers
@@ -78,4 +78,61 @@ def masking(grid):
     grid.add({}, x, input_masks=[data("masking", (3, 4), "bool")], tag="masked input")
 
 
-GRIDS = {layers.Dense: dense, layers.Embedding: embedding, layers.Masking: masking}
+def einsum_dense(grid):
+    x = data("einsum", (2, 3, 4))
+    for equation, shape, bias in [
+        ("ab,bc->ac", [5], "c"), ("ab,bc->ac", 5, None), ("abc,cd->abd", [None, 5], "d"), ("abc,cd->abd", [3, 5], None),
+        ("abc,cde->abde", [None, 2, 3], "de"), ("abc,cde->abde", [None, 2, 3], "e"), ("abc,cde->adbe", [2, None, 3], "d"),
+        ("abcd,cde->abe", [None, 5], "e"), ("abc,bde->acde", [4, 2, 3], "ce"), ("...x,xy->...y", [5], "y"),
+        ("ab...,bc->ac...", [5], "c"), ("abc,bc->abc", [3, 4], None), ("abc,b->abc", [3, 4], "c"),
+    ]:  # fmt: skip
+        config = {"equation": equation, "output_shape": shape, "bias_axes": bias}
+        rank = 3 if "..." in equation else len(equation.split(",")[0])
+        grid.add(config, data("einsum", (2, 3, 4, 2)[:rank] if rank != 4 else (2, 3, 4, 2)))
+    base = {"equation": "abc,cd->abd", "output_shape": [None, 5], "bias_axes": "d"}
+    grid.add(base, data("einsum", (1, 2, 3)), tag="shape=(1,2,3)")
+    for activation in ["relu", "softmax"]:
+        grid.add(base | {"activation": activation, "name": "projection"}, x)
+    for option in weight_options("kernel", "bias")[::3] + ACTIVITY_REGULARIZERS[:1]:
+        grid.add(base | option, x)
+    for extra in [{}, {"lora_alpha": 5}]:
+        grid.add(base | {"lora_rank": 2} | extra, x)
+    for policy in POLICIES:
+        grid.add(base | {"dtype": policy}, data("einsum", (2, 3, 4), input_dtype(policy)))
+    grid.error("equation", "equation", base, {"equation": "abc,cd-abd"}, x)
+    grid.error("bias axes", "ias", base, {"bias_axes": "c"}, x)
+
+
+def identity(grid):
+    for shape in [(3,), (2, 3, 4)]:
+        grid.add({"name": "same"}, data("identity", shape), tag=f"rank {len(shape)}")
+    for policy in POLICIES[:4]:
+        grid.add({"dtype": policy}, data("identity", (2, 3)))
+    grid.add({}, data("identity", (2, 3), "int32"), tag="int32")
+    grid.add({}, data("identity", (2, 3)), input_masks=[data("identity", (2, 3), "bool")], tag="masked input")
+
+
+def reversible_embedding(grid):
+    ids, x = data("embedding", (2, 4), "int32", 0, 5), data("embedding", (2, 4, 3))
+    base = {"input_dim": 6, "output_dim": 3}
+    for config in combinations(tie_weights=[True, False], mask_zero=[False, True]):
+        grid.add(base | config, ids)
+        grid.add(base | config, x, call={"reverse": True})
+    for extra in [{"reverse_dtype": "float16"}, {"logit_soft_cap": 0.5}, {"logit_soft_cap": 2.0, "tie_weights": False}]:
+        grid.add(base | extra, x, call={"reverse": True})
+    for option in weight_options("embeddings")[::4]:
+        grid.add(base | {"tie_weights": False} | option, ids)
+    for policy in POLICIES[:4]:
+        grid.add(base | {"dtype": policy, "name": "words"}, ids)
+        grid.add(base | {"dtype": policy}, data("embedding", (2, 4, 3), input_dtype(policy)), call={"reverse": True})
+    grid.add({"input_dim": 7, "output_dim": 2}, ids)
+
+
+GRIDS = {
+    layers.Dense: dense,
+    layers.Embedding: embedding,
+    layers.Masking: masking,
+    layers.EinsumDense: einsum_dense,
+    layers.Identity: identity,
+    layers.ReversibleEmbedding: reversible_embedding,
+}

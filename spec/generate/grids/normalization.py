@@ -1,4 +1,4 @@
-"""BatchNormalization and LayerNormalization."""
+"""Layers that normalise their inputs or the weights of another."""
 
 from keras import layers
 
@@ -75,4 +75,61 @@ def layer(grid):
     grid.error("wrong channels", "shape", {}, {}, x, built=(2, 3, 5))
 
 
-GRIDS = {layers.BatchNormalization: batch, layers.LayerNormalization: layer}
+def unit(grid):
+    x = data("norm", (2, 3, 4))
+    for axis in [-1, 1, [1, 2], [-2, -1]]:
+        grid.add({"axis": axis}, x)
+    for policy in POLICIES[:4]:
+        grid.add({"dtype": policy, "name": "unit"}, data("norm", (2, 3, 4), input_dtype(policy)))
+    grid.add({}, x, input_masks=[data("norm/mask", (2, 3), "bool")], tag="masked input")
+
+
+def group(grid):
+    x = data("norm", (2, 3, 4))
+    for config in combinations(groups=[1, 2, 4, -1], axis=[-1, 2]):
+        grid.add(config, x)
+    for config in combinations(center=[True, False], scale=[True, False]):
+        grid.add({"groups": 2} | config, data("norm", (2, 2, 2, 6)))
+    for axis in [1, -2]:
+        grid.add({"groups": 2, "axis": axis}, data("norm", (2, 4, 3) if axis == 1 else (2, 4, 3)))
+    grid.add({"groups": 2, "epsilon": 0.5, "name": "groups"}, x)
+    for option in weight_options("gamma", "beta")[::3] + ACTIVITY_REGULARIZERS[:1]:
+        grid.add({"groups": 2} | option, x)
+    for policy in POLICIES:
+        grid.add({"groups": 2, "dtype": policy}, data("norm", (2, 3, 4), input_dtype(policy)))
+    grid.add({"groups": 2}, data("norm", (2, 3, 4), "int32"), tag="int32", grads=False)
+    grid.add({"groups": 2}, x, input_masks=[data("norm/mask", (2, 3), "bool")], tag="masked input")
+    grid.error("too many groups", "roup", {"groups": 2}, {"groups": 8}, x)
+    grid.error("no divisor", "roup", {"groups": 2}, {"groups": 3}, x)
+    grid.error("no groups", "groups", {"groups": 2}, {"groups": 0}, x)
+
+
+def rms(grid):
+    x = data("norm", (2, 3, 4))
+    for axis in [-1, 2, [1, 2], [-2, -1]]:
+        grid.add({"axis": axis}, x)
+    grid.add({"epsilon": 0.5, "name": "rms"}, x)
+    for policy in POLICIES:
+        grid.add({"dtype": policy}, data("norm", (2, 3, 4), input_dtype(policy)))
+    grid.add({}, data("norm", (3, 4)), tag="rank 2")
+
+
+def spectral(grid):
+    x = data("norm", (3, 4))
+    for call in [{"training": False}, {"training": True}]:
+        grid.add({"layer": layers.Dense(3)}, x, call=call)
+        grid.add({"layer": layers.Conv1D(3, 2), "power_iterations": 3}, data("norm", (2, 3, 4)), call=call)
+    before = [{"args": [x], "kwargs": {"training": True}}]
+    grid.add({"layer": layers.Dense(3), "name": "spectral"}, x, call={"training": True}, calls_before=before, tag="second step")
+    grid.add({"layer": layers.Dense(3, dtype="mixed_float16"), "dtype": "mixed_float16"}, x, call={"training": True})
+    grid.error("iterations", "power_iterations", {"layer": layers.Dense(3)}, {"power_iterations": 0}, x)
+
+
+GRIDS = {
+    layers.BatchNormalization: batch,
+    layers.LayerNormalization: layer,
+    layers.UnitNormalization: unit,
+    layers.GroupNormalization: group,
+    layers.RMSNormalization: rms,
+    layers.SpectralNormalization: spectral,
+}

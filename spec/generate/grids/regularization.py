@@ -63,7 +63,45 @@ def spatial(shapes):
     return fill
 
 
+def gaussian_dropout(grid):
+    for config in combinations(rate=[0.0, 0.25, 0.75]):
+        grid.add(config, data("noise", (2, 3, 5)), call=TRAINING)
+    few(grid, {"rate": 0.4})
+
+
+def alpha_dropout(grid):
+    for config in combinations(rate=[0.0, 0.25, 0.75]):
+        grid.add(config, data("noise", (2, 3, 5)), call=TRAINING)
+    for noise_shape in [[None, 1, None], [2, 1, 5], [1, 3, 5]]:
+        grid.add({"rate": 0.5, "noise_shape": noise_shape}, data("noise", (2, 3, 5)), call=TRAINING)
+    few(grid, {"rate": 0.4})
+
+
+def few(grid, base):
+    """What `common` is about, where another layer has shown it at length."""
+    x = data("noise", (3, 4))
+    grid.add(base, x)
+    grid.add(base | {"seed": 7, "name": "noisy"}, x, call=TRAINING, seeds=[[7, 0]], tag="fresh seed")
+    grid.add(base, x, call=TRAINING, calls_before=[{"args": [x], "kwargs": TRAINING}], tag="second step")
+    for policy in POLICIES[:4]:
+        grid.add(base | {"dtype": policy}, data("noise", (3, 4), input_dtype(policy)), call=TRAINING)
+    grid.add(base, x, call=TRAINING, input_masks=[data("noise/mask", (3, 4), "bool")], tag="masked input")
+    grid.error("rate", "rate", base, {"rate": 1.5}, x)
+
+
+def activity_regularization(grid):
+    x = data("noise", (3, 4))
+    for config in combinations(l1=[0.0, 0.25], l2=[0.0, 0.5]):
+        grid.add(config, x)
+    for policy in POLICIES[:4]:
+        grid.add({"l2": 0.25, "dtype": policy, "name": "penalty"}, data("noise", (3, 4), input_dtype(policy)))
+    grid.add({"l1": 0.5}, x, input_masks=[data("noise/mask", (3, 4), "bool")], tag="masked input")
+
+
 GRIDS = {
+    layers.GaussianDropout: gaussian_dropout,
+    layers.AlphaDropout: alpha_dropout,
+    layers.ActivityRegularization: activity_regularization,
     layers.Dropout: dropout,
     layers.GaussianNoise: gaussian_noise,
     layers.SpatialDropout1D: spatial([(2, 3, 6), (1, 2, 4), (3, 1, 5)]),

@@ -6,6 +6,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layer::{LayerRef, size};
 use crate::object::Shared;
+use crate::policy::DTypePolicy;
 use crate::shape::{PartialShape, Shape};
 use crate::variable::{Variable, Weight};
 
@@ -81,13 +82,18 @@ impl WeightSpec {
 #[derive(Debug)]
 pub struct Builder {
     device: Device,
-    dtype: DType,
+    policy: DTypePolicy,
+    activity_regularizer: Option<Shared<dyn Regularizer>>,
     weights: Vec<Variable>,
 }
 
 impl Builder {
-    pub(super) fn new(device: Device, dtype: DType) -> Self {
-        Builder { device, dtype, weights: Vec::new() }
+    pub(super) fn new(
+        device: Device,
+        policy: DTypePolicy,
+        activity_regularizer: Option<Shared<dyn Regularizer>>,
+    ) -> Self {
+        Builder { device, policy, activity_regularizer, weights: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Vec<Variable> {
@@ -101,7 +107,22 @@ impl Builder {
 
     /// The dtype of float weights: the layer's variable dtype.
     pub fn variable_dtype(&self) -> DType {
-        self.dtype
+        self.policy.variable_dtype()
+    }
+
+    /// The layer's dtype policy.
+    pub fn policy(&self) -> DTypePolicy {
+        self.policy
+    }
+
+    /// The layer's activity regularizer.
+    pub fn activity_regularizer(&self) -> Option<&Shared<dyn Regularizer>> {
+        self.activity_regularizer.as_ref()
+    }
+
+    /// Counts a weight of a layer inside this one among this one's own, as Keras does where an attribute holds it.
+    pub fn share(&mut self, weight: &Variable) {
+        self.weights.push(weight.clone());
     }
 
     /// Creates a weight in its slot. The order of these calls is the order of the layer's weights in files.
@@ -109,7 +130,7 @@ impl Builder {
     /// # Errors
     /// If the initializer cannot make the shape, or the slot has a weight.
     pub fn weight(&mut self, slot: &Weight, spec: WeightSpec) -> Result<()> {
-        let dtype = spec.dtype.unwrap_or(self.dtype);
+        let dtype = spec.dtype.unwrap_or(self.variable_dtype());
         let initializer = match spec.initializer {
             Some(i) => i,
             None if dtype.is_float() => "glorot_uniform".try_into()?,

@@ -239,7 +239,7 @@ impl LayerRef {
             return Ok(());
         }
         let place = || format!("layer `{}` ({})", self.name(), self.class().name);
-        let mut builder = Builder::new(device.clone(), self.0.policy.variable_dtype());
+        let mut builder = Builder::new(device.clone(), self.0.policy, self.0.activity_regularizer.clone());
         self.0.layer.check_inputs(inputs).at(place)?;
         // Weights are made for good even where only shapes are asked for.
         scope::concretely(|| {
@@ -291,7 +291,8 @@ impl LayerRef {
         }
         let autocast = (compute != self.0.policy.variable_dtype() && layer.autocast()).then_some(compute);
         let outputs = scope::autocasting(autocast, || layer.call_masked(&inputs, &call))?;
-        if let Some(regularizer) = &self.0.activity_regularizer {
+        if let Some(regularizer) = self.0.activity_regularizer.as_ref().filter(|_| !layer.regularizes_parts())
+        {
             for t in &outputs.tensors {
                 let loss = regularizer.call(t)?;
                 let batch = t.shape().first().copied().unwrap_or(1).max(1);

@@ -71,6 +71,18 @@ pub trait Layer: Object {
         Ok(())
     }
 
+    /// The names of the call's arguments that are inputs, in order, where there are several (`query`, `value`, `key`): a call
+    /// may give them by name.
+    fn input_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether the activity regularizer is for the outputs of layers inside, which [`build`](Layer::build) gives it to, and
+    /// not for those of this one.
+    fn regularizes_parts(&self) -> bool {
+        false
+    }
+
     /// Creates the weights for inputs of these shapes.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! [`Tensor`]: a buffer of some backend with a shape, a dtype, a device and, while gradients are recorded, a history.
 
+mod einsum;
 mod methods;
 mod operators;
 

@@ -1,4 +1,4 @@
-use keras_spec::{DType, Device, Error, Initializer, Result, Shape, Tensor};
+use keras_spec::{DType, Device, Error, Initializer, Result, Shape, Shared, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::InitializerSeed;
@@ -82,6 +82,15 @@ fn sample(
     }
 }
 
+/// A copy with other axes, unless there are some.
+macro_rules! with_axes {
+    ($self:ident, $inputs:ident, $outputs:ident) => {{
+        let given = $self.input_axes.is_some() && $self.output_axes.is_some();
+        let clone = || $self.clone().input_axes($inputs).output_axes($outputs);
+        (!given).then(|| clone().into())
+    }};
+}
+
 /// Samples whose variance depends on the number of connections (`keras.initializers.VarianceScaling`, Keras 3.15.1).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -149,6 +158,10 @@ impl Initializer for VarianceScaling {
     fn draw_seed(&self) {
         self.seed.get();
     }
+
+    fn with_axes(&self, inputs: &[isize], outputs: &[isize]) -> Option<Shared<dyn Initializer>> {
+        with_axes!(self, inputs, outputs)
+    }
 }
 
 /// Initializers that are [`VarianceScaling`] with fixed arguments.
@@ -188,6 +201,10 @@ macro_rules! scalings {
 
             fn draw_seed(&self) {
                 self.seed.get();
+            }
+
+            fn with_axes(&self, inputs: &[isize], outputs: &[isize]) -> Option<Shared<dyn Initializer>> {
+                with_axes!(self, inputs, outputs)
             }
         }
 

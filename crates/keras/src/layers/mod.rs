@@ -13,6 +13,7 @@
 //! ```
 
 mod activations;
+mod attention;
 pub(crate) mod common;
 mod convolutional;
 mod core;
@@ -26,16 +27,26 @@ mod reshaping;
 mod rnn;
 pub(crate) mod window;
 
+pub(crate) use self::common::scalar_like;
+
 pub use self::activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
+pub use self::attention::{
+    AdditiveAttention, Attention, GroupedQueryAttention, MultiHeadAttention, ScoreMode,
+};
 pub use self::common::{DataFormat, Lengths};
 pub use self::convolutional::{
     Conv, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvTranspose,
     DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D, SeparableConv, SeparableConv1D, SeparableConv2D,
 };
 pub(crate) use self::core::name_lambdas;
-pub use self::core::{Dense, Embedding, Lambda, Masking, register_lambda};
+pub use self::core::{
+    Dense, EinsumDense, Embedding, Identity, Lambda, Masking, ReversibleEmbedding, register_lambda,
+};
 pub use self::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
-pub use self::normalization::{BatchNormalization, LayerNormalization, RenormClipping};
+pub use self::normalization::{
+    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
+    SpectralNormalization, UnitNormalization,
+};
 pub use self::pooling::{
     AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, AdaptiveMaxPooling1D,
     AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AdaptivePooling, AveragePooling1D, AveragePooling2D,
@@ -44,7 +55,8 @@ pub use self::pooling::{
     MaxPooling3D, Pooling,
 };
 pub use self::regularization::{
-    Dropout, GaussianNoise, SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
 };
 pub use self::reshaping::{
     Cropping, Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,

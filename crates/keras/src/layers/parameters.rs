@@ -9,7 +9,7 @@ use keras_spec::{
 use serde::{Deserialize, Serialize};
 
 use super::common::{positive, weight_spec};
-use super::defaults::{glorot_uniform, random_uniform, zeros};
+use super::defaults::{glorot_uniform, ones, random_uniform, zeros};
 use crate::initializers::{HeUniform, Zeros};
 
 macro_rules! parameter {
@@ -64,6 +64,14 @@ parameter! {
 parameter! {
     /// `bias_initializer`, `bias_regularizer`, `bias_constraint`.
     Bias: bias_initializer = zeros, bias_regularizer, bias_constraint
+}
+parameter! {
+    /// `gamma_initializer`, `gamma_regularizer`, `gamma_constraint`.
+    Gamma: gamma_initializer = ones, gamma_regularizer, gamma_constraint
+}
+parameter! {
+    /// `beta_initializer`, `beta_regularizer`, `beta_constraint`.
+    Beta: beta_initializer = zeros, beta_regularizer, beta_constraint
 }
 parameter! {
     /// `embeddings_initializer`, `embeddings_regularizer`, `embeddings_constraint`.

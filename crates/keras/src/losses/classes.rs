@@ -1,10 +1,11 @@
 //! Losses as classes of `keras.losses` (Keras 3.15.1).
 
-use keras_spec::{DType, Loss, Reduction, Result, Tensor};
+use keras_spec::{DType, Error, Loss, Reduction, Result, Tensor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::functions::{self, Alpha, Focal};
 use crate::class::{builders, keras_class};
+use crate::constraints::Axes;
 
 /// `reduction` in files may be null.
 fn reduction<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Reduction, D::Error> {
@@ -19,6 +20,7 @@ macro_rules! loss {
         $Loss:ident, $name:literal, [$($alias:literal),*],
         { $($(#[$field_doc:meta])* $(@serde($($serde:tt)*))? $field:ident: $Type:ty = $default:expr,)* },
         |$this:ident, $t:ident, $p:ident| $call:expr
+        $(, check $check:ident)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ macro_rules! loss {
             dtype: Option<DType>,
         }
 
-        keras_class!(dyn Loss, "keras.losses", $Loss, aliases [$($alias),*]);
+        keras_class!(dyn Loss, "keras.losses", $Loss, aliases [$($alias),*] $(, check $check)?);
 
         impl Default for $Loss {
             fn default() -> Self {
@@ -265,4 +267,80 @@ loss! {
     |this, t, p| {
         functions::sparse_categorical_crossentropy(t, p, this.from_logits, this.ignore_class, this.axis)
     }
+}
+
+loss! {
+    /// [`functions::categorical_generalized_cross_entropy`] (`keras.losses.CategoricalGeneralizedCrossEntropy`).
+    CategoricalGeneralizedCrossEntropy, "categorical_generalized_cross_entropy",
+    ["categorical_generalized_cross_entropy"],
+    {
+        /// How much wrong labels are played down, between 0 and 1.
+        q: f64 = 0.5,
+    },
+    |this, t, p| {
+        this.validate()?;
+        plain(functions::categorical_generalized_cross_entropy(t, p, this.q))
+    },
+    check validate
+}
+
+impl CategoricalGeneralizedCrossEntropy {
+    fn validate(&self) -> Result<()> {
+        if self.q > 0.0 && self.q < 1.0 {
+            return Ok(());
+        }
+        Err(Error::argument("q", "a number in the interval (0, 1)", self.q))
+    }
+}
+
+/// The axes that are summed over: all unless given.
+fn axes(given: Option<&Axes>) -> &[isize] {
+    given.map_or(&[], Axes::as_slice)
+}
+
+loss! {
+    /// [`functions::dice`] (`keras.losses.Dice`).
+    Dice, "dice", ["dice"],
+    {
+        /// The axes that are summed over; all unless given.
+        axis: Option<Axes> = None,
+    },
+    |this, t, p| plain(functions::dice(t, p, axes(this.axis.as_ref())))
+}
+
+loss! {
+    /// [`functions::tversky`] (`keras.losses.Tversky`).
+    Tversky, "tversky", ["tversky"],
+    {
+        /// How much false positives count.
+        alpha: f64 = 0.5,
+        /// How much false negatives count.
+        beta: f64 = 0.5,
+        /// The axes that are summed over; all unless given.
+        axis: Option<Axes> = None,
+    },
+    |this, t, p| plain(functions::tversky(t, p, this.alpha, this.beta, axes(this.axis.as_ref())))
+}
+
+loss! {
+    /// [`functions::circle`] (`keras.losses.Circle`). Samples without a loss do not count in the mean.
+    Circle, "circle", ["circle"],
+    {
+        /// How steep the loss is.
+        gamma: f64 = 80.0,
+        /// How far apart classes are to be.
+        margin: f64 = 0.4,
+        /// Whether a sample is not compared with itself.
+        remove_diagonal: bool = true,
+    },
+    |this, t, p| {
+        let loss = functions::circle(t, p, this.remove_diagonal, this.gamma, this.margin)?;
+        let counts = loss.compare_with(keras_spec::CompareOp::Gt, 0.0)?;
+        Ok((loss, Some(counts)))
+    }
+}
+
+loss! {
+    /// [`functions::ctc`] (`keras.losses.CTC`).
+    CTC, "ctc", ["ctc"], {}, |_this, t, p| plain(functions::ctc(t, p))
 }

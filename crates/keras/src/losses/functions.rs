@@ -5,8 +5,11 @@
 use keras_spec::{CompareOp, Error, HostTensor, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use super::ctc::ctc;
+pub use super::overlap::{categorical_generalized_cross_entropy, circle, dice, tversky};
+
 /// `keras.config.epsilon()`
-const EPSILON: f64 = 1e-7;
+pub(super) const EPSILON: f64 = 1e-7;
 
 /// Gives two tensors whose ranks differ by one a common rank, if the extra axis is the last and has length 1.
 pub(crate) fn same_rank(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -28,7 +31,7 @@ pub(crate) fn same_rank(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
     }
 }
 
-fn prepared(y_true: &Tensor, y_pred: &Tensor) -> Result<(Tensor, Tensor)> {
+pub(super) fn prepared(y_true: &Tensor, y_pred: &Tensor) -> Result<(Tensor, Tensor)> {
     same_rank(&y_true.cast(y_pred.dtype())?, y_pred)
 }
 

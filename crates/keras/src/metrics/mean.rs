@@ -4,6 +4,7 @@ use keras_spec::{DType, Metric, Result, Shape, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
 use super::accuracy;
+use super::correlation::{concordance_correlation, pearson_correlation};
 use super::state::{State, add};
 use crate::class::{builders, keras_class};
 use crate::losses::divide_no_nan;
@@ -458,4 +459,24 @@ impl Metric for Sum {
     fn variables(&self) -> Vec<Variable> {
         self.state.variables()
     }
+}
+
+mean_metric! {
+    /// The mean of [`pearson_correlation`] (`keras.metrics.PearsonCorrelation`).
+    PearsonCorrelation, "pearson_correlation", ["pearson_correlation"],
+    {
+        /// The axis along which values are correlated.
+        axis: isize = -1,
+    },
+    |this, t, p| pearson_correlation(t, p, this.axis)
+}
+
+mean_metric! {
+    /// The mean of [`concordance_correlation`] (`keras.metrics.ConcordanceCorrelation`).
+    ConcordanceCorrelation, "concordance_correlation", ["concordance_correlation"],
+    {
+        /// The axis along which values are correlated.
+        axis: isize = -1,
+    },
+    |this, t, p| concordance_correlation(t, p, this.axis)
 }

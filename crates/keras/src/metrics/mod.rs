@@ -3,20 +3,31 @@
 pub mod accuracy;
 mod auc;
 mod confusion;
+pub mod correlation;
+mod f_score;
+mod iou;
 mod mean;
+mod r2_score;
 mod state;
+mod trade_off;
 mod wrapper;
 
 pub use auc::{AUC, Curve, SummationMethod};
 pub use confusion::{
     FalseNegatives, FalsePositives, Precision, Recall, Thresholds, TrueNegatives, TruePositives,
 };
+pub use f_score::{Average, F1Score, FBetaScore};
+pub use iou::{BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU};
 pub use mean::{
     Accuracy, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy,
-    CategoricalHinge, CosineSimilarity, Hinge, KLDivergence, LogCoshError, Mean, MeanAbsoluteError,
-    MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
-    RootMeanSquaredError, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
-    SparseTopKCategoricalAccuracy, SquaredHinge, Sum, TopKCategoricalAccuracy,
+    CategoricalHinge, ConcordanceCorrelation, CosineSimilarity, Hinge, KLDivergence, LogCoshError, Mean,
+    MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError,
+    PearsonCorrelation, Poisson, RootMeanSquaredError, SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SquaredHinge, Sum, TopKCategoricalAccuracy,
+};
+pub use r2_score::{ClassAggregation, R2Score};
+pub use trade_off::{
+    PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity,
 };
 pub use wrapper::MeanMetricWrapper;
 

@@ -65,9 +65,19 @@ impl Node {
     /// If the inputs do not fit the layer.
     pub(crate) fn new(
         layer: &LayerRef,
-        arguments: Vec<Arg>,
-        keywords: BTreeMap<String, Arg>,
+        mut arguments: Vec<Arg>,
+        mut keywords: BTreeMap<String, Arg>,
     ) -> Result<Arc<Self>> {
+        let names = layer.layer().input_names();
+        if let ([Arg::List(inputs)], false) = (&arguments[..], names.is_empty()) {
+            arguments = inputs.clone();
+        }
+        for &name in names.iter().skip(arguments.len()) {
+            match keywords.remove(name) {
+                Some(input @ (Arg::Tensor(_) | Arg::List(_))) => arguments.push(input),
+                _ => break,
+            }
+        }
         let mut node = Node { id: next_id(), layer: layer.clone(), arguments, keywords, outputs: Vec::new() };
         let inputs: Vec<TensorSpec> = node.positional().iter().map(|t| t.spec().clone()).collect();
         let mut call = Call::inference();

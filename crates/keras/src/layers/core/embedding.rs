@@ -77,7 +77,20 @@ impl Embedding {
         some lora_alpha in lora: f64;
     }
 
-    fn validate(&self) -> Result<()> {
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        (self.input_dim, self.output_dim)
+    }
+
+    pub(super) fn initializer(&self) -> &Shared<dyn Initializer> {
+        &self.table.embeddings_initializer
+    }
+
+    /// The table, with what `lora_rank` adds in `dtype`.
+    pub(super) fn rows(&self, dtype: DType) -> Result<Tensor> {
+        self.lora.merged(self.table.weight.value()?, 1.0, dtype)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
         positive("input_dim", self.input_dim)?;
         positive("output_dim", self.output_dim)?;
         self.lora.validate("embeddings_constraint", self.table.embeddings_constraint.as_ref())?;
@@ -113,8 +126,7 @@ impl Layer for Embedding {
             .compare_with(CompareOp::Ge, 0.0)?
             .and(&indices.compare_with(CompareOp::Lt, self.input_dim as f64)?)?
             .expand_dims(-1)?;
-        let table = self.lora.merged(self.table.weight.value()?, 1.0, call.compute_dtype())?;
-        let rows = table.take(&indices, 0)?;
+        let rows = self.rows(call.compute_dtype())?.take(&indices, 0)?;
         let rows = inside.select(&rows, &scalar_like(&rows, f64::NAN)?)?;
         Ok(vec![rows.into_dtype(call.compute_dtype())?])
     }

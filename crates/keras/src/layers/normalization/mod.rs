@@ -1,10 +1,18 @@
-//! `BatchNormalization`, `LayerNormalization`.
+//! Layers that normalise their inputs, or the weights of another layer.
 
 mod batch_normalization;
+mod group_normalization;
 mod layer_normalization;
+mod rms_normalization;
+mod spectral_normalization;
+mod unit_normalization;
 
 pub use batch_normalization::{BatchNormalization, RenormClipping};
+pub use group_normalization::GroupNormalization;
 pub use layer_normalization::LayerNormalization;
+pub use rms_normalization::RMSNormalization;
+pub use spectral_normalization::SpectralNormalization;
+pub use unit_normalization::UnitNormalization;
 
 use keras_spec::{DType, Result, Tensor, Weight, result_type};
 

@@ -1,0 +1,405 @@
+//! What `MultiHeadAttention` and `GroupedQueryAttention` have in common.
+
+use keras_spec::layer::Child;
+use keras_spec::object::{Serialized, make};
+use keras_spec::{
+    Builder, Call, DType, Error, Initializer, LayerExt, LayerRef, PartialShape, Result, Shared, Tensor,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{causal_mask, flag, steps};
+use crate::activations::Activation;
+use crate::constraints::Axes;
+use crate::flattened::flattened;
+use crate::layers::common::{fraction, one, positive, scalar_like};
+use crate::layers::defaults::yes;
+use crate::layers::parameters::{Bias, Kernel};
+use crate::layers::{Dropout, EinsumDense, Softmax};
+
+/// The names of the inputs.
+pub(super) const INPUTS: &[&str] = &["query", "value", "key"];
+
+/// Arguments that both layers take.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Heads {
+    #[serde(default)]
+    pub(super) dropout: f64,
+    #[serde(default = "yes")]
+    pub(super) use_bias: bool,
+    #[serde(default)]
+    pub(super) use_gate: bool,
+    #[serde(default)]
+    pub(super) sliding_window: Option<usize>,
+    /// Which implementation Keras uses; there is one here.
+    #[serde(default, skip_serializing, rename = "flash_attention")]
+    _flash_attention: Option<bool>,
+    #[serde(flatten, deserialize_with = "flattened")]
+    pub(super) kernel: Kernel,
+    #[serde(flatten, deserialize_with = "flattened")]
+    pub(super) bias: Bias,
+    #[serde(default)]
+    pub(super) seed: Option<u32>,
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        Heads {
+            dropout: 0.0,
+            use_bias: true,
+            use_gate: false,
+            sliding_window: None,
+            _flash_attention: None,
+            kernel: Kernel::default(),
+            bias: Bias::default(),
+            seed: None,
+        }
+    }
+}
+
+/// The layers inside, which exist once the layer is built.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    pub(super) query: LayerRef,
+    pub(super) key: LayerRef,
+    pub(super) gate: Option<LayerRef>,
+    pub(super) value: LayerRef,
+    pub(super) softmax: LayerRef,
+    pub(super) dropout: LayerRef,
+    pub(super) output: LayerRef,
+}
+
+impl Parts {
+    /// The layers as attributes of Keras's class, of which those of projections have other names in each of the two.
+    pub(super) fn children(&self, projections: [&'static str; 4]) -> Vec<Child> {
+        let [query, key, value, output] = projections;
+        let gate = self.gate.as_ref().map(|gate| Child::one("_gate_dense", gate));
+        [Child::one(query, &self.query), Child::one(key, &self.key)]
+            .into_iter()
+            .chain(gate)
+            .chain([
+                Child::one(value, &self.value),
+                Child::one("_softmax", &self.softmax),
+                Child::one("_dropout_layer", &self.dropout),
+                Child::one(output, &self.output),
+            ])
+            .collect()
+    }
+}
+
+/// A projection to be made: name, equation, output shape, axes of the bias.
+pub(super) struct Projection<'a> {
+    pub(super) name: &'a str,
+    pub(super) equation: &'a str,
+    pub(super) shape: Vec<Option<usize>>,
+    pub(super) bias_axes: &'a str,
+}
+
+/// An initializer of the same kind, which draws a seed of its own if none was given.
+fn anew(initializer: &Shared<dyn Initializer>) -> Result<Shared<dyn Initializer>> {
+    Ok(make::<dyn Initializer>(&Serialized::of(&**initializer)?.to_value())?.into())
+}
+
+impl Heads {
+    pub(super) fn draw_seeds(&self) {
+        self.kernel.draw_seed();
+        self.bias.draw_seed();
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        fraction("dropout", self.dropout)?;
+        self.sliding_window.map_or(Ok(()), |window| positive("sliding_window", window))
+    }
+
+    /// Makes and builds a projection.
+    pub(super) fn project(
+        &self,
+        builder: &mut Builder,
+        projection: Projection<'_>,
+        activation: Activation,
+        input: &PartialShape,
+    ) -> Result<LayerRef> {
+        let kernel = Kernel {
+            kernel_initializer: anew(&self.kernel.kernel_initializer)?,
+            kernel_regularizer: self.kernel.kernel_regularizer.clone(),
+            kernel_constraint: self.kernel.kernel_constraint.clone(),
+            ..Kernel::default()
+        };
+        let bias = Bias {
+            bias_initializer: anew(&self.bias.bias_initializer)?,
+            bias_regularizer: self.bias.bias_regularizer.clone(),
+            bias_constraint: self.bias.bias_constraint.clone(),
+            ..Bias::default()
+        };
+        let mut dense = EinsumDense::new(projection.equation, PartialShape(projection.shape.into()))
+            .activation(activation)
+            .parameters(kernel, bias);
+        if self.use_bias {
+            dense = dense.bias_axes(projection.bias_axes);
+        }
+        let mut dense = dense.name(projection.name).dtype(builder.policy());
+        if let Some(regularizer) = builder.activity_regularizer() {
+            dense = dense.activity_regularizer(regularizer.clone());
+        }
+        let dense = LayerRef::from(dense);
+        builder.child(&dense, std::slice::from_ref(input))?;
+        Ok(dense)
+    }
+
+    /// The layers between scores and weights: softmax over the last `axes` axes, and dropout.
+    pub(super) fn weighing(&self, builder: &mut Builder, axes: usize) -> (LayerRef, LayerRef) {
+        let axes: Vec<isize> = (1..=axes as isize).rev().map(|axis| -axis).collect();
+        let mut dropout = Dropout::new(self.dropout);
+        if let Some(seed) = self.seed {
+            dropout = dropout.seed(seed);
+        }
+        let policy = builder.policy();
+        (Softmax::new().axis(Axes::Many(axes)).dtype(policy).into(), dropout.dtype(policy).into())
+    }
+
+    /// Which keys each query may take from: `(batch, queries, keys)`, or as the argument `attention_mask` is.
+    fn mask(&self, inputs: &Inputs<'_>, call: &Call) -> Result<Option<Tensor>> {
+        let keyword = |name: &str, i: usize| call.tensors(name).first().or(call.mask(i)).cloned();
+        let lengths = |x: &Tensor| x.shape().get(1).copied().unwrap_or(1);
+        let (queries, keys) = (lengths(inputs.query), lengths(inputs.value));
+        let by_query = call.mask(0).map(|mask| mask.cast(DType::Bool)?.expand_dims(-1)).transpose()?;
+        let by_key = |mask: Option<Tensor>| mask.map(|m| m.cast(DType::Bool)?.expand_dims(-2)).transpose();
+        let by_value = by_key(keyword("value_mask", 1))?;
+        let by_key = by_key(if inputs.key_given { keyword("key_mask", 2) } else { None })?;
+        let causal = flag(call, "use_causal_mask");
+        let causal = causal.then(|| causal_mask(queries, keys, inputs.query)).transpose()?;
+        let window = match self.sliding_window {
+            Some(window) => {
+                let (query, key) = steps(queries, keys, inputs.query)?;
+                let near = (query - key)?.abs()?;
+                Some(near.compare_with(keras_spec::CompareOp::Lt, window as f64)?)
+            }
+            None => None,
+        };
+        let given = call.tensors("attention_mask").first().map(|m| m.cast(DType::Bool)).transpose()?;
+        let all = [by_query, by_value, by_key, causal, window, given];
+        all.into_iter().flatten().try_fold(None, |mask: Option<Tensor>, next| {
+            mask.map_or(Ok(next.clone()), |mask| mask.and(&next)).map(Some)
+        })
+    }
+
+    /// The outputs for projected queries, keys and values.
+    pub(super) fn attend(
+        &self,
+        parts: &Parts,
+        inputs: &Inputs<'_>,
+        projected: Projected<'_>,
+        call: &Call,
+    ) -> Result<Vec<Tensor>> {
+        let axes = projected.equations.axes;
+        let mut mask = self.mask(inputs, call)?;
+        let inner = call.inner();
+        let return_scores = flag(call, "return_attention_scores");
+        let Projected { gate, query, key, value, scale, equations } = projected;
+        let rank = query.rank() - 1 + axes;
+        if let Some(given) = &mut mask {
+            // Masks are for all heads: axes are missing in the middle.
+            for _ in given.rank()..rank.max(given.rank()) {
+                *given = given.expand_dims(-(axes as isize * 2) - 1)?;
+            }
+        }
+        let (mut output, scores) = if self.dropout <= 0.0 && !return_scores && query.rank() == 4 {
+            (dot_product(&query, &key, &value, mask.as_ref(), scale, equations)?, None)
+        } else {
+            let scores = Tensor::einsum(&equations.scores, &[key, (query * scale)?])?;
+            let masked = inner.clone().with_masks(vec![mask]);
+            let scores = only(&parts.softmax, &scores, &masked)?;
+            let weights = match self.dropout > 0.0 {
+                true => only(&parts.dropout, &scores, &inner)?,
+                false => scores.clone(),
+            };
+            (Tensor::einsum(&equations.combine, &[weights, value])?, Some(scores))
+        };
+        if let Some(gate) = gate {
+            output = (output * gate)?;
+        }
+        let output = only(&parts.output, &output, &inner)?;
+        Ok(std::iter::once(output).chain(scores.filter(|_| return_scores)).collect())
+    }
+}
+
+/// The inputs of a call.
+pub(super) struct Inputs<'a> {
+    pub(super) query: &'a Tensor,
+    pub(super) value: &'a Tensor,
+    pub(super) key: &'a Tensor,
+    key_given: bool,
+}
+
+impl<'a> Inputs<'a> {
+    pub(super) fn new(inputs: &'a [Tensor]) -> Result<Self> {
+        match inputs {
+            [query, value] => Ok(Inputs { query, value, key: value, key_given: false }),
+            [query, value, key] => Ok(Inputs { query, value, key, key_given: true }),
+            _ => Err(wrong_number(inputs.len())),
+        }
+    }
+}
+
+/// Queries, keys and values per head.
+pub(super) struct Projected<'a> {
+    pub(super) gate: Option<Tensor>,
+    pub(super) query: Tensor,
+    pub(super) key: Tensor,
+    pub(super) value: Tensor,
+    pub(super) scale: f64,
+    pub(super) equations: &'a Equations,
+}
+
+/// How scores come from keys and queries, and outputs from weights and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Equations {
+    pub(super) scores: String,
+    pub(super) combine: String,
+    /// How many axes attention is over.
+    pub(super) axes: usize,
+}
+
+impl Equations {
+    /// For values of a rank, the axis of heads included, over some of their axes.
+    pub(super) fn new(rank: usize, axes: &[usize]) -> Self {
+        let letter = |i: usize| char::from(b'a' + i as u8);
+        let last = rank - 1;
+        let mut next = rank;
+        let query: String = (0..rank).map(letter).collect();
+        let key: Vec<char> = (0..rank)
+            .map(|i| {
+                if !axes.contains(&i) {
+                    return letter(i);
+                }
+                next += 1;
+                letter(next - 1)
+            })
+            .collect();
+        let others = (0..last).filter(|i| !axes.contains(i)).map(letter);
+        let scores: String =
+            others.chain(axes.iter().map(|&i| letter(i))).chain(axes.iter().map(|&i| key[i])).collect();
+        let key: String = key.into_iter().collect();
+        Equations {
+            combine: format!("{scores},{key}->{query}"),
+            scores: format!("{key},{query}->{scores}"),
+            axes: axes.len(),
+        }
+    }
+}
+
+impl Parts {
+    /// The gate for a query, where there is one.
+    pub(super) fn gate(&self, query: &Tensor, call: &Call) -> Result<Option<Tensor>> {
+        self.gate.as_ref().map(|gate| only(gate, query, call)).transpose()
+    }
+}
+
+/// The only output of a layer inside.
+pub(super) fn only(layer: &LayerRef, x: &Tensor, call: &Call) -> Result<Tensor> {
+    one(&layer.call(std::slice::from_ref(x), call)?.tensors).cloned()
+}
+
+/// `keras.ops.dot_product_attention`: scores and softmax in float32 at least; a query without keys takes from all alike.
+fn dot_product(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    mask: Option<&Tensor>,
+    scale: f64,
+    equations: &Equations,
+) -> Result<Tensor> {
+    let wide = |x: &Tensor| if x.dtype() == DType::F64 { Ok(x.clone()) } else { x.cast(DType::F32) };
+    let mut scores = (Tensor::einsum(&equations.scores, &[wide(key)?, wide(query)?])? * scale)?;
+    if let Some(mask) = mask {
+        scores = mask.select(&scores, &scalar_like(&scores, -0.7 * f64::from(f32::MAX))?)?;
+    }
+    let weights = scores.into_dtype(DType::F32)?.softmax(-1)?.into_dtype(key.dtype())?;
+    Tensor::einsum(&equations.combine, &[weights, value.clone()])
+}
+
+fn wrong_number(found: usize) -> Error {
+    Error::argument(
+        "inputs",
+        "a query and a value, or a query, a value and a key",
+        format!("{found} tensors"),
+    )
+}
+
+/// The shapes of query, value and key, which must fit each other.
+pub(super) fn shapes(inputs: &[PartialShape]) -> Result<(&PartialShape, &PartialShape, &PartialShape)> {
+    let (query, value, key) = match inputs {
+        [query, value] => (query, value, value),
+        [query, value, key] => (query, value, key),
+        _ => return Err(wrong_number(inputs.len())),
+    };
+    if [query, value, key].iter().any(|shape| shape.rank() < 2) {
+        return Err(Error::argument("inputs", "at least 2 dimensions", "less"));
+    }
+    let between = |shape: &PartialShape| shape.dims()[1..shape.rank() - 1].to_vec();
+    if between(value) != between(key) {
+        let found = format!("{value} and {key}");
+        return Err(Error::argument("key", "the shape of the value but for batch and features", found));
+    }
+    Ok((query, value, key))
+}
+
+/// What Keras writes of the shapes that the layer was built for.
+pub(super) fn build_config(shapes: &[PartialShape]) -> Option<serde_json::Value> {
+    let named =
+        INPUTS.iter().zip(shapes).map(|(name, shape)| (format!("{name}_shape"), serde_json::json!(shape)));
+    Some(serde_json::json!({ "shapes_dict": named.collect::<keras_spec::Config>() }))
+}
+
+pub(super) fn not_built() -> Error {
+    Error::NotBuilt { name: "layer".to_owned(), action: "calling it".to_owned() }
+}
+
+/// Builder methods for initializers, regularizers and constraints of the projections.
+macro_rules! parameter_builders {
+    ($Layer:ident) => {
+        impl $Layer {
+            /// First values of the projections' kernels. Default: `GlorotUniform`.
+            #[must_use]
+            pub fn kernel_initializer(mut self, initializer: impl Into<Shared<dyn Initializer>>) -> Self {
+                self.heads.kernel.kernel_initializer = initializer.into();
+                self
+            }
+
+            /// First values of the projections' biases. Default: `Zeros`.
+            #[must_use]
+            pub fn bias_initializer(mut self, initializer: impl Into<Shared<dyn Initializer>>) -> Self {
+                self.heads.bias.bias_initializer = initializer.into();
+                self
+            }
+
+            /// A penalty on the projections' kernels.
+            #[must_use]
+            pub fn kernel_regularizer(mut self, regularizer: impl Into<Shared<dyn Regularizer>>) -> Self {
+                self.heads.kernel.kernel_regularizer = Some(regularizer.into());
+                self
+            }
+
+            /// A penalty on the projections' biases.
+            #[must_use]
+            pub fn bias_regularizer(mut self, regularizer: impl Into<Shared<dyn Regularizer>>) -> Self {
+                self.heads.bias.bias_regularizer = Some(regularizer.into());
+                self
+            }
+
+            /// Where the projections' kernels are moved after each step.
+            #[must_use]
+            pub fn kernel_constraint(mut self, constraint: impl Into<Shared<dyn Constraint>>) -> Self {
+                self.heads.kernel.kernel_constraint = Some(constraint.into());
+                self
+            }
+
+            /// Where the projections' biases are moved after each step.
+            #[must_use]
+            pub fn bias_constraint(mut self, constraint: impl Into<Shared<dyn Constraint>>) -> Self {
+                self.heads.bias.bias_constraint = Some(constraint.into());
+                self
+            }
+        }
+    };
+}
+pub(super) use parameter_builders;
