@@ -39,6 +39,14 @@ REQUIRED = {
     "PolynomialDecay": {"initial_learning_rate": 0.5, "decay_steps": 10},
     "CosineDecay": {"initial_learning_rate": 0.5, "decay_steps": 10},
     "CosineDecayRestarts": {"initial_learning_rate": 0.5, "first_decay_steps": 10},
+    "IoU": {"num_classes": 3, "target_class_ids": [0]},
+    "MeanIoU": {"num_classes": 3},
+    "OneHotIoU": {"num_classes": 3, "target_class_ids": [0]},
+    "OneHotMeanIoU": {"num_classes": 3},
+    "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5},
+    "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5},
 }
 LAYERS = """InputLayer Dense Activation Dropout Flatten Reshape Permute RepeatVector Masking Embedding Conv1D Conv2D
 DepthwiseConv2D SeparableConv2D Conv2DTranspose ZeroPadding2D Cropping2D UpSampling2D MaxPooling1D MaxPooling2D
@@ -47,12 +55,15 @@ BatchNormalization LayerNormalization SimpleRNN LSTM GRU Bidirectional TimeDistr
 Maximum Minimum Concatenate Dot ReLU LeakyReLU ELU PReLU Softmax GaussianNoise SpatialDropout1D SpatialDropout2D"""
 LOSSES = """BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy BinaryFocalCrossentropy
 CategoricalFocalCrossentropy KLDivergence Poisson MeanSquaredError MeanAbsoluteError MeanAbsolutePercentageError
-MeanSquaredLogarithmicError Huber LogCosh CosineSimilarity Hinge SquaredHinge CategoricalHinge"""
+MeanSquaredLogarithmicError Huber LogCosh CosineSimilarity Hinge SquaredHinge CategoricalHinge
+CategoricalGeneralizedCrossEntropy Dice Tversky Circle CTC"""
 METRICS = """Accuracy BinaryAccuracy CategoricalAccuracy SparseCategoricalAccuracy TopKCategoricalAccuracy
 SparseTopKCategoricalAccuracy AUC Precision Recall TruePositives TrueNegatives FalsePositives FalseNegatives Mean Sum
 MeanSquaredError MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredLogarithmicError RootMeanSquaredError
 LogCoshError CosineSimilarity Hinge SquaredHinge CategoricalHinge KLDivergence Poisson BinaryCrossentropy
-CategoricalCrossentropy SparseCategoricalCrossentropy"""
+CategoricalCrossentropy SparseCategoricalCrossentropy IoU BinaryIoU MeanIoU OneHotIoU OneHotMeanIoU FBetaScore F1Score
+R2Score PearsonCorrelation ConcordanceCorrelation SensitivityAtSpecificity SpecificityAtSensitivity PrecisionAtRecall
+RecallAtPrecision"""
 INITIALIZERS = """Zeros Ones Constant RandomNormal RandomUniform TruncatedNormal VarianceScaling GlorotNormal GlorotUniform
 HeNormal HeUniform LecunNormal LecunUniform Orthogonal Identity"""
 # A value other than the default for every argument that has one, by name; the first that a class accepts is taken.
@@ -96,7 +107,9 @@ OTHER = {
     "beta_2_decay": [-0.5], "epsilon_1": [0.125], "epsilon_2": [0.25], "clip_threshold": [0.5], "relative_step": [False],
     "adam_beta_1": [0.5], "adam_beta_2": [0.75], "adam_weight_decay": [None], "adam_lr_ratio": [0.5], "rms_rate": [None],
     "exclude_layers": [["head"]], "exclude_embeddings": [False], "muon_a": [2.0], "muon_b": [-1.5], "muon_c": [0.5],
-    "ns_steps": [3], "initial_scale": [8.0], "dynamic_growth_steps": [10],
+    "ns_steps": [3], "q": [0.25], "margin": [0.25], "remove_diagonal": [False], "average": ["macro"],
+    "class_aggregation": ["variance_weighted_average"], "num_regressors": [2], "target_class_ids": [[1]],
+    "sparse_y_true": [False], "sparse_y_pred": [True], "initial_scale": [8.0], "dynamic_growth_steps": [10],
 }  # fmt: skip
 
 

@@ -57,6 +57,23 @@ MERGE = [
 ]  # fmt: skip
 
 
+# In files of their own: the layers above were all that there was when those were made.
+MODERN = [
+    ("activity_regularization", FLAT, lambda x: L.ActivityRegularization(l2=0.25)(x)),
+    ("attention", SEQUENCE, lambda x: L.Attention(use_scale=True, score_mode="concat")([x, x])),
+    ("additive_attention", SEQUENCE, lambda x: L.AdditiveAttention()([x, L.Dense(3)(x)])),
+    ("multi_head_attention", SEQUENCE, lambda x: L.MultiHeadAttention(2, 3, dropout=0.25, use_gate=True)(x, x)),
+    ("multi_head_attention_by_name", SEQUENCE, lambda x: L.MultiHeadAttention(2, 3)(x, value=x, key=x, use_causal_mask=True)),
+    ("grouped_query_attention", SEQUENCE, lambda x: L.GroupQueryAttention(3, 4, 2)(x, x)),
+    ("einsum_dense", SEQUENCE, lambda x: L.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d")(x)),
+    ("group_normalization", IMAGE, lambda x: L.GroupNormalization(2)(x)),
+    ("rms_normalization", SEQUENCE, lambda x: L.RMSNormalization()(x)),
+    ("spectral_normalization", FLAT, lambda x: L.SpectralNormalization(L.Dense(3))(x)),
+    ("normalization", FLAT, lambda x: L.Normalization()(L.Rescaling(0.5)(x))),
+    ("reversible_embedding", TOKENS, lambda x: L.ReversibleEmbedding(9, 4, tie_weights=False)(x)),
+]
+
+
 def data(name, shape, i=0):
     if shape == TOKENS:
         return np.array([[1, 2, 8, 0], [3, 4, 5, 6]], "int32")
@@ -76,6 +93,18 @@ def main():
         clear_session(free_memory=False)
         inputs = [L.Input(SEQUENCE), L.Input(SEQUENCE)]
         file.add(keras.Model(inputs, make()(inputs), name=name), name, [data(name, SEQUENCE, i) for i in range(2)], (".keras", ".h5"))
+    print(file.file.path, len(file.file.cases), file.file.write())
+    modern()
+
+
+def modern():
+    file = ModelFile("models/modern_layers/cases")
+    for name, shape, call in MODERN:
+        clear_session(free_memory=False)
+        x = L.Input((4,), dtype="int32") if shape == TOKENS else L.Input(shape)
+        model = keras.Model(x, call(x), name=name)
+        randomize(model, name)
+        file.add(model, name, data(name, shape), (".keras", ".weights.h5") if model.weights else (".keras",))
     print(file.file.path, len(file.file.cases), file.file.write())
 
 

@@ -10,7 +10,7 @@ import time
 from layer_case import Grid
 
 MODULES = [
-    "core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "dimensions", "normalization", "attention", "recurrent",
+    "core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "dimensions", "normalization", "attention", "preprocessing", "recurrent",
 ]
 
 

@@ -302,7 +302,6 @@ def ctc():
         c.add(f"reduction={reduction}", t, z, reduction=reduction)
     c.add("weight", t, z, c.uniform(4, low=0.25))
     c.add("no_labels", 0 * t, z, reduction="none")
-    c.add("too_few_frames", t, z[:, :2], reduction="none")
     c.add("one_label", t[:, :1], z, reduction="none")
     c.add("dtype=float64", t, z, dtype="float64")
     return c

@@ -18,6 +18,7 @@ pub mod random;
 pub mod regularizers;
 pub mod saving;
 pub mod training;
+pub mod utils;
 pub mod visual;
 
 #[cfg(feature = "candle")]

@@ -22,6 +22,7 @@ mod merging;
 mod normalization;
 pub(crate) mod parameters;
 mod pooling;
+mod preprocessing;
 mod regularization;
 mod reshaping;
 mod rnn;
@@ -54,6 +55,7 @@ pub use self::pooling::{
     GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalPooling, MaxPooling1D, MaxPooling2D,
     MaxPooling3D, Pooling,
 };
+pub use self::preprocessing::{Normalization, Rescaling};
 pub use self::regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,

@@ -57,7 +57,7 @@ impl R2Score {
         num_regressors = u64;
         /// The name in logs.
         name: String;
-        /// The dtype of the state.
+        /// The dtype that errors are computed in; the state is float32.
         dtype: DType;
     }
 
@@ -99,25 +99,25 @@ impl Metric for R2Score {
                 w.broadcast_to(t.shape().clone())?
             }
         };
-        let samples = self.samples.get(&["num_samples"], &Shape::scalar(), self.dtype, t.device())?;
+        let samples = self.samples.get(&["num_samples"], &Shape::scalar(), DType::F32, t.device())?;
         let names = ["squared_sum", "sum", "residual", "count"];
-        let state = self.state.get(&names, &Shape::from([outputs]), self.dtype, t.device())?;
+        let state = self.state.get(&names, &Shape::from([outputs]), DType::F32, t.device())?;
         let weighted = (&t * &weight)?;
         let error = ((&t - &p)?.square()? * &weight)?;
         for (variable, value) in state.iter().zip([(&t * &weighted)?, weighted, error, weight]) {
             add(variable, &value.sum(&[0], false)?)?;
         }
-        add(&samples[0], &Tensor::full([], self.dtype, t.shape().size() as f64, t.device())?)
+        add(&samples[0], &Tensor::full([], DType::F32, t.shape().size() as f64, t.device())?)
     }
 
     fn result(&self) -> Result<Tensor> {
         let variables = self.state.variables();
         let ([squares, sum, residual, count], [samples]) = (&variables[..], &self.samples.variables()[..])
         else {
-            return Tensor::full([], self.dtype, 0.0, &Device::default_device()?);
+            return Tensor::full([], DType::F32, 0.0, &Device::default_device()?);
         };
         let device = squares.get().device().clone();
-        let host = |v: &Variable| v.get().cast(DType::F32)?.to_vec::<f32>();
+        let host = |v: &Variable| v.get().to_vec::<f32>();
         let (squares, sum, residual, count) = (host(squares)?, host(sum)?, host(residual)?, host(count)?);
         let samples = samples.get().item()? as f32;
         let totals: Vec<f32> = (0..sum.len()).map(|i| squares[i] - sum[i] * (sum[i] / count[i])).collect();
@@ -128,7 +128,7 @@ impl Metric for R2Score {
             None => {
                 let all: Vec<f32> = scores.iter().map(|&s| self.adjusted(s, samples)).collect();
                 let all = HostTensor::new([all.len()], all)?;
-                return Tensor::from_host(all.cast(self.dtype), &device);
+                return Tensor::from_host(all, &device);
             }
             Some(ClassAggregation::UniformAverage) => scores.iter().sum::<f32>() / scores.len() as f32,
             Some(ClassAggregation::VarianceWeightedAverage) => {
@@ -136,7 +136,7 @@ impl Metric for R2Score {
                 weighted / totals.iter().sum::<f32>()
             }
         };
-        Tensor::from_host(HostTensor::from(self.adjusted(one, samples)).cast(self.dtype), &device)
+        Tensor::from_host(HostTensor::from(self.adjusted(one, samples)), &device)
     }
 
     fn reset_state(&self) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::activations::Activation;
 use crate::class::builders;
 use crate::flattened::flattened;
 use crate::layers::common::positive;
+use crate::layers::parameters::{Bias, Kernel};
 
 /// Attention in which several heads of the query share one of key and value: query `(batch, queries, features)`, value
 /// `(batch, keys, features)`, and a key if it is not the value, → `(batch, queries, features)`
@@ -27,6 +28,10 @@ pub struct GroupedQueryAttention {
     num_key_value_heads: usize,
     #[serde(flatten, deserialize_with = "flattened")]
     heads: Heads,
+    #[serde(flatten, deserialize_with = "flattened")]
+    kernel: Kernel,
+    #[serde(flatten, deserialize_with = "flattened")]
+    bias: Bias,
     #[serde(skip)]
     parts: OnceLock<(Parts, Equations)>,
 }
@@ -42,8 +47,15 @@ keras_spec::class!(
 impl GroupedQueryAttention {
     /// So many heads of the query, a multiple of those of key and value, of `head_dim` features each.
     pub fn new(head_dim: usize, num_query_heads: usize, num_key_value_heads: usize) -> Self {
-        let (heads, parts) = (Heads::default(), OnceLock::new());
-        GroupedQueryAttention { head_dim, num_query_heads, num_key_value_heads, heads, parts }
+        GroupedQueryAttention {
+            head_dim,
+            num_query_heads,
+            num_key_value_heads,
+            heads: Heads::default(),
+            kernel: Kernel::default(),
+            bias: Bias::default(),
+            parts: OnceLock::new(),
+        }
     }
 
     builders! {
@@ -55,6 +67,18 @@ impl GroupedQueryAttention {
         use_gate in heads = bool;
         /// How many steps around a query its keys may be away. Default: any number.
         some sliding_window in heads = usize;
+        /// First values of the projections' kernels. Default: `GlorotUniform`.
+        kernel_initializer in kernel: Shared<dyn Initializer>;
+        /// First values of the projections' biases. Default: `Zeros`.
+        bias_initializer in bias: Shared<dyn Initializer>;
+        /// A penalty on the projections' kernels.
+        some kernel_regularizer in kernel: Shared<dyn Regularizer>;
+        /// A penalty on the projections' biases.
+        some bias_regularizer in bias: Shared<dyn Regularizer>;
+        /// Where the projections' kernels are moved after each step.
+        some kernel_constraint in kernel: Shared<dyn Constraint>;
+        /// Where the projections' biases are moved after each step.
+        some bias_constraint in bias: Shared<dyn Constraint>;
         /// The seed of the dropout. Default: drawn.
         some seed in heads = u32;
     }
@@ -85,11 +109,10 @@ impl GroupedQueryAttention {
     }
 }
 
-super::heads::parameter_builders! { GroupedQueryAttention }
-
 impl Layer for GroupedQueryAttention {
     fn draw_seeds(&self) {
-        self.heads.draw_seeds();
+        self.kernel.draw_seed();
+        self.bias.draw_seed();
     }
 
     fn input_names(&self) -> &'static [&'static str] {
@@ -113,13 +136,15 @@ impl Layer for GroupedQueryAttention {
         let (query, value, key) = heads::shapes(inputs)?;
         let features = builder.known_dim(query, -1)?;
         let dim = Some(self.head_dim);
+        let parameters = (&self.kernel, &self.bias);
         let mut project = |name: &str, input: &PartialShape, activation: Activation| {
             let of_query = ["query", "gate"].contains(&name);
             let (equation, bias_axes, heads) = match of_query {
                 true => ("bqm,muh->bquh", "uh", self.num_query_heads),
                 false => ("bkm,mvh->bkvh", "vh", self.num_key_value_heads),
             };
-            let projection = Projection { name, equation, shape: vec![None, Some(heads), dim], bias_axes };
+            let projection =
+                Projection { name, equation, shape: vec![None, Some(heads), dim], bias_axes, parameters };
             self.heads.project(builder, projection, activation, input)
         };
         let query_dense = project("query", query, Activation::Linear)?;
@@ -135,6 +160,7 @@ impl Layer for GroupedQueryAttention {
             equation: "bquh,uhm->bqm",
             shape: vec![None, Some(features)],
             bias_axes: "m",
+            parameters,
         };
         let input = PartialShape::from([None, None, Some(self.num_query_heads), dim]);
         let output = self.heads.project(builder, projection, Activation::Linear, &input)?;

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::{causal_mask, flag, steps};
 use crate::activations::Activation;
 use crate::constraints::Axes;
-use crate::flattened::flattened;
 use crate::layers::common::{fraction, one, positive, scalar_like};
 use crate::layers::defaults::yes;
 use crate::layers::parameters::{Bias, Kernel};
@@ -33,10 +32,6 @@ pub(super) struct Heads {
     /// Which implementation Keras uses; there is one here.
     #[serde(default, skip_serializing, rename = "flash_attention")]
     _flash_attention: Option<bool>,
-    #[serde(flatten, deserialize_with = "flattened")]
-    pub(super) kernel: Kernel,
-    #[serde(flatten, deserialize_with = "flattened")]
-    pub(super) bias: Bias,
     #[serde(default)]
     pub(super) seed: Option<u32>,
 }
@@ -49,8 +44,6 @@ impl Default for Heads {
             use_gate: false,
             sliding_window: None,
             _flash_attention: None,
-            kernel: Kernel::default(),
-            bias: Bias::default(),
             seed: None,
         }
     }
@@ -86,12 +79,13 @@ impl Parts {
     }
 }
 
-/// A projection to be made: name, equation, output shape, axes of the bias.
+/// A projection to be made: name, equation, output shape, axes of the bias, initializers and the like.
 pub(super) struct Projection<'a> {
     pub(super) name: &'a str,
     pub(super) equation: &'a str,
     pub(super) shape: Vec<Option<usize>>,
     pub(super) bias_axes: &'a str,
+    pub(super) parameters: (&'a Kernel, &'a Bias),
 }
 
 /// An initializer of the same kind, which draws a seed of its own if none was given.
@@ -100,11 +94,6 @@ fn anew(initializer: &Shared<dyn Initializer>) -> Result<Shared<dyn Initializer>
 }
 
 impl Heads {
-    pub(super) fn draw_seeds(&self) {
-        self.kernel.draw_seed();
-        self.bias.draw_seed();
-    }
-
     pub(super) fn validate(&self) -> Result<()> {
         fraction("dropout", self.dropout)?;
         self.sliding_window.map_or(Ok(()), |window| positive("sliding_window", window))
@@ -118,16 +107,17 @@ impl Heads {
         activation: Activation,
         input: &PartialShape,
     ) -> Result<LayerRef> {
+        let (kernel, bias) = projection.parameters;
         let kernel = Kernel {
-            kernel_initializer: anew(&self.kernel.kernel_initializer)?,
-            kernel_regularizer: self.kernel.kernel_regularizer.clone(),
-            kernel_constraint: self.kernel.kernel_constraint.clone(),
+            kernel_initializer: anew(&kernel.kernel_initializer)?,
+            kernel_regularizer: kernel.kernel_regularizer.clone(),
+            kernel_constraint: kernel.kernel_constraint.clone(),
             ..Kernel::default()
         };
         let bias = Bias {
-            bias_initializer: anew(&self.bias.bias_initializer)?,
-            bias_regularizer: self.bias.bias_regularizer.clone(),
-            bias_constraint: self.bias.bias_constraint.clone(),
+            bias_initializer: anew(&bias.bias_initializer)?,
+            bias_regularizer: bias.bias_regularizer.clone(),
+            bias_constraint: bias.bias_constraint.clone(),
             ..Bias::default()
         };
         let mut dense = EinsumDense::new(projection.equation, PartialShape(projection.shape.into()))
@@ -353,53 +343,3 @@ pub(super) fn build_config(shapes: &[PartialShape]) -> Option<serde_json::Value>
 pub(super) fn not_built() -> Error {
     Error::NotBuilt { name: "layer".to_owned(), action: "calling it".to_owned() }
 }
-
-/// Builder methods for initializers, regularizers and constraints of the projections.
-macro_rules! parameter_builders {
-    ($Layer:ident) => {
-        impl $Layer {
-            /// First values of the projections' kernels. Default: `GlorotUniform`.
-            #[must_use]
-            pub fn kernel_initializer(mut self, initializer: impl Into<Shared<dyn Initializer>>) -> Self {
-                self.heads.kernel.kernel_initializer = initializer.into();
-                self
-            }
-
-            /// First values of the projections' biases. Default: `Zeros`.
-            #[must_use]
-            pub fn bias_initializer(mut self, initializer: impl Into<Shared<dyn Initializer>>) -> Self {
-                self.heads.bias.bias_initializer = initializer.into();
-                self
-            }
-
-            /// A penalty on the projections' kernels.
-            #[must_use]
-            pub fn kernel_regularizer(mut self, regularizer: impl Into<Shared<dyn Regularizer>>) -> Self {
-                self.heads.kernel.kernel_regularizer = Some(regularizer.into());
-                self
-            }
-
-            /// A penalty on the projections' biases.
-            #[must_use]
-            pub fn bias_regularizer(mut self, regularizer: impl Into<Shared<dyn Regularizer>>) -> Self {
-                self.heads.bias.bias_regularizer = Some(regularizer.into());
-                self
-            }
-
-            /// Where the projections' kernels are moved after each step.
-            #[must_use]
-            pub fn kernel_constraint(mut self, constraint: impl Into<Shared<dyn Constraint>>) -> Self {
-                self.heads.kernel.kernel_constraint = Some(constraint.into());
-                self
-            }
-
-            /// Where the projections' biases are moved after each step.
-            #[must_use]
-            pub fn bias_constraint(mut self, constraint: impl Into<Shared<dyn Constraint>>) -> Self {
-                self.heads.bias.bias_constraint = Some(constraint.into());
-                self
-            }
-        }
-    };
-}
-pub(super) use parameter_builders;

@@ -14,6 +14,7 @@ use crate::class::builders;
 use crate::constraints::Axes;
 use crate::flattened::flattened;
 use crate::layers::common::{keras_layer, positive};
+use crate::layers::parameters::{Bias, Kernel};
 
 /// Attention in several heads, each with projections of its own: query `(batch, queries…, features)`, value
 /// `(batch, keys…, features)`, and a key if it is not the value, → `(batch, queries…, features)`
@@ -48,6 +49,10 @@ pub struct MultiHeadAttention {
     attention_axes: Option<Axes>,
     #[serde(flatten, deserialize_with = "flattened")]
     heads: Heads,
+    #[serde(flatten, deserialize_with = "flattened")]
+    kernel: Kernel,
+    #[serde(flatten, deserialize_with = "flattened")]
+    bias: Bias,
     #[serde(skip)]
     parts: OnceLock<(Parts, Equations)>,
 }
@@ -81,6 +86,8 @@ impl MultiHeadAttention {
             output_shape: None,
             attention_axes: None,
             heads: Heads::default(),
+            kernel: Kernel::default(),
+            bias: Bias::default(),
             parts: OnceLock::new(),
         }
     }
@@ -98,6 +105,18 @@ impl MultiHeadAttention {
         use_gate in heads = bool;
         /// How many steps around a query its keys may be away. Default: any number.
         some sliding_window in heads = usize;
+        /// First values of the projections' kernels. Default: `GlorotUniform`.
+        kernel_initializer in kernel: Shared<dyn Initializer>;
+        /// First values of the projections' biases. Default: `Zeros`.
+        bias_initializer in bias: Shared<dyn Initializer>;
+        /// A penalty on the projections' kernels.
+        some kernel_regularizer in kernel: Shared<dyn Regularizer>;
+        /// A penalty on the projections' biases.
+        some bias_regularizer in bias: Shared<dyn Regularizer>;
+        /// Where the projections' kernels are moved after each step.
+        some kernel_constraint in kernel: Shared<dyn Constraint>;
+        /// Where the projections' biases are moved after each step.
+        some bias_constraint in bias: Shared<dyn Constraint>;
         /// The seed of the dropout. Default: drawn.
         some seed in heads = u32;
     }
@@ -151,11 +170,10 @@ fn shape(input: &PartialShape, last: &[usize]) -> Vec<Option<usize>> {
     std::iter::repeat_n(None, input.rank() - 2).chain(last.iter().map(|&d| Some(d))).collect()
 }
 
-super::heads::parameter_builders! { MultiHeadAttention }
-
 impl Layer for MultiHeadAttention {
     fn draw_seeds(&self) {
-        self.heads.draw_seeds();
+        self.kernel.draw_seed();
+        self.bias.draw_seed();
     }
 
     fn input_names(&self) -> &'static [&'static str] {
@@ -179,10 +197,12 @@ impl Layer for MultiHeadAttention {
 
     fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
         let (query, value, key) = heads::shapes(inputs)?;
+        let parameters = (&self.kernel, &self.bias);
         let mut project = |name: &str, input: &PartialShape, dim: usize, activation: Activation| {
             let (equation, bias_axes) = equation(input.rank() - 1, 1, 2);
             let shape = shape(input, &[self.num_heads, dim]);
-            let projection = Projection { name, equation: &equation, shape, bias_axes: &bias_axes };
+            let projection =
+                Projection { name, equation: &equation, shape, bias_axes: &bias_axes, parameters };
             self.heads.project(builder, projection, activation, input)
         };
         let query_dense = project("query", query, self.key_dim, Activation::Linear)?;
@@ -204,8 +224,13 @@ impl Layer for MultiHeadAttention {
         let mut heads_shape = query.dims().to_vec();
         heads_shape.pop();
         heads_shape.extend([Some(self.num_heads), Some(self.value_features())]);
-        let projection =
-            Projection { name: "attention_output", equation: &equation, shape, bias_axes: &bias_axes };
+        let projection = Projection {
+            name: "attention_output",
+            equation: &equation,
+            shape,
+            bias_axes: &bias_axes,
+            parameters,
+        };
         let input = PartialShape(heads_shape.into());
         let output = self.heads.project(builder, projection, Activation::Linear, &input)?;
         let parts =
