@@ -108,6 +108,8 @@ def prepare(make, args, kwargs, input_masks, weights, seeds, calls_before):
     for i, variable in enumerate(layer.weights):
         value = weights[i] if weights and weights[i] is not None else random_weight(variable)
         variable.assign(np.asarray(value).astype(dtype(variable.dtype)))
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()
     for i, variable in enumerate(seed_states(layer)):
         value = seeds[i] if seeds else [rng("seed", i).integers(0, 2**32), i + 3]
         variable.assign(np.array(value, "uint32"))

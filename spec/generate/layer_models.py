@@ -104,6 +104,9 @@ def modern():
         x = L.Input((4,), dtype="int32") if shape == TOKENS else L.Input(shape)
         model = keras.Model(x, call(x), name=name)
         randomize(model, name)
+        for layer in model.layers:
+            if isinstance(layer, L.Normalization):
+                layer.finalize_state()
         file.add(model, name, data(name, shape), (".keras", ".weights.h5") if model.weights else (".keras",))
     print(file.file.path, len(file.file.cases), file.file.write())
 

@@ -45,8 +45,12 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
             "binary_focal_crossentropy": fn losses::functions::binary_focal_crossentropy;
             "categorical_crossentropy": fn losses::functions::categorical_crossentropy;
             "categorical_focal_crossentropy": fn losses::functions::categorical_focal_crossentropy;
+            "categorical_generalized_cross_entropy": fn losses::functions::categorical_generalized_cross_entropy;
             "categorical_hinge": fn losses::functions::categorical_hinge;
+            "circle": fn losses::functions::circle;
             "cosine_similarity": fn losses::functions::cosine_similarity;
+            "ctc": fn losses::functions::ctc;
+            "dice": fn losses::functions::dice;
             "hinge": fn losses::functions::hinge;
             "huber": fn losses::functions::huber;
             "kl_divergence": fn losses::functions::kl_divergence;
@@ -58,12 +62,15 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
             "poisson": fn losses::functions::poisson;
             "sparse_categorical_crossentropy": fn losses::functions::sparse_categorical_crossentropy;
             "squared_hinge": fn losses::functions::squared_hinge;
+            "tversky": fn losses::functions::tversky;
         }
         "metrics" {
             "Metric": type keras_spec::Metric;
             "get": fn metrics::get;
             "binary_accuracy": fn metrics::accuracy::binary_accuracy;
             "categorical_accuracy": fn metrics::accuracy::categorical_accuracy;
+            "concordance_correlation": fn metrics::correlation::concordance_correlation;
+            "pearson_correlation": fn metrics::correlation::pearson_correlation;
             "sparse_categorical_accuracy": fn metrics::accuracy::sparse_categorical_accuracy;
             "sparse_top_k_categorical_accuracy": fn metrics::accuracy::sparse_top_k_categorical_accuracy;
             "top_k_categorical_accuracy": fn metrics::accuracy::top_k_categorical_accuracy;
@@ -155,6 +162,7 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
             "cumsum": fn Tensor::cumulative;
             "divide": call std::ops::Div => |a: Tensor, b: Tensor| a / b;
             "dtype": fn Tensor::dtype;
+            "einsum": fn Tensor::einsum;
             "elu": fn activations::elu;
             "equal": fn Tensor::equal;
             "erf": fn Tensor::erf;
@@ -255,14 +263,17 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
             "Progbar": type keras::callbacks::ProgbarLogger;
             "clear_session": fn keras_spec::layer::reset_names;
             "model_to_dot": call keras::Model::plot_svg => |m: &keras::Model, options| m.plot_svg(options);
+            "pad_sequences": type keras::utils::PadSequences;
             "plot_model": call keras::Model::plot =>
                 |m: &keras::Model, options| m.plot(std::path::Path::new("model.svg"), options);
             "register_keras_serializable": call keras_spec::register => keras_spec::object::register_object::<dyn keras_spec::Layer>;
             "set_random_seed": fn random::set_random_seed;
+            "to_categorical": fn keras::utils::to_categorical;
         }
         "models" {
             "Model": type keras::Model;
             "Sequential": type keras::Sequential;
+            "clone_model": fn keras::utils::clone_model;
             "load_model": call keras::load_model => |path: &str| keras::load_model(path);
             "model_from_json": fn keras::model_from_json;
             "save_model": call keras::Model::save => |m: &keras::Model| m.save("model.keras");

@@ -480,6 +480,8 @@ pub fn reset_names() {
 
 /// `Conv2DTranspose` → `conv2d_transpose`, as Keras does it.
 pub fn to_snake_case(class: &str) -> String {
+    // The only class that files know by another name than its own.
+    let class = if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class };
     let chars: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
     let mut out = String::new();
     for (i, &c) in chars.iter().enumerate() {
@@ -507,6 +509,7 @@ mod tests {
             ("PReLU", "p_re_lu"),
             ("GRUCell", "gru_cell"),
             ("SpatialDropout1D", "spatial_dropout1d"),
+            ("GroupQueryAttention", "grouped_query_attention"),
         ] {
             assert_eq!(to_snake_case(class), name);
         }

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use keras_spec::layer::Child;
+use keras_spec::layer::{Child, Outputs};
 use keras_spec::{
     Builder, Call, Class, Config, Constraint, Error, Initializer, Layer, LayerRef, PartialShape, Regularizer,
     Result, Shared, Tensor,
@@ -119,10 +119,6 @@ impl Layer for GroupedQueryAttention {
         INPUTS
     }
 
-    fn regularizes_parts(&self) -> bool {
-        true
-    }
-
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
         heads::shapes(inputs)?;
@@ -171,6 +167,10 @@ impl Layer for GroupedQueryAttention {
     }
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
+        Ok(self.call_masked(inputs, call)?.tensors)
+    }
+
+    fn call_masked(&self, inputs: &[Tensor], call: &Call) -> Result<Outputs> {
         let Some((parts, equations)) = self.parts.get() else { return Err(heads::not_built()) };
         let inputs = Inputs::new(inputs)?;
         let inner = call.inner();
@@ -187,10 +187,6 @@ impl Layer for GroupedQueryAttention {
 
     fn supports_masking(&self) -> bool {
         true
-    }
-
-    fn compute_mask(&self, _inputs: &[Tensor], masks: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![masks.first().cloned().flatten()])
     }
 
     fn children(&self) -> Vec<Child> {

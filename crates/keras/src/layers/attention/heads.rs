@@ -1,6 +1,6 @@
 //! What `MultiHeadAttention` and `GroupedQueryAttention` have in common.
 
-use keras_spec::layer::Child;
+use keras_spec::layer::{Child, Outputs};
 use keras_spec::object::{Serialized, make};
 use keras_spec::{
     Builder, Call, DType, Error, Initializer, LayerExt, LayerRef, PartialShape, Result, Shared, Tensor,
@@ -179,7 +179,7 @@ impl Heads {
         inputs: &Inputs<'_>,
         projected: Projected<'_>,
         call: &Call,
-    ) -> Result<Vec<Tensor>> {
+    ) -> Result<Outputs> {
         let axes = projected.equations.axes;
         let mut mask = self.mask(inputs, call)?;
         let inner = call.inner();
@@ -196,7 +196,7 @@ impl Heads {
             (dot_product(&query, &key, &value, mask.as_ref(), scale, equations)?, None)
         } else {
             let scores = Tensor::einsum(&equations.scores, &[key, (query * scale)?])?;
-            let masked = inner.clone().with_masks(vec![mask]);
+            let masked = inner.clone().with_masks(vec![mask.clone()]);
             let scores = only(&parts.softmax, &scores, &masked)?;
             let weights = match self.dropout > 0.0 {
                 true => only(&parts.dropout, &scores, &inner)?,
@@ -208,7 +208,12 @@ impl Heads {
             output = (output * gate)?;
         }
         let output = only(&parts.output, &output, &inner)?;
-        Ok(std::iter::once(output).chain(scores.filter(|_| return_scores)).collect())
+        let mut outputs = Outputs { tensors: vec![output], masks: vec![call.mask(0).cloned()] };
+        if let Some(scores) = scores.filter(|_| return_scores) {
+            outputs.tensors.push(scores);
+            outputs.masks.push(mask);
+        }
+        Ok(outputs)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use keras_spec::layer::Child;
+use keras_spec::layer::{Child, Outputs};
 use keras_spec::{
     Builder, Call, Config, Constraint, Error, Initializer, Layer, LayerRef, PartialShape, Regularizer,
     Result, Shared, Tensor,
@@ -240,6 +240,10 @@ impl Layer for MultiHeadAttention {
     }
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
+        Ok(self.call_masked(inputs, call)?.tensors)
+    }
+
+    fn call_masked(&self, inputs: &[Tensor], call: &Call) -> Result<Outputs> {
         let Some((parts, equations)) = self.parts.get() else { return Err(heads::not_built()) };
         let inputs = Inputs::new(inputs)?;
         let inner = call.inner();
@@ -256,10 +260,6 @@ impl Layer for MultiHeadAttention {
 
     fn supports_masking(&self) -> bool {
         true
-    }
-
-    fn compute_mask(&self, _inputs: &[Tensor], masks: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![masks.first().cloned().flatten()])
     }
 
     fn children(&self) -> Vec<Child> {
