@@ -5,7 +5,7 @@ from keras import layers
 from layer_case import combinations
 from vectors import data
 
-from . import ACTIVITY_REGULARIZERS, POLICIES, input_dtype, weight_options
+from . import POLICIES, input_dtype, weight_options
 
 TRAINING = {"training": True}
 CAUSAL, SCORES = {"use_causal_mask": True}, {"return_attention_scores": True}
@@ -74,7 +74,7 @@ def projecting(base, grid):
     for call in [TRAINING, TRAINING | SCORES, {}]:
         grid.add(base | {"dropout": 0.25}, q, v, call=call)
     grid.add(base | {"dropout": 0.5, "seed": 7}, q, v, call=TRAINING | CAUSAL, seeds=[[7, 0]])
-    for option in weight_options("kernel", "bias")[::3] + ACTIVITY_REGULARIZERS[:1]:
+    for option in weight_options("kernel", "bias")[::3]:
         grid.add(base | {"use_gate": True} | option, q, v)
     for policy in POLICIES:
         x = sequences(input_dtype(policy))
@@ -105,7 +105,7 @@ def grouped_query(grid):
     q, v, _ = sequences()
     for config in [{"head_dim": 2, "num_key_value_heads": 1}, {"num_query_heads": 2}]:
         grid.add(base | config, q, v)
-    grid.error("no divisor", "divisible", base, {"num_query_heads": 3}, q, v)
+    grid.error("no divisor", "num_query_heads", base, {"num_query_heads": 3}, q, v)
 
 
 GRIDS = {
