@@ -16,7 +16,7 @@ status=0
 KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=3 "$KERAS_PYTHON" scripts/check_with_keras.py "$folder/ours" "$folder/theirs" || status=1
 # What is written for older programs: tf-keras is in the same environment, an older Keras 3 comes into a folder.
 older=target/keras-3.0.5
-[ -d "$older" ] || "$KERAS_PYTHON" -m pip install --quiet --no-deps --target "$older" keras==3.0.5
+[ -d "$older" ] || "$KERAS_PYTHON" -m pip install --quiet --no-deps --target "$older" keras==3.0.5 dm-tree
 export TF_CPP_MIN_LOG_LEVEL=3
 "$KERAS_PYTHON" scripts/check_with_older_keras.py tf-keras "$folder/ours" || status=1
 PYTHONPATH="$older" KERAS_BACKEND=jax "$KERAS_PYTHON" scripts/check_with_older_keras.py keras-3.0 "$folder/ours" || status=1

@@ -28,7 +28,6 @@ const ADDED: &[(Version, &[&str], &str, Default)] = &[
 const NOT_IN_KERAS_2: &[(&[&str], &str, Default)] = &[
     (&["LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], "seed", Default::Any),
     (&["LSTMCell", "GRUCell", "SimpleRNNCell"], "seed", Default::Any),
-    (&["RNN", "LSTM", "GRU", "SimpleRNN"], "zero_output_for_mask", Default::False),
     (&["LayerNormalization"], "rms_scaling", Default::False),
     (&["Attention", "AdditiveAttention", "MultiHeadAttention"], "seed", Default::Null),
     (&["BatchNormalization"], "synchronized", Default::False),
@@ -175,7 +174,14 @@ fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
             format!("the operation `{class}` between layers, which files of Keras {version} cannot have");
         return Err(Error::config("Functional", why));
     }
+    if let Some(plain) = class.strip_suffix("Initializer").filter(|c| ["Orthogonal", "Identity"].contains(c))
+    {
+        object.insert("class_name".to_owned(), plain.into());
+    }
     let Some(Value::Object(config)) = object.get_mut("config") else { return Ok(()) };
+    if config.get("zero_output_for_mask").is_some_and(|z| z == false) {
+        config.shift_remove("zero_output_for_mask");
+    }
     for (classes, key, default) in NOT_IN_KERAS_2 {
         if classes.contains(&&*class) {
             take(&class, config, key, *default, version)?;
@@ -324,6 +330,10 @@ pub(super) fn compile_for_keras_2(training: &Value) -> Result<Value> {
             map.shift_remove(key);
         }
         map.values_mut().for_each(plain);
+    }
+    // By its plain name tf-keras takes an optimizer for one of before 2.11.
+    if let Some(class) = value.pointer_mut("/optimizer_config/class_name") {
+        *class = format!("Custom>{}", class.as_str().unwrap_or_default()).into();
     }
     Ok(value)
 }
