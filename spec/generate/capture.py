@@ -5,12 +5,14 @@ computes the cases from it afterwards. While recording, layers answer with zeros
 anything, so that a test runs through without computing: it is the configurations, inputs and weights of
 the tests that count here.
 
-`capture.py` makes all files, `capture.py rnn core` those of some folders of keras/src/layers.
+`capture.py` makes all files, `capture.py rnn core` those of some folders of keras/src/layers, `capture.py dimensions` that of
+layers over one and three axes and around cells.
 """
 
 import contextlib
 import hashlib
 import importlib
+import itertools
 import json
 import math
 import pkgutil
@@ -27,6 +29,7 @@ from keras.src.backend import get_keras_mask
 from keras.src.testing import TestCase
 
 import layers as grid_layers
+from grids import dimensions
 from layer_case import Grid, add_layer_case
 from vectors import Rejected, VectorFile, data, is_array, serialize, to_numpy
 
@@ -34,15 +37,19 @@ from vectors import Rejected, VectorFile, data, is_array, serialize, to_numpy
 sys.modules["conftest"] = types.SimpleNamespace(skip_if_backend=lambda *_: lambda test: test)
 
 FOLDERS = ["activations", "attention", "convolutional", "core", "merging", "normalization", "pooling", "regularization", "reshaping", "rnn"]
+SPATIAL = ["convolutional", "pooling", "regularization", "reshaping"]
 CLASSES = {cls for module in grid_layers.MODULES for cls in importlib.import_module(f"grids.{module}").GRIDS}
-LARGEST = 3000
-"""Calls with more numbers than this, in inputs, weights and outputs together, are left out."""
+DIMENSIONS = {*dimensions.GRIDS, keras.layers.RNN, keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D}
+"""Layers whose calls have a file of their own: `capture.py dimensions` makes that."""
+LARGEST = {True: 1000, False: 3000}
+"""Calls with more numbers than this, in inputs, weights and outputs together, are left out; fewer for `DIMENSIONS`."""
 
 
 class Recorder:
     """Stands in for `Layer.__call__` while the tests run."""
 
-    def __init__(self):
+    def __init__(self, classes):
+        self.classes = classes
         self.calls = []
         self.test = None
         self.busy = False
@@ -57,7 +64,7 @@ class Recorder:
             for v in leaves
         )
         quantized = layer.dtype_policy.quantization_mode or getattr(layer, "quantization_config", None)
-        if type(layer) not in CLASSES or self.busy or not concrete or quantized:
+        if type(layer) not in self.classes or self.busy or not concrete or quantized:
             return self.original(layer, *args, **kwargs)
         if not any(is_array(v) for v in leaves):
             args = tree.map_structure(np.asarray, args)
@@ -88,7 +95,7 @@ class Recorder:
 
     def run_layer_test(self, test, layer_cls, init_kwargs, input_shape=None, input_dtype=None, input_data=None, call_kwargs=None, input_sparse=False, **_):
         """In place of `TestCase.run_layer_test`: one call on data of the shape that the test asks for."""
-        if layer_cls not in CLASSES or input_sparse or (input_shape is None and input_data is None):
+        if layer_cls not in self.classes or input_sparse or (input_shape is None and input_data is None):
             return
         if input_data is None:
             dtypes = input_dtype or tree.map_shape_structure(lambda _: "float32", input_shape)
@@ -115,9 +122,9 @@ def suites(folder):
                 print(f"{folder}/{module} cannot be imported", flush=True)
 
 
-def record(folder):
-    """The calls that the tests of a folder make."""
-    recorder = Recorder()
+def record(folder, classes):
+    """The calls of these classes that the tests of a folder make."""
+    recorder = Recorder(classes)
 
     def skip(*_, **__):
         raise unittest.SkipTest("trains a model")
@@ -142,15 +149,17 @@ def own_weights(weights):
     return [w if w.size == 1 and w.any() or np.any(w != w.reshape(-1)[:1]) else None for w in weights]
 
 
-def capture(folder):
-    """Records the tests of a folder and writes its vectors."""
-    file = VectorFile(f"layers/keras_tests_{folder}")
+def capture(name):
+    """Records the tests of a folder, or those of `DIMENSIONS`, and writes the vectors."""
+    file = VectorFile(f"layers/keras_tests_{name}")
     seen, counts, left_out = set(), {}, 0
-    for call in record(folder):
+    apart = name == "dimensions"
+    calls = itertools.chain.from_iterable(record(f, DIMENSIONS) for f in SPATIAL) if apart else record(name, CLASSES - DIMENSIONS)
+    for call in calls:
         plain = [v if not is_array(v) else (str(v.dtype), v.shape, v.tobytes()) for v in tree.flatten((call["args"], call["kwargs"], call["masks"]))]
         config = {k: v for k, v in call["object"]["config"].items() if k != "name"}
         identity = hashlib.sha256(repr((call["class"], json.dumps(config), plain)).encode()).digest()
-        if identity in seen or call["size"] > LARGEST:
+        if identity in seen or call["size"] > LARGEST[apart]:
             left_out += 1
             continue
         seen.add(identity)
@@ -166,11 +175,11 @@ def capture(folder):
         except Exception as error:
             Grid.failures.append(id)
             print(f"FAILED {id}: {type(error).__name__}: {str(error)[:300]}", flush=True)
-    print(f"{folder}: {len(file.cases)} cases, {file.write()} bytes, {left_out} repeated or too large", flush=True)
+    print(f"{name}: {len(file.cases)} cases, {file.write()} bytes, {left_out} repeated or too large", flush=True)
 
 
 if __name__ == "__main__":
-    for folder in sys.argv[1:] or FOLDERS:
-        capture(folder)
+    for name in sys.argv[1:] or [*FOLDERS, "dimensions"]:
+        capture(name)
     if Grid.failures:
         print(f"{len(Grid.failures)} calls of the tests are no cases: {Grid.failures}")
