@@ -12,6 +12,9 @@ use crate::saving::legacy::{Origin, Report};
 /// An array with its name in the file.
 type Named = (String, HostTensor);
 
+/// A layer's name, Keras 1's object of it, and its arrays.
+type Owned = (String, Value, Vec<Named>);
+
 /// The arrays of a layer of Keras 0.3 to 1.2.2 in the order and the layouts of Keras 2. `layer` is Keras 1's object of it,
 /// those of a model follow each other: first what training changes, then the rest.
 ///
@@ -37,10 +40,7 @@ pub(crate) fn upgrade_weights(
 ///
 /// # Errors
 /// The model cannot be read, or has more layers than the file has arrays for.
-pub(crate) fn numbered(
-    model: &Value,
-    file: &[(String, Vec<Named>)],
-) -> Result<Option<Vec<(String, Value, Vec<Named>)>>> {
+pub(crate) fn numbered(model: &Value, file: &[(String, Vec<Named>)]) -> Result<Option<Vec<Owned>>> {
     let number = |name: &str| name.strip_prefix("layer_")?.parse::<usize>().ok();
     let places: Option<Vec<usize>> = match file {
         [(name, _)] if name == "graph" => Some(vec![0]),
