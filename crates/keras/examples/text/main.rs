@@ -78,8 +78,10 @@ fn main() -> Result<()> {
         .add(Dropout::new(0.3))
         .add(Dense::new(languages.len()).activation(Activation::Softmax))
         .build()?;
-    model
-        .compile(Compile::new(Adam::new(3e-3).clipnorm(1.0), SparseCategoricalCrossentropy::new()).metrics(["accuracy"]))?;
+    model.compile(
+        Compile::new(Adam::new(3e-3).clipnorm(1.0), SparseCategoricalCrossentropy::new())
+            .metrics(["accuracy"]),
+    )?;
     model.summary()?;
     let fit = Fit::new().epochs(12).batch_size(32).validation_data(&x, &y);
     let history = model.fit(&x_train, &y_train, fit)?;

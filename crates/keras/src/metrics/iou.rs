@@ -355,3 +355,9 @@ iou! {
     },
     |_, p| Ok(p.clone())
 }
+
+impl Default for BinaryIoU {
+    fn default() -> Self {
+        BinaryIoU::new()
+    }
+}

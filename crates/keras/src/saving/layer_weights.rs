@@ -186,10 +186,13 @@ impl Fitted {
     }
 }
 
+/// An optimizer and the state with which it goes on.
+pub(super) type Continued = (Shared<dyn Optimizer>, Vec<(String, HostTensor)>);
+
 /// Weights, and the state of an optimizer, on their way into a model.
 pub(super) struct Incoming {
     pub(super) weights: SavedWeights,
-    pub(super) optimizer: Option<(Shared<dyn Optimizer>, Vec<(String, HostTensor)>)>,
+    pub(super) optimizer: Option<Continued>,
     pub(super) options: LoadOptions,
 }
 

@@ -120,7 +120,7 @@ impl Heads {
             bias_constraint: bias.bias_constraint.clone(),
             ..Bias::default()
         };
-        let mut dense = EinsumDense::new(projection.equation, PartialShape(projection.shape.into()))
+        let mut dense = EinsumDense::new(projection.equation, PartialShape(projection.shape))
             .activation(activation)
             .parameters(kernel, bias);
         if self.use_bias {

@@ -1,11 +1,11 @@
 //! Attention: what each step of one sequence takes from the steps of another.
 
-mod attention;
+mod dot_product;
 mod grouped_query_attention;
 mod heads;
 mod multi_head_attention;
 
-pub use attention::{AdditiveAttention, Attention, ScoreMode};
+pub use dot_product::{AdditiveAttention, Attention, ScoreMode};
 pub use grouped_query_attention::GroupedQueryAttention;
 pub use multi_head_attention::MultiHeadAttention;
 

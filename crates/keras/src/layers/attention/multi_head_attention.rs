@@ -231,7 +231,7 @@ impl Layer for MultiHeadAttention {
             bias_axes: &bias_axes,
             parameters,
         };
-        let input = PartialShape(heads_shape.into());
+        let input = PartialShape(heads_shape);
         let output = self.heads.project(builder, projection, Activation::Linear, &input)?;
         let parts =
             Parts { query: query_dense, key: key_dense, gate, value: value_dense, softmax, dropout, output };
