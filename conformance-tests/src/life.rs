@@ -20,9 +20,10 @@ use crate::vectors::{Case, VectorError};
 /// How many configurations of a class are tried, out of all that the vectors have.
 const PER_CLASS: usize = 4;
 
-/// Whether a class is no layer by itself: what holds layers has the vectors of models, what another layer holds has its.
+/// Whether a class is no layer by itself: what holds layers has the vectors of models, what another layer holds has its, and
+/// what a `Lambda` computes is the program's.
 fn is_part(class: &str) -> bool {
-    matches!(class, "InputLayer" | "Functional" | "Sequential")
+    matches!(class, "InputLayer" | "Functional" | "Sequential" | "Lambda")
         || class.ends_with("Cell")
         || class == "StackedRNNCells"
 }

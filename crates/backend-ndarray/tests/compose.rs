@@ -59,6 +59,7 @@ fn dense() {
                 Activ::Relu => linear.relu().unwrap(),
                 Activ::Sigmoid => linear.sigmoid().unwrap(),
                 Activ::Tanh => linear.tanh().unwrap(),
+                Activ::LegacyHardSigmoid => ((linear * 0.2).unwrap() + 0.5).unwrap().clip(0.0, 1.0).unwrap(),
                 _ => ((linear + 3.0).unwrap().clip(0.0, 6.0).unwrap() / 6.0).unwrap(),
             };
             let op = Fused::Dense { activation };

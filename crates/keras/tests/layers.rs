@@ -69,7 +69,7 @@ fn wrong_configurations_are_named() {
         ("Dense", json!({"units": 3, "quantization_config": {"mode": "int8"}}), "`quantization_config`"),
         ("Dense", json!({}), "missing field `units`"),
         ("Dropout", json!({"rate": "much"}), "`rate`"),
-        ("ZeroPadding2D", json!({"padding": [1, 2, 3]}), "`padding`: expected an integer, two integers"),
+        ("ZeroPadding2D", json!({"padding": [1, 2, 3]}), "`padding`: expected an integer or 2 integers"),
         ("UpSampling2D", json!({"interpolation": "cubic"}), "`interpolation`"),
         ("Flatten", json!({"data_format": "middle"}), "`data_format`"),
     ] {
