@@ -266,12 +266,20 @@ impl Tree<'_> {
     /// The arrays `0`, `1`, … of a group; `None` if there is no such group.
     fn numbered(&self, path: &str) -> super::Result<Option<Vec<h5::Dataset>>> {
         let old: Vec<&str> = path.split('/').map(|p| if p == "layers" { OLD_LAYERS } else { p }).collect();
+        // tf-keras has the parts of attention in private attributes: `_key_dense`.
+        let private = match path.rsplitn(3, '/').collect::<Vec<_>>()[..] {
+            [vars, part, rest] => Some(format!("{rest}/_{part}/{vars}")),
+            _ => None,
+        };
+        let names: Vec<String> = [path.to_owned(), old.join("/")].into_iter().chain(private).collect();
         let mut found = None;
         for root in &self.roots {
-            let group = match root.find_group(path)? {
-                Some(group) => Some(group),
-                None => root.find_group(&old.join("/"))?,
-            };
+            let mut group = None;
+            for name in &names {
+                if group.is_none() {
+                    group = root.find_group(name)?;
+                }
+            }
             let Some(group) = group else { continue };
             let arrays: &mut Vec<h5::Dataset> = found.get_or_insert_default();
             // An array that is spread over files goes on where the file before ends.
