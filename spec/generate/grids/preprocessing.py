@@ -35,4 +35,29 @@ def normalization(grid):
     grid.error("mean alone", "mean", {"mean": 0.5, "variance": 2.0}, {"variance": None}, x)
 
 
-GRIDS = {layers.Rescaling: rescaling, layers.Normalization: normalization}
+def resizing(grid):
+    x = data("preprocessing/images", (2, 5, 7, 2))
+    for size in [(3, 4), (9, 11), (5, 3)]:
+        for interpolation in ["bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"]:
+            grid.add({"height": size[0], "width": size[1], "interpolation": interpolation}, x)
+    for ratio in ["crop_to_aspect_ratio", "pad_to_aspect_ratio"]:
+        for size in [(4, 4), (3, 9), (8, 3)]:
+            grid.add({"height": size[0], "width": size[1], ratio: True, "fill_value": 0.5}, x)
+    for interpolation in ["bilinear", "bicubic"]:
+        grid.add({"height": 2, "width": 3, "interpolation": interpolation, "antialias": True}, x)
+    first = data("preprocessing/images", (2, 2, 5, 7))
+    grid.add({"height": 3, "width": 4, "data_format": "channels_first"}, first)
+    grid.add({"height": 3, "width": 4, "name": "alone"}, data("preprocessing/images", (5, 7, 2)), tag="one image")
+    pixels = data("preprocessing/images", (2, 5, 7, 1), "uint8", 0, 255)
+    grid.add({"height": 8, "width": 3, "interpolation": "bicubic"}, pixels, tag="uint8")
+
+
+def center_crop(grid):
+    x = data("preprocessing/images", (2, 5, 7, 2))
+    for size in [(3, 4), (2, 7), (5, 7), (8, 4), (6, 9), (3, 10)]:
+        grid.add({"height": size[0], "width": size[1]}, x)
+    grid.add({"height": 3, "width": 4, "data_format": "channels_first"}, data("preprocessing/images", (2, 2, 5, 7)))
+    grid.add({"height": 3, "width": 4, "name": "alone"}, data("preprocessing/images", (5, 7, 2)), tag="one image")
+
+
+GRIDS = {layers.Resizing: resizing, layers.CenterCrop: center_crop, layers.Rescaling: rescaling, layers.Normalization: normalization}

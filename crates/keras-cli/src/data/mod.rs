@@ -81,7 +81,7 @@ pub(crate) fn write(path: &Path, arrays: &[(String, HostTensor)]) -> Result<()> 
     }
 }
 
-/// Checks that [`write`] knows the format, before there is work to lose.
+/// Checks that [`write()`] knows the format, before there is work to lose.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
     match ["npy", "npz", "csv", "safetensors", "json"].contains(&extension(path).as_str()) {
         true => Ok(()),

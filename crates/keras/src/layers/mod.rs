@@ -18,6 +18,7 @@ pub(crate) mod common;
 mod convolutional;
 mod core;
 pub(crate) mod defaults;
+mod interpolation;
 mod merging;
 mod normalization;
 pub(crate) mod parameters;
@@ -43,6 +44,7 @@ pub(crate) use self::core::name_lambdas;
 pub use self::core::{
     Dense, EinsumDense, Embedding, Identity, Lambda, Masking, ReversibleEmbedding, register_lambda,
 };
+pub use self::interpolation::Interpolation;
 pub use self::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use self::normalization::{
     BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
@@ -55,15 +57,15 @@ pub use self::pooling::{
     GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalPooling, MaxPooling1D, MaxPooling2D,
     MaxPooling3D, Pooling,
 };
-pub use self::preprocessing::{Normalization, Rescaling};
+pub use self::preprocessing::{CenterCrop, Normalization, Rescaling, Resizing};
 pub use self::regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
 };
 pub use self::reshaping::{
-    Cropping, Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
-    Sides, Sides1D, Sides2D, Sides3D, UpSampling, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding,
-    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Cropping, Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape, Sides, Sides1D,
+    Sides2D, Sides3D, UpSampling, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding, ZeroPadding1D,
+    ZeroPadding2D, ZeroPadding3D,
 };
 pub use self::rnn::{
     Bidirectional, ConvLSTM, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm,

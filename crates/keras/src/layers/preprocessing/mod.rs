@@ -1,10 +1,15 @@
 //! Layers that prepare data.
 
+mod center_crop;
+mod images;
 mod normalization;
 mod rescaling;
+mod resizing;
 
+pub use center_crop::CenterCrop;
 pub use normalization::Normalization;
 pub use rescaling::Rescaling;
+pub use resizing::Resizing;
 
 use keras_spec::{Error, HostTensor, Result, Shape};
 use serde_json::Value;

@@ -15,5 +15,5 @@ pub use permute::Permute;
 pub use repeat_vector::RepeatVector;
 pub use reshape::Reshape;
 pub use sides::{Sides, Sides1D, Sides2D, Sides3D};
-pub use up_sampling::{Interpolation, UpSampling, UpSampling1D, UpSampling2D, UpSampling3D};
+pub use up_sampling::{UpSampling, UpSampling1D, UpSampling2D, UpSampling3D};
 pub use zero_padding::{ZeroPadding, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D};

@@ -1,8 +1,4 @@
-use std::f64::consts::PI;
-
-use keras_spec::{
-    Call, Config, DType, Error, HostTensor, Layer, LayerRef, Object, PartialShape, Result, Shape, Tensor,
-};
+use keras_spec::{Call, Config, DType, Error, Layer, LayerRef, Object, PartialShape, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::class::builders;
@@ -10,48 +6,7 @@ use crate::layers::common::{
     DataFormat, Lengths, all_positive, data_format, input_of_rank, keras_layer, one,
 };
 use crate::layers::defaults::two_each;
-
-/// How the elements between those of the input are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// Those of the input, repeated.
-    #[default]
-    Nearest,
-    /// On straight lines between two neighbours.
-    Bilinear,
-    /// On Keys's cubic curves through four neighbours.
-    Bicubic,
-    /// By Lanczos's kernel of six neighbours.
-    Lanczos3,
-    /// By Lanczos's kernel of ten neighbours.
-    Lanczos5,
-}
-
-impl Interpolation {
-    /// The weight of an element at a distance.
-    fn weight(self, x: f64) -> f64 {
-        match self {
-            Interpolation::Nearest => f64::from(u8::from(x <= 0.5)),
-            Interpolation::Bilinear => (1.0 - x).max(0.0),
-            Interpolation::Bicubic if x >= 2.0 => 0.0,
-            Interpolation::Bicubic if x >= 1.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-            Interpolation::Bicubic => (1.5 * x - 2.5) * x * x + 1.0,
-            Interpolation::Lanczos3 => lanczos(3.0, x),
-            Interpolation::Lanczos5 => lanczos(5.0, x),
-        }
-    }
-}
-
-fn lanczos(radius: f64, x: f64) -> f64 {
-    if x > radius {
-        0.0
-    } else if x > 1e-3 {
-        radius * (PI * x).sin() * (PI * x / radius).sin() / (PI * x).powi(2)
-    } else {
-        1.0
-    }
-}
+use crate::layers::interpolation::Interpolation;
 
 /// More elements along `N` spatial axes: [`UpSampling1D`], [`UpSampling2D`] and [`UpSampling3D`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -134,7 +89,8 @@ where
             x = x.cast(DType::F32)?;
         }
         for (i, factor) in self.size.0.into_iter().enumerate() {
-            x = resized(&x, first + i, factor, self.interpolation)?;
+            let length = x.shape()[first + i] * factor;
+            x = self.interpolation.resize(&x, first + i, length, false)?;
         }
         Ok(vec![if dtype.is_float() { x } else { x.round()?.cast(dtype)? }])
     }
@@ -160,33 +116,4 @@ fn repeated<const N: usize>(x: &Tensor, first: usize, factors: [usize; N]) -> Re
         result.dims_mut()[first + i] *= factor;
     }
     x.reshape(apart)?.broadcast_to(wide)?.reshape(result)
-}
-
-/// Interpolates along one axis: a product with the matrix of the weights.
-fn resized(x: &Tensor, axis: usize, factor: usize, interpolation: Interpolation) -> Result<Tensor> {
-    if factor == 1 {
-        return Ok(x.clone());
-    }
-    let (before, rest) = x.shape().split_at(axis);
-    let (length, after) = (rest[0], rest[1..].iter().product());
-    let mut shape = x.shape().clone();
-    shape.dims_mut()[axis] *= factor;
-    let weights = weights(length, factor, interpolation, x)?;
-    weights.matmul(&x.reshape([before.iter().product(), length, after])?)?.reshape(shape)
-}
-
-/// What each element of the input adds to each of the result: `(length · factor, length)`.
-fn weights(length: usize, factor: usize, interpolation: Interpolation, like: &Tensor) -> Result<Tensor> {
-    let shape = Shape::from([length * factor, length]);
-    if keras_spec::scope::is_abstract() {
-        return Tensor::full(shape, like.dtype(), 0.0, like.device());
-    }
-    let mut matrix = Vec::with_capacity(shape.size());
-    for i in 0..length * factor {
-        let place = (i as f64 + 0.5) / factor as f64 - 0.5;
-        let row: Vec<f64> = (0..length).map(|j| interpolation.weight((place - j as f64).abs())).collect();
-        let sum: f64 = row.iter().sum();
-        matrix.extend(row.iter().map(|w| w / sum));
-    }
-    Tensor::from_host(HostTensor::new(shape, matrix)?.cast(like.dtype()), like.device())
 }
