@@ -90,7 +90,11 @@ impl DynBackend for Faulty {
         self.inner.backend().describe(x)
     }
 
-    fn execute(&self, op: &Op, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>> {
+    fn fused(&self, op: &Fused, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>> {
+        self.inner.backend().fused(op, operands)
+    }
+
+    fn execute(&self, op: &Op, operands: Buffers) -> Result<AnyBuffer> {
         let inner = self.inner.backend();
         if *op != Op::Unary(UnaryOp::Exp) {
             return inner.execute(op, operands);

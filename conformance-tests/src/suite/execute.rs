@@ -58,7 +58,7 @@ pub(super) fn execute(
     let entry = expected.find(&id);
     let _alone = exclusive.then(|| GLOBAL_SEED.write().unwrap_or_else(PoisonError::into_inner));
     let _others = (!exclusive).then(|| GLOBAL_SEED.read().unwrap_or_else(PoisonError::into_inner));
-    let device = device.clone();
+    let device = *device;
     let work = move || match caught(|| Ok(work(&device))) {
         Ok(ran) => ran,
         Err(panic) => (Err(panic), 0.0),

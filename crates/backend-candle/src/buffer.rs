@@ -174,6 +174,10 @@ pub(crate) fn via_host(op: &Op, operands: Vec<Buffer>, device: &Device) -> Resul
             place => Backend::from_host(&NdArray, to_host(Buffer(place))?)?,
         }))
     });
-    let results = DynBackend::execute(&NdArray, op, operands.collect::<Result<_>>()?)?;
+    let operands = operands.collect::<Result<_>>()?;
+    let results = match op {
+        Op::Fused(op) => DynBackend::fused(&NdArray, op, operands)?,
+        op => smallvec::smallvec![DynBackend::execute(&NdArray, op, operands)?],
+    };
     results.into_iter().map(|y| from_host(DynBackend::to_host(&NdArray, y)?, device)).collect()
 }

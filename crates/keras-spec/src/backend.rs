@@ -12,6 +12,7 @@ use crate::host::HostTensor;
 use crate::infer::gathered;
 use crate::op::{ArgReduceOp, BinaryOp, CompareOp, ConvSpec, Op, ReduceOp, ScatterOp, UnaryOp, WindowSpec};
 use crate::shape::Shape;
+use crate::tensor::nothing;
 
 /// A backend on one device: what its author implements.
 ///
@@ -253,8 +254,10 @@ pub trait DynBackend: Send + Sync + 'static {
     fn fuses(&self, op: &Fused, dtype: DType) -> bool;
     /// [`Backend::via_host`]
     fn via_host(&self, op: &Op, dtype: DType) -> bool;
-    /// Runs one operation. For [`Op::Fused`], only where [`fuses`](DynBackend::fuses) says so.
-    fn execute(&self, op: &Op, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>>;
+    /// Runs one operation other than [`Op::Fused`].
+    fn execute(&self, op: &Op, operands: Buffers) -> Result<AnyBuffer>;
+    /// [`Backend::fused`]
+    fn fused(&self, op: &Fused, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>>;
     /// [`Backend::update`]
     fn update(&self, op: &Fused, operands: &mut [AnyBuffer]) -> Result<()>;
     /// [`Backend::shape`] and [`Backend::dtype`]
@@ -290,7 +293,7 @@ impl<B: Backend> DynBackend for B {
         Backend::via_host(self, op, dtype)
     }
 
-    fn execute(&self, op: &Op, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>> {
+    fn execute(&self, op: &Op, operands: Buffers) -> Result<AnyBuffer> {
         let mut rest = operands.into_iter();
         let mut next = || match rest.next() {
             Some(x) => typed(self, x),
@@ -325,20 +328,21 @@ impl<B: Backend> DynBackend for B {
             Op::Convolution(spec) => self.convolution(next()?, next()?, spec),
             Op::ReduceWindow { op, window } => self.reduce_window(*op, next()?, window),
             Op::SelectAndScatter(window) => self.select_and_scatter(next()?, next()?, window),
-            Op::Fused(op) => {
-                let xs = rest.map(|x| typed(self, x)).collect::<Result<Vec<_>>>()?;
-                return Ok(self.fused(op, xs)?.into_iter().map(erase::<B>).collect());
-            }
+            Op::Fused(op) => return Err(broken(self, op.name(), "a fused operation has results of its own")),
         };
-        Ok(smallvec::smallvec![erase::<B>(y?)])
+        Ok(erase::<B>(y?))
+    }
+
+    fn fused(&self, op: &Fused, operands: Buffers) -> Result<SmallVec<[AnyBuffer; 1]>> {
+        let operands = operands.into_iter().map(|x| typed(self, x)).collect::<Result<Vec<_>>>()?;
+        Ok(Backend::fused(self, op, operands)?.into_iter().map(erase::<B>).collect())
     }
 
     fn update(&self, op: &Fused, operands: &mut [AnyBuffer]) -> Result<()> {
         if !operands.iter().all(|x| x.is::<B::Buffer>()) {
             return Err(foreign(self));
         }
-        let nothing: AnyBuffer = Arc::new(());
-        let take = |x: &mut AnyBuffer| typed(self, std::mem::replace(x, nothing.clone()));
+        let take = |x: &mut AnyBuffer| typed(self, std::mem::replace(x, nothing()));
         let mut taken = operands.iter_mut().map(take).collect::<Result<Vec<_>>>()?;
         let done = Backend::update(self, op, &mut taken);
         operands.iter_mut().zip(taken).for_each(|(x, new)| *x = erase::<B>(new));

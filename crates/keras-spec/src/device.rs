@@ -92,13 +92,13 @@ pub fn backends() -> Vec<BackendEntry> {
 /// [`Error::NoBackend`], as for [`Device::new`].
 pub fn set_backend(name: &str) -> Result<Device> {
     let device = Device::new(name)?;
-    global().chosen = Some(device.clone());
+    global().chosen = Some(device);
     Ok(device)
 }
 
-/// Where tensors live: a backend on one of its devices. Cheap to clone.
-#[derive(Clone)]
-pub struct Device(Arc<dyn DynBackend>);
+/// Where tensors live: a backend on one of its devices. Once opened it stays open until the program ends.
+#[derive(Clone, Copy)]
+pub struct Device(&'static Arc<dyn DynBackend>);
 
 impl Device {
     /// Opens a device: a backend's name, alone or with a device of it (`ndarray`, `tch:cuda:0`). The same name gives the
@@ -108,7 +108,7 @@ impl Device {
     /// [`Error::NoBackend`] with the backends that there are, the checks that failed, and what to add.
     pub fn new(name: &str) -> Result<Self> {
         if let Some(open) = global().open.get(name) {
-            return Ok(open.clone());
+            return Ok(*open);
         }
         let (backend, device) = name.split_once(':').unwrap_or((name, ""));
         let all = backends();
@@ -119,8 +119,9 @@ impl Device {
             let why = format!("the devices of {backend} are: {}", devices.join(", "));
             return Err(Error::NoBackend { asked: name.to_owned(), why });
         }
-        let made = Device((entry.make)(device)?);
-        Ok(global().open.entry(name.to_owned()).or_insert(made).clone())
+        let made = (entry.make)(device)?;
+        // Every tensor copies its device: counting references would cost more than small operations do.
+        Ok(*global().open.entry(name.to_owned()).or_insert_with(|| Device(Box::leak(Box::new(made)))))
     }
 
     /// The device of tensors that say nothing else: that of [`set_backend`], else of the environment variable
@@ -129,8 +130,8 @@ impl Device {
     /// # Errors
     /// [`Error::NoBackend`] if there is none.
     pub fn default_device() -> Result<Self> {
-        if let Some(chosen) = &global().chosen {
-            return Ok(chosen.clone());
+        if let Some(chosen) = global().chosen {
+            return Ok(chosen);
         }
         let device = match std::env::var("KERAS_BACKEND") {
             Ok(name) if !name.is_empty() => Device::new(&name)?,
@@ -141,13 +142,8 @@ impl Device {
                 Device::new(entry.name)?
             }
         };
-        global().chosen.get_or_insert(device.clone());
+        global().chosen.get_or_insert(device);
         Ok(device)
-    }
-
-    /// A device of a backend that is not registered.
-    pub fn of(backend: impl DynBackend) -> Self {
-        Device(Arc::new(backend))
     }
 
     /// The backend's name.
@@ -161,8 +157,8 @@ impl Device {
     }
 
     /// The erased backend.
-    pub fn backend(&self) -> &dyn DynBackend {
-        &*self.0
+    pub fn backend(&self) -> &'static dyn DynBackend {
+        &**self.0
     }
 }
 
@@ -187,7 +183,7 @@ fn no_backend(asked: &str, all: &[BackendEntry]) -> Error {
 
 impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        std::ptr::eq(self.0, other.0)
     }
 }
 

@@ -11,14 +11,14 @@ use crate::shape::Shape;
 /// The shape and dtype of an operand or result.
 pub type Spec = (Shape, DType);
 
-/// Results of [`infer`].
+/// Results of [`infer_fused`].
 pub type Specs = SmallVec<[Spec; 1]>;
 
-/// What `op` makes of operands.
+/// What `op`, which is not fused, makes of operands.
 ///
 /// # Errors
 /// [`Error::Shape`] or [`Error::DType`] if the operands do not fit the operation.
-pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Specs> {
+pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Spec> {
     let check = Check { op: op.name(), operands };
     let arity = match op {
         Op::Binary(_)
@@ -30,14 +30,13 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Specs> {
         Op::SelectAndScatter(_) => 2,
         Op::Select | Op::Scatter { .. } | Op::ScatterElements { .. } => 3,
         Op::Concatenate(_) => operands.len().max(1),
-        Op::Fused(f) => return fused(f, &check),
         _ => 1,
     };
     check.arity(arity)?;
     let (x, dtype) = operands[0];
-    let same = |shape: Shape| -> Result<Specs> { Ok(smallvec![(shape, dtype)]) };
+    let same = |shape: Shape| -> Result<Spec> { Ok((shape, dtype)) };
     match op {
-        Op::Cast(to) => Ok(smallvec![(x.clone(), *to)]),
+        Op::Cast(to) => Ok((x.clone(), *to)),
         Op::Reshape(shape) => {
             if crate::host::checked_size(shape) != Some(x.size()) {
                 return Err(check.shape(format!("{} elements do not fill {shape}", x.size())));
@@ -115,13 +114,13 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Specs> {
         }
         Op::Compare(_) => {
             check.one_dtype()?;
-            Ok(smallvec![(check.broadcast(&[x, operands[1].0])?, DType::Bool)])
+            Ok((check.broadcast(&[x, operands[1].0])?, DType::Bool))
         }
         Op::Select => {
             if dtype != DType::Bool || operands[1].1 != operands[2].1 {
                 return Err(check.dtype("a bool condition and two operands of one dtype are needed"));
             }
-            Ok(smallvec![(check.broadcast(&[x, operands[1].0, operands[2].0])?, operands[1].1)])
+            Ok((check.broadcast(&[x, operands[1].0, operands[2].0])?, operands[1].1))
         }
         Op::Reduce { op, axes } => {
             check.accepts(accepts_reduce(*op, dtype), op)?;
@@ -138,7 +137,7 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Specs> {
             }
             let mut out = x.clone();
             out.remove(*axis);
-            Ok(smallvec![(out, DType::I32)])
+            Ok((out, DType::I32))
         }
         Op::Cumulative { op, axis } => {
             check.axis(*axis)?;
@@ -151,7 +150,7 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Specs> {
         }
         Op::ArgSort { axis, .. } => {
             check.axis(*axis)?;
-            Ok(smallvec![(x.clone(), DType::I32)])
+            Ok((x.clone(), DType::I32))
         }
         Op::Gather(axis) => {
             check.axis(*axis)?;
@@ -219,12 +218,17 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Specs> {
             }
             same(x.clone())
         }
-        Op::Fused(_) => Err(check.shape("handled above")),
+        Op::Fused(_) => Err(check.shape("a fused operation has several results")),
     }
 }
 
-fn fused(op: &Fused, check: &Check<'_>) -> Result<Specs> {
-    let o = check.operands;
+/// What a fused operation makes of operands.
+///
+/// # Errors
+/// As [`infer`].
+pub fn infer_fused(op: &Fused, operands: &[(&Shape, DType)]) -> Result<Specs> {
+    let check = &Check { op: op.name(), operands };
+    let o = operands;
     let floats = |n: usize| -> Result<DType> {
         check.arity(n)?;
         let mask = usize::from(o[n - 1].1 == DType::Bool);

@@ -3,14 +3,16 @@
 use std::cell::{Cell, RefCell};
 
 use crate::dtype::DType;
+use crate::tensor::Tensor;
 
 thread_local! {
     static MODE: Cell<Mode> = const { Cell::new(Mode::NORMAL) };
     static PATH: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The modes of a thread at one moment.
 #[derive(Clone, Copy)]
-struct Mode {
+pub(crate) struct Mode {
     recording: u32,
     suspended: bool,
     decompose: bool,
@@ -21,6 +23,26 @@ struct Mode {
 impl Mode {
     const NORMAL: Mode =
         Mode { recording: 0, suspended: false, decompose: false, shapes: false, autocast: None };
+
+    /// Whether an operation on `operands` is recorded.
+    pub(crate) fn drafts(self, operands: &[Tensor]) -> bool {
+        !self.suspended && operands.iter().any(Tensor::is_watched)
+    }
+
+    /// [`decomposes`]
+    pub(crate) fn decomposes(self) -> bool {
+        self.decompose
+    }
+
+    /// [`is_abstract`]
+    pub(crate) fn is_abstract(self) -> bool {
+        self.shapes
+    }
+}
+
+/// The modes of this thread.
+pub(crate) fn mode() -> Mode {
+    MODE.get()
 }
 
 /// Restores the mode when dropped, also when a closure panics.
@@ -83,7 +105,7 @@ pub fn concretely<R>(f: impl FnOnce() -> R) -> R {
 
 /// Whether operations on watched tensors are recorded.
 pub fn records() -> bool {
-    !MODE.get().suspended
+    !mode().suspended
 }
 
 /// Whether trainable variables give watched values: inside [`recorded`].
@@ -94,12 +116,12 @@ pub fn watches_variables() -> bool {
 
 /// Whether this is inside [`decomposed`].
 pub fn decomposes() -> bool {
-    MODE.get().decompose
+    mode().decomposes()
 }
 
 /// Whether this is inside [`abstractly`].
 pub fn is_abstract() -> bool {
-    MODE.get().shapes
+    mode().is_abstract()
 }
 
 /// Runs `f` with float variables read as `dtype` (Keras's `AutocastScope`).

@@ -9,8 +9,15 @@ use smallvec::SmallVec;
 use crate::error::{Error, Result};
 
 /// The dimensions of a tensor; up to six without an allocation.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[usize; 6]>);
+
+impl Clone for Shape {
+    // `SmallVec`'s own goes element by element.
+    fn clone(&self) -> Self {
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Shape {
     /// The shape of a scalar.
@@ -83,6 +90,9 @@ impl Shape {
 
     /// The shape that two operands have in common after broadcasting (NumPy's rule), or `None`.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
+        if self == other {
+            return Some(self.clone());
+        }
         let rank = self.rank().max(other.rank());
         let at = |s: &Shape, i: usize| {
             let lead = rank - s.rank();
@@ -101,7 +111,7 @@ impl Shape {
 
     /// Whether a tensor of this shape can be broadcast to `target`.
     pub fn broadcasts_to(&self, target: &Shape) -> bool {
-        self.broadcast(target).is_some_and(|s| s == *target)
+        self == target || self.broadcast(target).is_some_and(|s| s == *target)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::scope;
 use crate::shape::Shape;
-use crate::tensor::{Operands, Results, Tensor};
+use crate::tensor::{Operands, Tensor};
 use crate::vjp;
 
 /// Which result of which recorded operation a tensor is.
@@ -34,31 +34,35 @@ pub(crate) struct Record {
     pub(crate) op: Op,
     /// Operands and results that the gradient reads.
     pub(crate) saved: Saved,
-    origins: SmallVec<[Option<Origin>; 3]>,
 }
 
 /// Operands and results that a gradient reads.
 pub(crate) struct Saved {
-    /// The shape and dtype of each operand.
-    specs: SmallVec<[(Shape, DType); 3]>,
-    operands: SmallVec<[Option<Tensor>; 3]>,
+    which: vjp::Saves,
+    /// Those that are not saved are without elements.
+    operands: Operands,
     results: SmallVec<[Option<Tensor>; 1]>,
 }
 
 impl Saved {
     /// The shape and dtype of operand `i`.
-    pub(crate) fn spec(&self, i: usize) -> Result<&(Shape, DType)> {
-        self.specs.get(i).ok_or_else(|| Error::Gradient(format!("there is no operand {i}")))
+    pub(crate) fn spec(&self, i: usize) -> Result<(&Shape, DType)> {
+        let operand = self.operands.get(i).map(|t| (t.shape(), t.dtype()));
+        operand.ok_or_else(|| Error::Gradient(format!("there is no operand {i}")))
     }
 
     /// Operand `i`, if the gradient table says that it is saved.
     pub(crate) fn operand(&self, i: usize) -> Result<&Tensor> {
-        self.operands.get(i).and_then(Option::as_ref).ok_or_else(|| unsaved("operand", i))
+        self.operands.get(i).filter(|_| self.which.operand(i)).ok_or_else(|| unsaved("operand", i))
     }
 
     /// Result `i`, if the gradient table says that it is saved.
     pub(crate) fn result(&self, i: usize) -> Result<&Tensor> {
         self.results.get(i).and_then(Option::as_ref).ok_or_else(|| unsaved("result", i))
+    }
+
+    fn wanted(&self) -> SmallVec<[bool; 3]> {
+        wanted(&self.operands)
     }
 }
 
@@ -68,42 +72,39 @@ fn unsaved(what: &str, i: usize) -> Error {
 
 /// A record before the operation has run, while its operands are still there.
 pub(crate) struct Draft {
-    saves: vjp::Saves,
-    specs: SmallVec<[(Shape, DType); 3]>,
-    operands: SmallVec<[Option<Tensor>; 3]>,
-    origins: SmallVec<[Option<Origin>; 3]>,
+    which: vjp::Saves,
+    operands: Operands,
 }
 
 impl Draft {
-    pub(crate) fn new(op: &Op, operands: &Operands) -> Self {
-        let origins: SmallVec<[Option<Origin>; 3]> = operands.iter().map(|t| t.origin().cloned()).collect();
-        let saves = vjp::saves(op, &wanted(&origins));
-        Draft {
-            specs: operands.iter().map(|t| (t.shape().clone(), t.dtype())).collect(),
-            operands: operands.iter().enumerate().map(|(i, t)| saves.operand(i).then(|| t.clone())).collect(),
-            origins,
-            saves,
+    /// A record of what is read for the gradient with respect to those operands that `saves` is told are wanted.
+    pub(crate) fn new(operands: &Operands, saves: impl FnOnce(&[bool]) -> vjp::Saves) -> Self {
+        let which = saves(&wanted(operands));
+        let mut kept = Operands::new();
+        for (i, t) in operands.iter().enumerate() {
+            kept.push(if which.operand(i) { t.clone() } else { t.without_elements() });
         }
+        Draft { which, operands: kept }
     }
 
-    pub(crate) fn finish(self, op: Op, results: Results) -> Results {
+    pub(crate) fn finish(self, op: Op, results: &mut [Tensor]) {
         // Integers and booleans have no gradient.
         if results.iter().all(|t| !t.dtype().is_float()) {
-            return results;
+            return;
         }
-        let kept = results.iter().enumerate().map(|(i, t)| self.saves.result(i).then(|| t.clone())).collect();
-        let saved = Saved { specs: self.specs, operands: self.operands, results: kept };
-        let node =
-            Arc::new(Node { id: next_id(), record: Some(Record { op, saved, origins: self.origins }) });
-        let attach =
-            |(result, t): (usize, Tensor)| t.with_origin(Some(Origin { node: node.clone(), result }));
-        results.into_iter().enumerate().map(attach).collect()
+        let Draft { which, operands } = self;
+        let kept = results.iter().enumerate().map(|(i, t)| which.result(i).then(|| t.clone())).collect();
+        let saved = Saved { which, operands, results: kept };
+        let node = Arc::new(Node { id: next_id(), record: Some(Record { op, saved }) });
+        for (result, t) in results.iter_mut().enumerate() {
+            t.set_origin(Some(Origin { node: node.clone(), result }));
+        }
     }
 }
 
 /// Gradients are wanted with respect to operands that have a history.
-fn wanted(origins: &[Option<Origin>]) -> SmallVec<[bool; 3]> {
-    origins.iter().map(Option::is_some).collect()
+fn wanted(operands: &Operands) -> SmallVec<[bool; 3]> {
+    operands.iter().map(Tensor::is_watched).collect()
 }
 
 fn next_id() -> u64 {
@@ -122,9 +123,8 @@ impl Drop for Node {
         let mut pending: Vec<Arc<Node>> = Vec::new();
         let take = |record: &mut Option<Record>, pending: &mut Vec<Arc<Node>>| {
             if let Some(mut record) = record.take() {
-                pending.extend(record.origins.drain(..).flatten().map(|o| o.node));
-                let saved = record.saved.operands.drain(..).flatten();
-                pending.extend(saved.filter_map(|t| t.origin().map(|o| o.node.clone())));
+                let operands = record.saved.operands.iter_mut();
+                pending.extend(operands.filter_map(|t| t.take_origin()).map(|o| o.node));
             }
         };
         take(&mut self.record, &mut pending);
@@ -239,11 +239,11 @@ impl Walk {
                 &record.op,
                 saved.as_ref().unwrap_or(&record.saved),
                 cotangents,
-                &wanted(&record.origins),
+                &record.saved.wanted(),
             )
             .map_err(|e| e.context(format!("gradient of `{}`", record.op.name())))?;
-            for (origin, grad) in record.origins.iter().zip(grads) {
-                if let (Some(origin), Some(grad)) = (origin, grad) {
+            for (operand, grad) in record.saved.operands.iter().zip(grads) {
+                if let (Some(origin), Some(grad)) = (operand.origin(), grad) {
                     walk.add(origin, grad)?;
                 }
             }
@@ -271,10 +271,13 @@ impl Saved {
     fn reattached(&self, node: &Arc<Node>, create_graph: bool) -> Option<Saved> {
         let attach = |(result, t): (usize, &Option<Tensor>)| {
             let origin = Origin { node: node.clone(), result };
-            t.as_ref().map(|t| t.clone().with_origin(Some(origin)))
+            t.clone().map(|mut t| {
+                t.set_origin(Some(origin));
+                t
+            })
         };
         create_graph.then(|| Saved {
-            specs: self.specs.clone(),
+            which: self.which,
             operands: self.operands.clone(),
             results: self.results.iter().enumerate().map(attach).collect(),
         })

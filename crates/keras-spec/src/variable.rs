@@ -149,9 +149,12 @@ impl Variable {
         if let Some(value) = REPLACED.with_borrow(replaced) {
             return value;
         }
-        let value = self.get();
+        let mut value = self.get();
         let watch = scope::watches_variables() && self.trainable() && self.dtype().is_float();
-        if watch { value.with_origin(Some(self.0.origin.clone())) } else { value }
+        if watch {
+            value.set_origin(Some(self.0.origin.clone()));
+        }
+        value
     }
 
     /// The value in the variable's own dtype, without a history.

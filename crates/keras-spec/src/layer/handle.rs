@@ -239,7 +239,7 @@ impl LayerRef {
             return Ok(());
         }
         let place = || format!("layer `{}` ({})", self.name(), self.class().name);
-        let mut builder = Builder::new(device.clone(), self.0.policy, self.0.activity_regularizer.clone());
+        let mut builder = Builder::new(*device, self.0.policy, self.0.activity_regularizer.clone());
         self.0.layer.check_inputs(inputs).at(place)?;
         // Weights are made for good even where only shapes are asked for.
         scope::concretely(|| {
@@ -286,7 +286,7 @@ impl LayerRef {
         if self.is_built() {
             layer.check_inputs(&shapes)?;
         } else {
-            let device = inputs.first().map(|t| t.device().clone());
+            let device = inputs.first().map(|t| *t.device());
             self.build_on(&device.map_or_else(Device::default_device, Ok)?, &shapes)?;
         }
         let autocast = (compute != self.0.policy.variable_dtype() && layer.autocast()).then_some(compute);
@@ -319,7 +319,7 @@ impl LayerRef {
         let device = Device::default_device()?;
         let unknown = inputs.iter().any(|s| s.shape.known().is_none());
         let run = |fill: usize| -> Result<Vec<(crate::Shape, DType)>> {
-            let placeholder = |s: &TensorSpec| Tensor::placeholder(s.shape.filled(fill), s.dtype, &device);
+            let placeholder = |s: &TensorSpec| Tensor::placeholder(s.shape.filled(fill), s.dtype, device);
             let tensors: Vec<Tensor> = inputs.iter().map(placeholder).collect();
             let outputs = scope::abstractly(|| self.call(&tensors, call))?;
             Ok(outputs.tensors.iter().map(|t| (t.shape().clone(), t.dtype())).collect())

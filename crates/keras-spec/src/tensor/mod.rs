@@ -5,7 +5,7 @@ mod methods;
 mod operators;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use smallvec::SmallVec;
 
@@ -16,11 +16,12 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::fused::Fused;
 use crate::host::{Element, HostTensor, has_memory_for};
-use crate::infer::infer;
+use crate::infer::{Spec, infer, infer_fused};
 use crate::op::Op;
 use crate::scope;
 use crate::shape::Shape;
-use crate::tape::{self, Origin};
+use crate::tape::{self, Draft, Origin};
+use crate::vjp;
 
 /// Operands of an operation.
 pub type Operands = SmallVec<[Tensor; 3]>;
@@ -66,7 +67,7 @@ impl Tensor {
     pub fn from_host(host: HostTensor, device: &Device) -> Result<Self> {
         let (shape, dtype) = (host.shape().clone(), host.dtype());
         if scope::is_abstract() {
-            return Ok(Tensor::placeholder(shape, dtype, device));
+            return Ok(Tensor::placeholder(shape, dtype, *device));
         }
         if !device.supports(dtype) {
             return Err(Error::Unsupported {
@@ -77,7 +78,7 @@ impl Tensor {
             });
         }
         let buffer = device.backend().from_host(host)?;
-        Ok(Tensor { buffer, shape, dtype, device: device.clone(), origin: None })
+        Ok(Tensor { buffer, shape, dtype, device: *device, origin: None })
     }
 
     /// A tensor of `shape` filled with `value`, on `device`.
@@ -94,7 +95,7 @@ impl Tensor {
     /// If the buffer belongs to another backend.
     pub fn from_buffer(buffer: AnyBuffer, device: &Device) -> Result<Self> {
         let (shape, dtype) = device.backend().describe(&buffer)?;
-        Ok(Tensor { buffer, shape, dtype, device: device.clone(), origin: None })
+        Ok(Tensor { buffer, shape, dtype, device: *device, origin: None })
     }
 
     /// The buffer of the backend of [`device`](Tensor::device); in [`crate::scope::abstractly`] there is none, only a
@@ -104,8 +105,8 @@ impl Tensor {
     }
 
     /// A tensor without elements for [`crate::scope::abstractly`].
-    pub(crate) fn placeholder(shape: Shape, dtype: DType, device: &Device) -> Self {
-        Tensor { buffer: Arc::new(()), shape, dtype, device: device.clone(), origin: None }
+    pub(crate) fn placeholder(shape: Shape, dtype: DType, device: Device) -> Self {
+        Tensor { buffer: nothing(), shape, dtype, device, origin: None }
     }
 
     /// The shape.
@@ -189,9 +190,18 @@ impl Tensor {
         self.origin.as_ref()
     }
 
-    pub(crate) fn with_origin(mut self, origin: Option<Origin>) -> Self {
+    pub(crate) fn set_origin(&mut self, origin: Option<Origin>) {
         self.origin = origin;
-        self
+    }
+
+    pub(crate) fn take_origin(&mut self) -> Option<Origin> {
+        self.origin.take()
+    }
+
+    /// The same shape, dtype and history, but no elements.
+    pub(crate) fn without_elements(&self) -> Self {
+        let placeholder = Tensor::placeholder(self.shape.clone(), self.dtype, self.device);
+        Tensor { origin: self.origin.clone(), ..placeholder }
     }
 
     /// Runs one operation: infers the results' shapes, lets the backend work and records what a gradient needs.
@@ -199,68 +209,11 @@ impl Tensor {
     /// # Errors
     /// If the operands do not fit the operation, live on different devices, or the backend fails.
     pub fn apply(op: Op, operands: impl IntoIterator<Item = Tensor>) -> Result<Results> {
-        let operands: Operands = operands.into_iter().collect();
-        let Some(first) = operands.first() else {
-            return Err(Error::shape(op.name(), "at least one operand is needed", []));
-        };
-        let device = first.device.clone();
-        if let Some(other) = operands.iter().find(|t| t.device != device) {
-            return Err(Error::DeviceMismatch {
-                op: op.name().to_owned(),
-                left: device.to_string(),
-                right: other.device.to_string(),
-            });
+        let operands = listed(operands);
+        match op {
+            Op::Fused(fused) => run_fused(fused, operands),
+            op => Ok(Results::from_buf([run(op, operands)?])),
         }
-        let specs = {
-            let described: SmallVec<[_; 3]> = operands.iter().map(|t| (&t.shape, t.dtype)).collect();
-            infer(&op, &described)?
-        };
-        let recorded = scope::records() && operands.iter().any(|t| t.origin.is_some());
-        if scope::is_abstract() {
-            let made = specs.into_iter().map(|(shape, dtype)| Tensor::placeholder(shape, dtype, &device));
-            return Ok(made.collect());
-        }
-        if let Op::Fused(fused) = &op {
-            if scope::decomposes() {
-                return compose::compose(fused, &operands);
-            }
-            if !device.backend().fuses(fused, first.dtype) {
-                let draft = recorded.then(|| tape::Draft::new(&op, &operands));
-                let results = scope::unrecorded(|| compose::compose(fused, &operands))?;
-                return Ok(match draft {
-                    Some(draft) => draft.finish(op, results),
-                    None => results,
-                });
-            }
-        }
-        if let Some((shape, dtype)) =
-            specs.iter().find(|(shape, dtype)| !has_memory_for(shape.size().saturating_mul(dtype.size())))
-        {
-            return Err(Error::shape(
-                op.name(),
-                format!("there is no memory for its {dtype} result"),
-                [shape],
-            ));
-        }
-        let draft = recorded.then(|| tape::Draft::new(&op, &operands));
-        let buffers: Buffers = operands.into_iter().map(|t| t.buffer).collect();
-        let made = device.backend().execute(&op, buffers)?;
-        if made.len() != specs.len() {
-            return Err(broken(&device, &op, format!("{} results instead of {}", made.len(), specs.len())));
-        }
-        let mut results = Results::new();
-        for (buffer, (shape, dtype)) in made.into_iter().zip(specs) {
-            let found = device.backend().describe(&buffer)?;
-            if found.0 != shape || found.1 != dtype {
-                let why = format!("gave {} {} where {shape} {dtype} is due", found.0, found.1);
-                return Err(broken(&device, &op, why));
-            }
-            results.push(Tensor { buffer, shape, dtype, device: device.clone(), origin: None });
-        }
-        Ok(match draft {
-            Some(draft) => draft.finish(op, results),
-            None => results,
-        })
     }
 
     /// [`apply`](Tensor::apply) for operations with one result.
@@ -268,43 +221,150 @@ impl Tensor {
     /// # Errors
     /// As [`apply`](Tensor::apply).
     pub fn apply1(op: Op, operands: impl IntoIterator<Item = Tensor>) -> Result<Tensor> {
-        let mut results = Tensor::apply(op, operands)?;
-        results.pop().ok_or_else(|| Error::other("an operation without a result"))
+        let operands = listed(operands);
+        match op {
+            Op::Fused(fused) => {
+                let result = run_fused(fused, operands)?.pop();
+                result.ok_or_else(|| Error::other("an operation without a result"))
+            }
+            op => run(op, operands),
+        }
+    }
+
+    /// A result of the backend, held against what was inferred.
+    fn made(buffer: AnyBuffer, (shape, dtype): Spec, device: Device, op: &str) -> Result<Tensor> {
+        let found = device.backend().describe(&buffer)?;
+        if found.0 != shape || found.1 != dtype {
+            let why = format!("gave {} {} where {shape} {dtype} is due", found.0, found.1);
+            return Err(broken(device, op, why));
+        }
+        Ok(Tensor { buffer, shape, dtype, device, origin: None })
+    }
+}
+
+fn listed(operands: impl IntoIterator<Item = Tensor>) -> Operands {
+    // What `collect` does is not inlined: it costs more than small operations.
+    let mut list = Operands::new();
+    operands.into_iter().for_each(|t| list.push(t));
+    list
+}
+
+fn run(op: Op, operands: Operands) -> Result<Tensor> {
+    let device = common_device(op.name(), &operands)?;
+    let spec = infer(&op, &described(&operands))?;
+    let mode = scope::mode();
+    if mode.is_abstract() {
+        return Ok(Tensor::placeholder(spec.0, spec.1, device));
+    }
+    ensure_memory(op.name(), std::slice::from_ref(&spec))?;
+    let draft = mode.drafts(&operands).then(|| Draft::new(&operands, |wanted| vjp::saves(&op, wanted)));
+    let made = device.backend().execute(&op, buffers(operands))?;
+    let mut result = Tensor::made(made, spec, device, op.name())?;
+    if let Some(draft) = draft {
+        draft.finish(op, std::slice::from_mut(&mut result));
+    }
+    Ok(result)
+}
+
+fn run_fused(op: Fused, operands: Operands) -> Result<Results> {
+    let device = common_device(op.name(), &operands)?;
+    let specs = infer_fused(&op, &described(&operands))?;
+    let mode = scope::mode();
+    if mode.is_abstract() {
+        return Ok(specs.into_iter().map(|(s, dtype)| Tensor::placeholder(s, dtype, device)).collect());
+    }
+    if mode.decomposes() {
+        return compose::compose(&op, &operands);
+    }
+    let fuses = operands.first().is_some_and(|x| device.backend().fuses(&op, x.dtype));
+    if fuses {
+        ensure_memory(op.name(), &specs)?;
+    }
+    let draft = mode.drafts(&operands).then(|| Draft::new(&operands, |wanted| vjp::fused_saves(&op, wanted)));
+    let mut results = if fuses {
+        let made = device.backend().fused(&op, buffers(operands))?;
+        if made.len() != specs.len() {
+            let why = format!("{} results instead of {}", made.len(), specs.len());
+            return Err(broken(device, op.name(), why));
+        }
+        let check = |(made, spec)| Tensor::made(made, spec, device, op.name());
+        made.into_iter().zip(specs).map(check).collect::<Result<Results>>()?
+    } else {
+        scope::unrecorded(|| compose::compose(&op, &operands))?
+    };
+    if let Some(draft) = draft {
+        draft.finish(Op::Fused(op), &mut results);
+    }
+    Ok(results)
+}
+
+fn common_device(op: &str, operands: &Operands) -> Result<Device> {
+    let Some(first) = operands.first() else {
+        return Err(Error::shape(op, "at least one operand is needed", []));
+    };
+    match operands.iter().find(|t| t.device != first.device) {
+        None => Ok(first.device),
+        Some(other) => Err(Error::DeviceMismatch {
+            op: op.to_owned(),
+            left: first.device.to_string(),
+            right: other.device.to_string(),
+        }),
+    }
+}
+
+fn described(operands: &Operands) -> SmallVec<[(&Shape, DType); 3]> {
+    let mut all = SmallVec::new();
+    operands.iter().for_each(|t| all.push((&t.shape, t.dtype)));
+    all
+}
+
+fn buffers(operands: Operands) -> Buffers {
+    let mut all = Buffers::new();
+    operands.into_iter().for_each(|t| all.push(t.buffer));
+    all
+}
+
+fn ensure_memory(op: &str, specs: &[Spec]) -> Result<()> {
+    let fits = |(shape, dtype): &Spec| has_memory_for(shape.size().saturating_mul(dtype.size()));
+    match specs.iter().find(|spec| !fits(spec)) {
+        None => Ok(()),
+        Some((shape, dtype)) => {
+            Err(Error::shape(op, format!("there is no memory for its {dtype} result"), [shape]))
+        }
     }
 }
 
 /// Runs an optimizer step ([`Fused::is_update`]) in place: the results replace the variable (operand 0) and its state
 /// (operands 2 and up). If it fails, all operands are as before.
 pub(crate) fn update(op: Fused, operands: &mut [&mut Tensor]) -> Result<()> {
-    let op = Op::Fused(op);
-    infer(&op, &operands.iter().map(|t| (&t.shape, t.dtype)).collect::<SmallVec<[_; 4]>>())?;
-    let Some(device) = operands.first().map(|t| t.device.clone()) else { return Ok(()) };
-    match &op {
-        Op::Fused(fused)
-            if fused.is_update()
-                && !scope::decomposes()
-                && operands.iter().all(|t| t.device == device)
-                && device.backend().fuses(fused, operands[0].dtype) =>
-        {
-            let nothing: AnyBuffer = Arc::new(());
-            let take = |t: &mut &mut Tensor| std::mem::replace(&mut t.buffer, nothing.clone());
-            let mut buffers: Buffers = operands.iter_mut().map(take).collect();
-            let done = device.backend().update(fused, &mut buffers);
-            operands.iter_mut().zip(buffers).for_each(|(t, buffer)| t.buffer = buffer);
-            done
-        }
-        _ => {
-            let results = Tensor::apply(op, operands.iter().map(|t| (**t).clone()))?;
-            let (variable, rest) = operands.split_at_mut(1);
-            let targets = variable.iter_mut().chain(rest.iter_mut().skip(1));
-            targets.zip(results).for_each(|(t, new)| **t = new);
-            Ok(())
-        }
+    infer_fused(&op, &operands.iter().map(|t| (&t.shape, t.dtype)).collect::<SmallVec<[_; 4]>>())?;
+    let Some(device) = operands.first().map(|t| t.device) else { return Ok(()) };
+    let in_place = op.is_update()
+        && !scope::decomposes()
+        && operands.iter().all(|t| t.device == device)
+        && device.backend().fuses(&op, operands[0].dtype);
+    if in_place {
+        let take = |t: &mut &mut Tensor| std::mem::replace(&mut t.buffer, nothing());
+        let mut buffers: Buffers = operands.iter_mut().map(take).collect();
+        let done = device.backend().update(&op, &mut buffers);
+        operands.iter_mut().zip(buffers).for_each(|(t, buffer)| t.buffer = buffer);
+        return done;
     }
+    let results = run_fused(op, operands.iter().map(|t| (**t).clone()).collect())?;
+    let (variable, rest) = operands.split_at_mut(1);
+    let targets = variable.iter_mut().chain(rest.iter_mut().skip(1));
+    targets.zip(results).for_each(|(t, new)| **t = new);
+    Ok(())
 }
 
-fn broken(device: &Device, op: &Op, why: String) -> Error {
-    Error::Backend { backend: device.to_string(), op: op.name().to_owned(), why }
+/// What stands where there are no elements.
+pub(crate) fn nothing() -> AnyBuffer {
+    static NOTHING: LazyLock<AnyBuffer> = LazyLock::new(|| Arc::new(()));
+    NOTHING.clone()
+}
+
+fn broken(device: Device, op: &str, why: String) -> Error {
+    Error::Backend { backend: device.to_string(), op: op.to_owned(), why }
 }
 
 impl fmt::Debug for Tensor {

@@ -75,8 +75,8 @@ pub(super) fn binary_saves(op: BinaryOp, left: bool, right: bool) -> Saves {
 }
 
 pub(super) fn binary(op: BinaryOp, saved: &Saved, c: Tensor, wanted: &[bool]) -> Result<Gradients> {
-    let left = || sum_to(binary_left(op, saved, &c)?, &saved.spec(0)?.0);
-    let right = || sum_to(binary_right(op, saved, &c)?, &saved.spec(1)?.0);
+    let left = || sum_to(binary_left(op, saved, &c)?, saved.spec(0)?.0);
+    let right = || sum_to(binary_right(op, saved, &c)?, saved.spec(1)?.0);
     Ok(smallvec![wanted[0].then(left).transpose()?, wanted[1].then(right).transpose()?])
 }
 
@@ -129,8 +129,8 @@ fn share(c: &Tensor, mine: &Tensor, other: &Tensor, wins: CompareOp) -> Result<T
 
 pub(super) fn select(saved: &Saved, c: Tensor, wanted: &[bool]) -> Result<Gradients> {
     let condition = saved.operand(0)?;
-    let a = || sum_to(where_or_zero(condition, &c)?, &saved.spec(1)?.0);
-    let b = || sum_to(where_or_zero(&condition.not()?, &c)?, &saved.spec(2)?.0);
+    let a = || sum_to(where_or_zero(condition, &c)?, saved.spec(1)?.0);
+    let b = || sum_to(where_or_zero(&condition.not()?, &c)?, saved.spec(2)?.0);
     Ok(smallvec![None, wanted[1].then(a).transpose()?, wanted[2].then(b).transpose()?])
 }
 

@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 
 type Cotangents = SmallVec<[Option<Tensor>; 1]>;
 
-pub(super) fn saves(op: &Fused, wanted: &[bool]) -> Saves {
+pub(crate) fn saves(op: &Fused, wanted: &[bool]) -> Saves {
     let wants = |i: usize| wanted.get(i).copied().unwrap_or(false);
     let product = Saves::operands([1]).only_if(wants(0)).and(Saves::operands([0]).only_if(wants(1)));
     match op {
@@ -126,7 +126,7 @@ fn activated(activation: Activ, saved: &Saved, c: Tensor) -> Result<Tensor> {
 }
 
 fn bias(c: Tensor, saved: &Saved, wanted: &[bool]) -> Result<Option<Tensor>> {
-    wanted[2].then(|| sum_to(c, &saved.spec(2)?.0)).transpose()
+    wanted[2].then(|| sum_to(c, saved.spec(2)?.0)).transpose()
 }
 
 /// Batch and layer normalisation, whose mean and variance (or `rstd`) may have gradients of their own.
@@ -201,7 +201,7 @@ fn recurrent(op: &Fused, saved: &Saved, cotangents: Cotangents, wanted: &[bool])
         operands.push(saved.result(i)?.clone());
     }
     for i in 0..1 + states {
-        let shape = if i == 0 { outputs.shape() } else { &saved.spec(first_state)?.0 };
+        let shape = if i == 0 { outputs.shape() } else { saved.spec(first_state)?.0 };
         operands.push(match cotangents.get(i).cloned().flatten() {
             Some(c) => c,
             None => zeros(shape, outputs.dtype(), outputs)?,

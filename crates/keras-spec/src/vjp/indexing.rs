@@ -75,11 +75,11 @@ impl Place {
 
 pub(super) fn sort(saved: &Saved, c: Tensor, axis: usize, descending: bool) -> Result<Tensor> {
     let indices = saved.operand(0)?.argsort(axis as isize, descending)?;
-    Place::elements(axis).add_into_zeros(&saved.spec(0)?.0, &indices, c)
+    Place::elements(axis).add_into_zeros(saved.spec(0)?.0, &indices, c)
 }
 
 pub(super) fn gather(saved: &Saved, c: Tensor, place: Place) -> Result<Gradients> {
-    let shape = &saved.spec(0)?.0;
+    let shape = saved.spec(0)?.0;
     if c.shape().size() == 0 {
         return Ok(smallvec![Some(zeros(shape, c.dtype(), &c)?), None]);
     }
@@ -103,7 +103,7 @@ pub(super) fn scatter(
     wanted: &[bool],
 ) -> Result<Gradients> {
     let indices = saved.operand(1)?;
-    let updates_shape = &saved.spec(2)?.0;
+    let updates_shape = saved.spec(2)?.0;
     if updates_shape.size() == 0 || c.shape().size() == 0 {
         let updates = wanted[2].then(|| zeros(updates_shape, c.dtype(), &c)).transpose()?;
         return Ok(smallvec![wanted[0].then_some(c), None, updates]);

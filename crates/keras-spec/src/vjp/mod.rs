@@ -16,6 +16,7 @@ use crate::op::{Op, ReduceOp};
 use crate::shape::Shape;
 use crate::tape::Saved;
 use crate::tensor::Tensor;
+pub(crate) use fused::saves as fused_saves;
 
 /// Which operands and results a gradient reads, as bit masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(crate) fn saves(op: &Op, wanted: &[bool]) -> Saves {
         }
         Op::ReduceWindow { op: ReduceOp::Max | ReduceOp::Min, .. } => Saves::operands([0]),
         Op::SelectAndScatter(_) => Saves::operands([0]),
-        Op::Fused(f) => fused::saves(f, wanted),
+        Op::Fused(f) => fused_saves(f, wanted),
         _ => Saves::NOTHING,
     }
 }
@@ -97,7 +98,7 @@ pub(crate) fn vjp(
     let (shape, dtype) = saved.spec(0)?;
     let x = match op {
         Op::Cast(_) if !dtype.is_float() => return Ok(crate::tape::no_gradients(1)),
-        Op::Cast(_) => c.into_dtype(*dtype)?,
+        Op::Cast(_) => c.into_dtype(dtype)?,
         Op::Reshape(_) => c.reshape(shape)?,
         Op::Permute(axes) => movement::permute(&c, axes)?,
         Op::Broadcast(_) => sum_to(c, shape)?,
@@ -146,7 +147,7 @@ pub(crate) fn vjp(
 }
 
 fn matmul(saved: &Saved, c: Tensor, wanted: &[bool]) -> Result<Gradients> {
-    let (a_shape, b_shape) = (&saved.spec(0)?.0, &saved.spec(1)?.0);
+    let (a_shape, b_shape) = (saved.spec(0)?.0, saved.spec(1)?.0);
     let a = || sum_to(c.matmul(&saved.operand(1)?.swap_axes(-1, -2)?)?, a_shape);
     let b = || {
         let a = saved.operand(0)?;

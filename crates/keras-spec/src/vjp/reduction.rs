@@ -12,7 +12,7 @@ use crate::tape::Saved;
 use crate::tensor::Tensor;
 
 pub(super) fn reduce(op: ReduceOp, saved: &Saved, c: Tensor, axes: &[usize]) -> Result<Tensor> {
-    let shape = &saved.spec(0)?.0;
+    let shape = saved.spec(0)?.0;
     let kept: Shape = (0..shape.rank()).map(|i| if axes.contains(&i) { 1 } else { shape[i] }).collect();
     let c = c.reshape(&kept)?;
     match op {
@@ -81,7 +81,7 @@ pub(super) fn cumulative(op: ReduceOp, saved: &Saved, c: Tensor, axis: usize) ->
             let ahead = if op == ReduceOp::Max { x.greater(&before)? } else { x.less(&before)? };
             // The first element has nothing before it; its place is 0 whatever the comparison says.
             let source = where_or_zero(&ahead, &places)?.cumulative(ReduceOp::Max, along)?;
-            Place::elements(axis).add_into_zeros(&saved.spec(0)?.0, &source, c)
+            Place::elements(axis).add_into_zeros(saved.spec(0)?.0, &source, c)
         }
     }
 }
@@ -99,7 +99,7 @@ fn recurrence(mut a: Tensor, mut b: Tensor, axis: usize) -> Result<Tensor> {
 
 pub(super) fn reduce_window(op: ReduceOp, saved: &Saved, c: Tensor, window: &WindowSpec) -> Result<Tensor> {
     match op {
-        ReduceOp::Sum => window_sum_backward(c, window, &saved.spec(0)?.0),
+        ReduceOp::Sum => window_sum_backward(c, window, saved.spec(0)?.0),
         ReduceOp::Max => Tensor::apply1(Op::SelectAndScatter(window.clone()), [saved.operand(0)?.clone(), c]),
         ReduceOp::Min => {
             let x = saved.operand(0)?.unary(UnaryOp::Neg)?;

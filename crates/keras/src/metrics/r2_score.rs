@@ -116,7 +116,7 @@ impl Metric for R2Score {
         else {
             return Tensor::full([], DType::F32, 0.0, &Device::default_device()?);
         };
-        let device = squares.get().device().clone();
+        let device = *squares.get().device();
         let host = |v: &Variable| v.get().to_vec::<f32>();
         let (squares, sum, residual, count) = (host(squares)?, host(sum)?, host(residual)?, host(count)?);
         let samples = samples.get().item()? as f32;

@@ -255,7 +255,7 @@ pub(super) fn build<R: Rule>(rule: &R, variables: &[Variable]) -> Result<()> {
     }
     rule.validate()?;
     let device = match variables.first() {
-        Some(v) => v.get().device().clone(),
+        Some(v) => *v.get().device(),
         None => Device::default_device()?,
     };
     *state = Some(scope::named(&name(rule), || -> Result<Built> {

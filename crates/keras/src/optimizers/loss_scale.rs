@@ -175,7 +175,7 @@ impl Optimizer for LossScaleOptimizer {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.is_none() {
             let device = match variables.first() {
-                Some(v) => v.get().device().clone(),
+                Some(v) => *v.get().device(),
                 None => Device::default_device()?,
             };
             *own = Some(scope::named(&self.name(), || self.make_own(&device))?);

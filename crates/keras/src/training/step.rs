@@ -44,7 +44,7 @@ impl Model {
 
     pub(crate) fn device(&self) -> Result<Device> {
         match self.weights().first() {
-            Some(w) => Ok(w.get().device().clone()),
+            Some(w) => Ok(*w.get().device()),
             None => Device::default_device(),
         }
     }

@@ -135,7 +135,7 @@ impl Run<'_> {
 
     fn device(&self) -> Result<Device> {
         match self.tensors().first() {
-            Some(t) => Ok(t.device().clone()),
+            Some(t) => Ok(*t.device()),
             None => Device::default_device(),
         }
     }
