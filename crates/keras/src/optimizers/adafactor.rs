@@ -3,7 +3,8 @@
 use keras_spec::{DType, Result, Shape, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, in_precision, optimizer, power};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, in_precision, power};
+use super::declare::optimizer;
 use crate::class::builders;
 use crate::flattened::flattened;
 

@@ -3,7 +3,8 @@
 use keras_spec::{Result, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, optimizer};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all};
+use super::declare::optimizer;
 use crate::class::builders;
 use crate::flattened::flattened;
 

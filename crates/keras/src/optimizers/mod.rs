@@ -3,6 +3,7 @@
 mod adafactor;
 mod adaptive;
 mod base;
+mod declare;
 mod ftrl;
 mod loss_scale;
 mod moments;

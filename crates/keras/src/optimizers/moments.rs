@@ -3,9 +3,8 @@
 use keras_spec::{CompareOp, DType, Error, Result, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{
-    self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision, optimizer, power,
-};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision, power};
+use super::declare::optimizer;
 use super::rules::approach;
 use crate::class::builders;
 use crate::flattened::flattened;

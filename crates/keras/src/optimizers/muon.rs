@@ -3,7 +3,8 @@
 use keras_spec::{Error, Fused, Result, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision, optimizer};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision};
+use super::declare::optimizer;
 use super::rules::run;
 use crate::class::builders;
 use crate::flattened::flattened;

@@ -3,7 +3,8 @@
 use keras_spec::{DType, Fused, Op, Result, Tensor, UnaryOp, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision, optimizer};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision};
+use super::declare::optimizer;
 use crate::class::builders;
 use crate::flattened::flattened;
 
