@@ -22,6 +22,11 @@ pub enum Padding {
     /// What Theano did for `same` in pooling: all of a window but one or two elements at the beginning. As [`Padding::Half`],
     /// Keras 3 does not know it.
     HalfPool,
+    /// [`Padding::Valid`] around the inputs of a recurrent convolution, [`Padding::Half`] around its states.
+    ValidHalf,
+    /// All places where a window meets an element: what Theano did for Keras 1's `full`. As [`Padding::Half`], Keras 3 does not
+    /// know it.
+    Full,
 }
 
 impl<'de> Deserialize<'de> for Padding {
@@ -33,6 +38,8 @@ impl<'de> Deserialize<'de> for Padding {
             "causal" => Ok(Padding::Causal),
             "half" => Ok(Padding::Half),
             "halfpool" => Ok(Padding::HalfPool),
+            "validhalf" => Ok(Padding::ValidHalf),
+            "full" => Ok(Padding::Full),
             _ => Err(serde::de::Error::custom(format!("expected valid, same or causal, found {name:?}"))),
         }
     }
@@ -42,7 +49,8 @@ impl Padding {
     /// How much goes before and after an axis of `length` elements for a window that spans `span` of them.
     pub(crate) fn amounts(self, length: usize, span: usize, stride: usize) -> (usize, usize) {
         match self {
-            Padding::Valid => (0, 0),
+            Padding::Valid | Padding::ValidHalf => (0, 0),
+            Padding::Full => (span.saturating_sub(1), span.saturating_sub(1)),
             Padding::Causal => (span.saturating_sub(1), 0),
             Padding::Same if length == 0 => (0, 0),
             Padding::Same => {
@@ -93,7 +101,8 @@ pub(crate) fn windowed_input<'a>(
 ) -> Result<&'a PartialShape> {
     let input = input_of_rank(inputs, spans.len() + 2)?;
     let lengths = input.iter().skip(format.first_spatial_axis());
-    if padding == Padding::Valid && lengths.zip(spans).any(|(l, span)| l.is_some_and(|l| l < *span)) {
+    let inside = matches!(padding, Padding::Valid | Padding::ValidHalf);
+    if inside && lengths.zip(spans).any(|(l, span)| l.is_some_and(|l| l < *span)) {
         let found = format!("shape {input}, of which the computed output size would be zero or negative");
         return Err(Error::argument("inputs", format!("spatial lengths of at least {spans:?}"), found));
     }

@@ -1,6 +1,7 @@
 //! The state of optimizers, which each generation of Keras orders in its own way.
 
 use keras_spec::{HostTensor, Optimizer, Result, Variable};
+use serde_json::Value;
 
 use super::assign;
 use super::legacy::{Origin, Report, weights::flip};
@@ -21,13 +22,43 @@ pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report:
     // Keras 2 keeps the learning rate in the configuration only.
     let without_rate: Vec<Variable> = own.iter().filter(|v| v.name() != "learning_rate").cloned().collect();
     let only_steps: Vec<Variable> = own.iter().filter(|v| v.name() == "iteration").cloned().collect();
-    for places in [own, without_rate, fresh, only_steps] {
-        if fits(&places) {
-            return assign(places.into_iter().zip(saved).collect());
+    // tf-keras does not keep single numbers: the product of Nadam's momenta, what Adafactor has in the place of rows.
+    let is_kept = |v: &&Variable| v.name() == "iteration" || v.shape().rank() > 0;
+    let without_numbers: Vec<Variable> = own.iter().filter(is_kept).cloned().collect();
+    for places in [&own, &without_rate, &fresh, &only_steps, &without_numbers] {
+        if fits(places) {
+            let steps = saved.first().and_then(|s| s.to_f64_vec().first().copied());
+            assign(places.iter().cloned().zip(saved).collect())?;
+            let product = own.iter().find(|v| v.name() == "variable" && !contains(places, v));
+            return match (product, steps) {
+                (Some(product), Some(steps)) if optimizer.class().name == "Nadam" => {
+                    momentum_product(optimizer, product, steps)
+                }
+                _ => Ok(()),
+            };
         }
+    }
+    // tf-keras keeps a momentum for each variable even where there is none.
+    if optimizer.class().name == "SGD" && own.len() == fresh.len() && saved.len() > 1 {
+        let steps = saved.into_iter().take(1).filter(|s| s.shape().rank() == 0);
+        return assign(only_steps.into_iter().zip(steps).collect());
     }
     left_out(optimizer, saved.len(), report);
     Ok(())
+}
+
+fn contains(variables: &[Variable], one: &Variable) -> bool {
+    variables.iter().any(|v| Variable::same(v, one))
+}
+
+/// The product of Nadam's momenta over the steps made, which depend on nothing else.
+fn momentum_product(optimizer: &dyn Optimizer, product: &Variable, steps: f64) -> Result<()> {
+    let beta = optimizer.config()?.get("beta_1").and_then(Value::as_f64).unwrap_or(0.9);
+    // It is far below the smallest number then.
+    let steps = steps.clamp(0.0, 100_000.0) as i32;
+    let value: f64 = (1..=steps).map(|step| beta * (1.0 - 0.5 * 0.96f64.powi(step))).product();
+    let value = HostTensor::new([0; 0], vec![value])?.cast(product.dtype());
+    assign(vec![(product.clone(), value)])
 }
 
 fn left_out(optimizer: &dyn Optimizer, arrays: usize, report: &mut Report) {

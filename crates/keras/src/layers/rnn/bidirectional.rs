@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::recurrent::use_cudnn;
 use super::sequence::{Sequence, sequence_build_config};
+use crate::layers::defaults::yes;
 
 /// How the outputs of both directions become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,7 @@ pub struct Bidirectional {
     layer: LayerRef,
     backward_layer: Option<LayerRef>,
     merge_mode: Option<MergeMode>,
+    zero_output_for_mask: bool,
     parts: OnceLock<Result<Parts>>,
 }
 
@@ -74,6 +76,8 @@ struct Arguments {
     backward_layer: Option<Value>,
     #[serde(default = "concat")]
     merge_mode: Option<MergeMode>,
+    #[serde(default = "yes")]
+    zero_output_for_mask: bool,
 }
 
 fn concat() -> Option<MergeMode> {
@@ -86,6 +90,7 @@ keras_spec::register!(dyn Layer, CLASS, |config| {
     let backward = arguments.backward_layer.as_ref().map(LayerRef::from_value).transpose()?;
     Ok(Box::new(Bidirectional {
         merge_mode: arguments.merge_mode,
+        zero_output_for_mask: arguments.zero_output_for_mask,
         backward_layer: backward,
         ..Bidirectional::new(layer)
     }))
@@ -98,6 +103,7 @@ impl Bidirectional {
             layer: layer.into(),
             backward_layer: None,
             merge_mode: concat(),
+            zero_output_for_mask: true,
             parts: OnceLock::new(),
         }
     }
@@ -113,6 +119,15 @@ impl Bidirectional {
     #[must_use]
     pub fn backward_layer(mut self, layer: impl Into<LayerRef>) -> Self {
         self.backward_layer = Some(layer.into());
+        self
+    }
+
+    /// Whether outputs at masked steps are 0 with `return_sequences`; otherwise they are those of the step before, as in
+    /// Keras 1 and in Keras 2 outside TensorFlow, whose files say it by this argument. Default: yes, as in Keras 3, which does
+    /// not have the argument.
+    #[must_use]
+    pub fn zero_output_for_mask(mut self, zero: bool) -> Self {
+        self.zero_output_for_mask = zero;
         self
     }
 
@@ -158,7 +173,8 @@ impl Bidirectional {
         }
         for layer in [&forward, &backward] {
             if let Some(sequence) = Sequence::of(layer) {
-                sequence.zero_output_for_mask.store(shared.return_sequences, Ordering::Relaxed);
+                let zero = shared.return_sequences && self.zero_output_for_mask;
+                sequence.zero_output_for_mask.store(zero, Ordering::Relaxed);
             }
         }
         Ok(Parts { forward, backward, shared })
@@ -207,6 +223,9 @@ impl Object for Bidirectional {
         config.insert("merge_mode".to_owned(), json!(self.merge_mode));
         config.insert("layer".to_owned(), parts.forward.serialize()?.to_value());
         config.insert("backward_layer".to_owned(), parts.backward.serialize()?.to_value());
+        if !self.zero_output_for_mask {
+            config.insert("zero_output_for_mask".to_owned(), false.into());
+        }
         Ok(config)
     }
 }

@@ -162,8 +162,8 @@ impl<const N: usize> ConvLSTMCell<N> {
         if let Some(bias) = &weights.bias {
             z = (z + bias.clone())?;
         }
-        // Both products have Theano's padding, or neither.
-        let around = if window.padding == Padding::Half { Padding::Half } else { Padding::Same };
+        let theano = matches!(window.padding, Padding::Half | Padding::ValidHalf);
+        let around = if theano { Padding::Half } else { Padding::Same };
         let same = |i: usize| around.amounts(h.shape()[i + 1], window.kernel_size.0[i], 1);
         let spec = ConvSpec {
             padding: (0..N).map(same).map(|(low, high)| (low as isize, high as isize)).collect(),

@@ -164,7 +164,8 @@ impl<const N: usize> LocallyConnected<N> {
             let (length, size, stride) = (known(first + i)?, windows.size[i], windows.strides[i]);
             let (low, high) = self.padding.amounts(length, size, stride);
             windows.lengths[i] = length;
-            windows.low[i] = low;
+            // With `same` the middle of each window is at a multiple of the stride, where convolutions may begin later.
+            windows.low[i] = if self.padding == Padding::Same { size / 2 } else { low };
             windows.outputs[i] = (length + low + high).saturating_sub(size) / stride + 1;
         }
         Ok(windows)

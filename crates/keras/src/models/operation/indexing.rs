@@ -51,6 +51,14 @@ pub(super) fn get_item(run: &Run) -> Result<Vec<Tensor>> {
     Ok(vec![x])
 }
 
+/// The parts of length 1 along an axis, without it.
+pub(super) fn unstack(run: &Run) -> Result<Vec<Tensor>> {
+    let x = run.tensor(0)?;
+    let axis = run.whole("axis")?.unwrap_or(0);
+    let length = x.shape()[x.shape().axis(axis)?];
+    (0..length).map(|i| x.index(axis, i)).collect()
+}
+
 fn too_many(run: &Run, x: &Tensor, taken: usize) -> Error {
     run.wrong("key", &format!("at most {} indices", x.rank()), taken)
 }

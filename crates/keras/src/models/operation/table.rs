@@ -2,6 +2,8 @@
 
 use keras_spec::{BinaryOp, Class, CompareOp, DType, Error, ReduceOp, Result, Tensor, UnaryOp};
 
+use serde_json::Value;
+
 use super::indexing::{self, along};
 use super::{Kind, Run};
 use crate::activations;
@@ -29,6 +31,12 @@ operations! {
         Add: |r| binary(r, BinaryOp::Add);
         All: |r| one(truth(&r.tensor(0)?)?.min(&r.axes()?, r.flag("keepdims")?));
         Any: |r| one(truth(&r.tensor(0)?)?.max(&r.axes()?, r.flag("keepdims")?));
+        Arccos: |r| one(r.float(0)?.unary(UnaryOp::Acos));
+        Arccosh: |r| one(r.float(0)?.unary(UnaryOp::Acosh));
+        Arcsin: |r| one(r.float(0)?.unary(UnaryOp::Asin));
+        Arcsinh: |r| one(r.float(0)?.unary(UnaryOp::Asinh));
+        Arctan: |r| one(r.float(0)?.unary(UnaryOp::Atan));
+        Arctanh: |r| one(r.float(0)?.unary(UnaryOp::Atanh));
         Argmax: |r| arg(r, Tensor::argmax);
         Argmin: |r| arg(r, Tensor::argmin);
         Argsort: |r| { let (x, axis) = along(r, r.tensor(0)?)?; one(x.argsort(axis, false)) };
@@ -37,10 +45,12 @@ operations! {
         Clip: clip;
         Concatenate: |r| one(Tensor::concatenate(&r.tensors(), r.whole("axis")?.unwrap_or(0)));
         Cos: |r| one(r.float(0)?.cos());
+        Cosh: |r| one(r.float(0)?.unary(UnaryOp::Cosh));
         Cumprod: |r| cumulative(r, ReduceOp::Prod);
         Cumsum: |r| cumulative(r, ReduceOp::Sum);
         Divide: divide;
         DivideNoNan: |r| { let (a, b) = r.pair()?; one(divide_no_nan(&a, &b)) };
+        Einsum: einsum;
         Equal: |r| compare(r, Tensor::equal);
         Exp: |r| one(r.float(0)?.exp());
         ExpandDims: |r| one(r.tensor(0)?.expand_dims(r.needed("axis")?));
@@ -82,6 +92,7 @@ operations! {
         Round: round;
         Sign: |r| one(r.tensor(0)?.sign());
         Sin: |r| one(r.float(0)?.sin());
+        Sinh: |r| one(r.float(0)?.unary(UnaryOp::Sinh));
         Sort: |r| { let (x, axis) = along(r, r.tensor(0)?)?; one(x.sort(axis, false)) };
         Split: indexing::split;
         Sqrt: |r| one(r.float(0)?.sqrt());
@@ -93,6 +104,7 @@ operations! {
         Sum: |r| total(r, Tensor::sum);
         Swapaxes: |r| one(r.tensor(0)?.swap_axes(r.needed("axis1")?, r.needed("axis2")?));
         Take: indexing::take;
+        Tan: |r| one(r.float(0)?.unary(UnaryOp::Tan));
         Tanh: |r| one(r.float(0)?.tanh());
         Tile: indexing::tile;
         Transpose: indexing::transpose;
@@ -105,6 +117,7 @@ operations! {
         Erf: |r| one(r.float(0)?.erf());
         Logsumexp: logsumexp;
         Rsqrt: |r| one(r.float(0)?.rsqrt());
+        TopK: top_k;
     }
     "keras.src.ops.nn" {
         Elu: |r| one(activations::elu(&r.float(0)?, r.real("alpha")?.unwrap_or(1.0)));
@@ -115,6 +128,7 @@ operations! {
         LeakyRelu: |r| one(activations::leaky_relu(&r.float(0)?, r.real("negative_slope")?.unwrap_or(0.2)));
         LogSigmoid: |r| one(activations::log_sigmoid(&r.float(0)?));
         LogSoftmax: |r| one(activations::log_softmax(&r.float(0)?, r.axes_or_last()?));
+        Normalize: normalize;
         OneHot: indexing::one_hot;
         Relu: |r| one(r.tensor(0)?.relu());
         Relu6: |r| one(activations::relu6(&r.tensor(0)?));
@@ -130,6 +144,7 @@ operations! {
             let dtype = r.dtype()?.ok_or_else(|| r.wrong("dtype", "a name", "null"))?;
             one(r.tensor(0)?.cast(dtype))
         };
+        Unstack: indexing::unstack;
         StopGradient: |r| Ok(vec![r.tensor(0)?.stop_gradient()]);
     }
 }
@@ -206,6 +221,37 @@ fn cumulative(r: &Run, op: ReduceOp) -> Result<Vec<Tensor>> {
     let (x, axis) = along(r, r.tensor(0)?)?;
     let dtype = r.dtype()?.unwrap_or(if x.dtype() == DType::Bool { DType::I32 } else { x.dtype() });
     one(x.into_dtype(dtype)?.cumulative(op, axis))
+}
+
+fn einsum(r: &Run) -> Result<Vec<Tensor>> {
+    match r.argument("subscripts") {
+        Some(Value::String(equation)) => one(Tensor::einsum(equation, &r.tensors())),
+        other => Err(r.wrong("subscripts", "a text", format!("{other:?}"))),
+    }
+}
+
+/// Vectors of length 1, by the norm of order 2.
+fn normalize(r: &Run) -> Result<Vec<Tensor>> {
+    let order = r.whole("order")?.unwrap_or(2);
+    if order != 2 {
+        return Err(Error::argument("order", "2", order));
+    }
+    let (x, epsilon) = (r.float(0)?, r.real("epsilon")?.unwrap_or(1e-7));
+    let axes = if r.argument("axis").is_some() { r.axes()? } else { vec![-1] };
+    let inverse = x.square()?.sum(&axes, true)?.rsqrt()?.at_most(1.0 / epsilon)?;
+    one(x * inverse)
+}
+
+/// The largest elements along the last axis, and their places.
+fn top_k(r: &Run) -> Result<Vec<Tensor>> {
+    let (x, k) = (r.tensor(0)?, r.needed("k")?);
+    let length = x.shape().last().copied().unwrap_or(0);
+    let k = usize::try_from(k)
+        .ok()
+        .filter(|k| *k <= length)
+        .ok_or_else(|| r.wrong("k", &format!("at most {length}, the length of the last axis"), k))?;
+    let first = |t: Tensor| t.narrow(-1, 0, k);
+    Ok(vec![first(x.sort(-1, true)?)?, first(x.argsort(-1, true)?.cast(DType::I32)?)?])
 }
 
 fn clip(r: &Run) -> Result<Vec<Tensor>> {

@@ -89,7 +89,7 @@ pub(super) fn upgrade_layer(
         same_on_theano(&name, config, origin, report);
     }
     if origin.is_theano() {
-        theano::upgrade_padding(class, config, report)?;
+        theano::upgrade_padding(class, config, report);
     }
     match class {
         "InputLayer" => {

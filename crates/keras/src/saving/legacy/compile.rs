@@ -64,6 +64,12 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
         config.insert("initial_accumulator_value".to_owned(), json!(0.0));
     }
     if let Some(Value::Object(rate)) = config.get_mut("learning_rate")
+        && let Some(schedule) = rate.get_mut("config").and_then(Value::as_object_mut)
+        && schedule.get("name").is_some_and(Value::is_null)
+    {
+        schedule.shift_remove("name");
+    }
+    if let Some(Value::Object(rate)) = config.get_mut("learning_rate")
         && let Some(Value::String(name)) = rate.get_mut("class_name")
         && let Some(plain) = name.strip_prefix("Custom>").map(str::to_owned)
     {

@@ -4,7 +4,7 @@ use keras_spec::layer::auto_name;
 use keras_spec::{Config, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Origin, Report, arguments, graph};
+use super::{Origin, Program, Report, Version, arguments, graph};
 
 /// A model of Keras 2 in the form of Keras 3.
 ///
@@ -12,13 +12,30 @@ use super::{Origin, Report, arguments, graph};
 /// It has something that Keras 3 does not have, or computes differently.
 pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
     let mut value = model.clone();
-    Upgrade { origin, report }.value(&mut value)?;
+    let keeps_masked = origin.program == Program::Keras && origin.is_before(Version::new(2, 4, 0));
+    let carries_masked = keeps_masked && has_masks(model);
+    Upgrade { origin, report, carries_masked }.value(&mut value)?;
     Ok(value)
 }
 
 struct Upgrade<'a> {
     origin: &'a Origin,
     report: &'a mut Report,
+    /// Whether there are masks, and recurrent layers repeat their last output at masked steps in both directions too.
+    carries_masked: bool,
+}
+
+/// Whether a layer of a model masks steps.
+fn has_masks(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.iter().any(has_masks),
+        Value::Object(map) => {
+            map.get("class_name").is_some_and(|c| c == "Masking")
+                || map.get("mask_zero").is_some_and(|m| m == true)
+                || map.values().any(has_masks)
+        }
+        _ => false,
+    }
 }
 
 impl Upgrade<'_> {
@@ -50,6 +67,9 @@ impl Upgrade<'_> {
         if class == "Sequential" {
             begin_with_input(config);
         }
+        if class == "Bidirectional" {
+            self.directions(config);
+        }
         config.values_mut().try_for_each(|v| self.value(v))?;
         match known {
             "Sequential" => Ok(()),
@@ -59,6 +79,29 @@ impl Upgrade<'_> {
                 other.map(|class| object.insert("class_name".to_owned(), class.into()));
                 Ok(())
             }
+        }
+    }
+}
+
+impl Upgrade<'_> {
+    /// What `Bidirectional` of Keras 3 takes for granted: that the backward layer goes backwards, and gives zeros at masked
+    /// steps.
+    fn directions(&mut self, config: &mut Config) {
+        let Some(layer) = config.get("layer") else { return };
+        let is = |key: &str| layer.pointer(&format!("/config/{key}")).is_some_and(|v| v == true);
+        let backward = is("go_backwards") && config.get("backward_layer").is_none_or(Value::is_null);
+        let carried = self.carries_masked && is("return_sequences");
+        if backward {
+            let mut other = layer.clone();
+            other["config"]["go_backwards"] = false.into();
+            let name = other.pointer("/config/name").and_then(Value::as_str).unwrap_or_default();
+            other["config"]["name"] = format!("backward_{name}").into();
+            config.insert("backward_layer".to_owned(), other);
+        }
+        if carried {
+            config.insert("zero_output_for_mask".to_owned(), false.into());
+            let name = config.get("name").and_then(Value::as_str).unwrap_or("Bidirectional").to_owned();
+            self.report.converted(name, "outputs at masked steps are those of the step before, not 0");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use keras_spec::{Config, Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Report, operations};
+use super::{Report, masks, operations};
 
 /// Layers that take their states as further inputs.
 const RECURRENT: [&str; 8] =
@@ -22,6 +22,7 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
     let ends = ["input_layers", "output_layers"].iter().filter_map(|key| config.get(*key));
     ends.chain(layers.iter().filter_map(|l| l.get("inbound_nodes"))).for_each(|v| graph.see(v));
     let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
+    masks::merge_as_keras_2(layers, report);
     for layer in layers.iter_mut() {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let causal = layer.pointer("/config/causal").is_some_and(|c| c == true);
@@ -190,7 +191,11 @@ impl Graph {
                     *ends = list.remove(0);
                 }
             }
-            Value::Object(map) => map.values_mut().for_each(|end| self.ends(end)),
+            // A list of values is for the keys in their order.
+            Value::Object(map) => {
+                map.sort_keys();
+                map.values_mut().for_each(|end| self.ends(end));
+            }
             _ => {}
         }
     }

@@ -5,6 +5,7 @@ mod compile;
 mod config;
 mod graph;
 pub(crate) mod keras1;
+mod masks;
 mod operations;
 mod origin;
 mod report;

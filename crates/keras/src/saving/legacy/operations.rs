@@ -34,7 +34,7 @@ static FUNCTIONS: &[Function] = functions! {
     ["math.multiply", "multiply"] "numpy" Multiply ("x", "y");
     ["math.divide", "math.truediv", "truediv", "realdiv", "div"] "numpy" Divide ("x", "y");
     ["math.divide_no_nan"] "numpy" DivideNoNan ("x", "y");
-    ["math.floordiv", "floordiv", "math.floor_div"] "numpy" FloorDivide ("x", "y");
+    ["math.floordiv", "floordiv", "math.floor_div", "floor_div"] "numpy" FloorDivide ("x", "y");
     ["math.floormod", "math.mod"] "numpy" Mod ("x", "y");
     ["math.pow", "pow"] "numpy" Power ("x", "y");
     ["math.maximum", "maximum"] "numpy" Maximum ("x", "y");
@@ -66,6 +66,21 @@ static FUNCTIONS: &[Function] = functions! {
     ["math.floor", "floor"] "numpy" Floor ("x");
     ["math.ceil", "ceil"] "numpy" Ceil ("x");
     ["math.reciprocal"] "numpy" Reciprocal ("x");
+    ["math.tan", "tan"] "numpy" Tan ("x");
+    ["math.asin", "asin"] "numpy" Arcsin ("x");
+    ["math.acos", "acos"] "numpy" Arccos ("x");
+    ["math.atan", "atan"] "numpy" Arctan ("x");
+    ["math.sinh", "sinh"] "numpy" Sinh ("x");
+    ["math.cosh", "cosh"] "numpy" Cosh ("x");
+    ["math.asinh", "asinh"] "numpy" Arcsinh ("x");
+    ["math.acosh", "acosh"] "numpy" Arccosh ("x");
+    ["math.atanh", "atanh"] "numpy" Arctanh ("x");
+    ["math.l2_normalize", "nn.l2_normalize", "linalg.l2_normalize"] "nn" Normalize ("x")
+        { "axis" => "axis", "epsilon" => "epsilon", "dim" => "axis" };
+    ["math.top_k", "nn.top_k"] "math" TopK ("input") { "k" => "k", "sorted" => "sorted" };
+    ["sort"] "numpy" Sort ("values") { "axis" => "axis" };
+    ["unstack"] "core" Unstack ("value") { "num" => "num", "axis" => "axis" };
+    ["nn.bias_add"] "numpy" Add ("value", "bias") { "data_format" => "" };
     ["math.erf"] "math" Erf ("x");
     ["math.is_nan"] "numpy" Isnan ("x");
     ["math.reduce_sum", "reduce_sum"] "numpy" Sum ("input_tensor")
@@ -183,10 +198,16 @@ fn operation(layer: &str, name: &str, call: &Value) -> Result<Operation> {
         });
     }
     let plain = name.strip_prefix("compat.v1.").unwrap_or(name);
+    if plain == "sort" && keywords.get("direction").is_some_and(|d| d == "ASCENDING") {
+        keywords.shift_remove("direction");
+    }
     if plain == "identity" {
         // The operation of Keras 3 that changes nothing; there is none of the name.
         let config = Map::from_iter([("axis".to_owned(), json!([]))]);
         return Ok(Operation { module: "keras.src.ops.numpy", class: "Squeeze", config, args: positional });
+    }
+    if let Some(product) = transposed_product(plain, &positional, &keywords) {
+        return Ok(product);
     }
     let unknown =
         || Error::config(layer, format!("`tf.{name}` has no counterpart among the operations of Keras 3"));
@@ -208,6 +229,23 @@ fn operation(layer: &str, name: &str, call: &Value) -> Result<Operation> {
     Ok(Operation { module: function.module, class: function.class, config, args: positional })
 }
 
+/// A product of matrices of which one is transposed: Keras has a product of sums for it.
+fn transposed_product(name: &str, args: &[Value], keywords: &Map<String, Value>) -> Option<Operation> {
+    let is = |keys: [&str; 2]| keys.iter().any(|key| keywords.get(*key).is_some_and(|v| v == true));
+    let (a, b) = (
+        is(["transpose_a", "adjoint_a"]) || is(["adj_x", "adj_x"]),
+        is(["transpose_b", "adjoint_b"]) || is(["adj_y", "adj_y"]),
+    );
+    if !["linalg.matmul", "matmul"].contains(&name) || !(a || b) {
+        return None;
+    }
+    let mut operands = args.to_vec();
+    operands.extend(["a", "b"].iter().skip(args.len()).filter_map(|key| keywords.get(*key).cloned()));
+    let subscripts = format!("...{},...{}->...ik", if a { "ji" } else { "ij" }, if b { "kj" } else { "jk" });
+    let config = Map::from_iter([("subscripts".to_owned(), subscripts.into())]);
+    Some(Operation { module: "keras.src.ops.numpy", class: "Einsum", config, args: operands })
+}
+
 /// Sets what TensorFlow takes by default, and says the same in the words of Keras.
 fn prepare(layer: &str, function: &str, keywords: &mut Map<String, Value>) -> Result<()> {
     let mut default = |key: &str, value: Value| {
@@ -217,6 +255,14 @@ fn prepare(layer: &str, function: &str, keywords: &mut Map<String, Value>) -> Re
         "math.argmax" | "argmax" | "math.argmin" | "argmin" | "math.cumsum" | "cumsum" | "math.cumprod"
         | "stack" | "split" | "gather" => default("axis", 0.into()),
         "nn.leaky_relu" => default("alpha", json!(0.2)),
+        "unstack" => default("axis", 0.into()),
+        "sort" => default("axis", json!(-1)),
+        "math.top_k" | "nn.top_k" => default("k", 1.into()),
+        "math.l2_normalize" | "nn.l2_normalize" | "linalg.l2_normalize" => {
+            // TensorFlow's bound is that of the square.
+            let epsilon = keywords.get("epsilon").and_then(Value::as_f64).unwrap_or(1e-12);
+            keywords.insert("epsilon".to_owned(), epsilon.sqrt().into());
+        }
         _ => {}
     }
     if let Some(Value::String(mode)) = keywords.get_mut("mode") {

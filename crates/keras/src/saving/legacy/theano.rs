@@ -1,20 +1,17 @@
 //! What Theano pads: where other backends put the larger half behind an input, it puts half a window before it.
 
-use keras_spec::{Config, Error, Result};
+use keras_spec::Config;
 use serde_json::Value;
 
 use super::Report;
 
 /// Gives a layer of a model that ran on Theano the padding that it had there, in the arguments of Keras 2, where `same` would
 /// be another.
-///
-/// # Errors
-/// A recurrent layer mixes both.
-pub(super) fn upgrade_padding(class: &str, config: &mut Config, report: &mut Report) -> Result<()> {
+pub(super) fn upgrade_padding(class: &str, config: &mut Config, report: &mut Report) {
     let pools = class.starts_with("MaxPooling") || class.starts_with("AveragePooling");
     let recurrent = class.starts_with("ConvLSTM");
     if !pools && !class.starts_with("Conv") {
-        return Ok(());
+        return;
     }
     let sizes = numbers(config.get(if pools { "pool_size" } else { "kernel_size" }));
     let strides = match config.get("strides") {
@@ -36,10 +33,9 @@ pub(super) fn upgrade_padding(class: &str, config: &mut Config, report: &mut Rep
         report
             .converted(name, format!("`same` on Theano, which begins half a window earlier, is `{padding}`"));
     } else if recurrent && even && config.get("padding").is_none_or(|p| p == "valid") {
-        let why = format!("`{name}` has a kernel of an even size without padding, which Theano shifts");
-        return Err(Error::config(class, why));
+        config.insert("padding".to_owned(), "validhalf".into());
+        report.converted(name, "the padding of the states, which begins half a window earlier on Theano");
     }
-    Ok(())
 }
 
 /// Whether a model of Keras 2 has layers that compute something else on Theano.
@@ -50,7 +46,8 @@ pub(super) fn differs(model: &Value) -> bool {
             let class = map.get("class_name").and_then(Value::as_str).unwrap_or_default();
             let own = map.get("config").and_then(Value::as_object).is_some_and(|config| {
                 let mut changed = config.clone();
-                upgrade_padding(class, &mut changed, &mut Report::default()).is_err() || changed != *config
+                upgrade_padding(class, &mut changed, &mut Report::default());
+                changed != *config
             });
             own || map.values().any(differs)
         }
@@ -74,7 +71,7 @@ mod tests {
 
     fn padding(class: &str, config: Value) -> String {
         let mut config = config.as_object().cloned().unwrap();
-        upgrade_padding(class, &mut config, &mut Report::default()).unwrap();
+        upgrade_padding(class, &mut config, &mut Report::default());
         config["padding"].as_str().unwrap().to_owned()
     }
 

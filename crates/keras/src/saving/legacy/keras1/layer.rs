@@ -112,9 +112,6 @@ impl Era<'_> {
         if !size.is_empty() {
             new.insert("kernel_size".to_owned(), size.into());
         }
-        if new.get("padding").is_some_and(|p| p == "full") {
-            return Err(Error::config(class, "`border_mode` is `full`, which only Theano has had"));
-        }
         match class {
             // In memory's order, whatever the order of dimensions: what Keras 3 calls `channels_last`.
             "Flatten"

@@ -13,6 +13,8 @@ impl Era<'_> {
         if let Some(name) = name {
             new.insert("name".to_owned(), name);
         }
+        // What tells layers from operations of the same name.
+        new.insert("trainable".to_owned(), true.into());
         let mode = old.get("mode").unwrap_or(&Value::Null);
         if old.get("mode_type").is_some_and(|t| t == "lambda" || t == "function") || !mode.is_string() {
             // A `Lambda` of the same code: known by the layer's name, and never run.
