@@ -212,6 +212,108 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vectors::VectorFile;
+
+    /// Other names of functions that have cases, and functions that compute nothing.
+    const NO_CASES_OF_FUNCTIONS: [&str; 12] = [
+        "abs",
+        "amax",
+        "amin",
+        "bitwise_invert",
+        "convert_to_numpy",
+        "convert_to_tensor",
+        "dtype",
+        "full",
+        "ndim",
+        "shape",
+        "stop_gradient",
+        "true_divide",
+    ];
+
+    /// What computes nothing by itself, or what Keras computes with a Python function.
+    const NO_CASES_OF_CLASSES: [&str; 6] =
+        ["GRUCell", "InputLayer", "LSTMCell", "Lambda", "SimpleRNNCell", "StackedRNNCells"];
+
+    /// What Keras writes with a Python function.
+    const NO_CONFIGS: [&str; 2] = ["Lambda", "MeanMetricWrapper"];
+
+    #[derive(Deserialize)]
+    struct Cases {
+        #[serde(default)]
+        cases: Vec<Named>,
+    }
+
+    #[derive(Deserialize)]
+    struct Named {
+        kind: String,
+        op: Option<String>,
+        class_name: Option<String>,
+        object: Option<serde_json::Value>,
+    }
+
+    /// Kind and name of each case of the specification; an activation is a function.
+    fn cases() -> BTreeSet<(String, String)> {
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
+        let mut found = BTreeSet::new();
+        for path in VectorFile::find(&vectors).unwrap() {
+            let cases: Cases = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            for case in cases.cases {
+                let activation = case.object.as_ref().and_then(|o| o.as_str().map(str::to_owned));
+                let kind = if activation.is_some() { "op".to_owned() } else { case.kind };
+                found.extend(case.op.or(activation).or(case.class_name).map(|name| (kind, name)));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_functions_of_the_page_are_those_of_the_vectors() {
+        let named = |namespace: &str| -> BTreeSet<String> {
+            let of = items::all().into_iter().filter(|(n, ..)| *n == namespace);
+            of.map(|(_, name, _)| name.to_owned()).collect()
+        };
+        let functions: BTreeSet<String> =
+            cases().into_iter().filter(|(kind, _)| kind == "op").map(|(_, name)| name).collect();
+        let (ops, activations) = (named("ops"), named("activations"));
+        let untested: Vec<&String> = ops
+            .iter()
+            .filter(|name| !functions.contains(*name) && !NO_CASES_OF_FUNCTIONS.contains(&name.as_str()))
+            .collect();
+        let unnamed: Vec<&String> = functions
+            .iter()
+            .filter(|name| !name.contains('.') && !ops.contains(*name) && !activations.contains(*name))
+            .collect();
+        assert!(
+            untested.is_empty() && unnamed.is_empty(),
+            "without cases {untested:?}, not on the page {unnamed:?}"
+        );
+    }
+
+    #[test]
+    fn every_class_of_the_page_has_cases() {
+        let cases = cases();
+        let kinds = [
+            ("layers", "layer"),
+            ("losses", "loss"),
+            ("metrics", "metric"),
+            ("optimizers", "optimizer"),
+            ("initializers", "initializer"),
+            ("regularizers", "regularizer"),
+            ("constraints", "constraint"),
+        ];
+        let mut missing = Vec::new();
+        for (namespace, kind) in kinds {
+            let api = part(&specification(), namespace, &[]).unwrap();
+            for (name, _) in api.classes.into_iter().filter(|(_, item)| item.is_some()) {
+                for (kind, none) in [(kind, &NO_CASES_OF_CLASSES[..]), ("config", &NO_CONFIGS[..])] {
+                    if !none.contains(&name.as_str()) && !cases.contains(&(kind.to_owned(), name.clone())) {
+                        missing.push(format!("{kind} {name}"));
+                    }
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 
     #[test]
     fn the_page_is_up_to_date() {

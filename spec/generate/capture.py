@@ -9,17 +9,12 @@ the tests that count here.
 layers over one and three axes and around cells.
 """
 
-import contextlib
 import hashlib
 import importlib
 import itertools
 import json
 import math
-import pkgutil
 import sys
-import types
-import unittest
-from unittest import mock
 
 import jax
 import keras
@@ -28,15 +23,16 @@ from keras import tree
 from keras.src.backend import get_keras_mask
 from keras.src.testing import TestCase
 
+import keras_tests
 import layers as grid_layers
 from grids import dimensions
 from layer_case import Grid, add_layer_case
 from vectors import Rejected, VectorFile, data, is_array, serialize, to_numpy
 
-# Keras's own conftest.py is not in the wheel; the tests take one decorator from it.
-sys.modules["conftest"] = types.SimpleNamespace(skip_if_backend=lambda *_: lambda test: test)
-
-FOLDERS = ["activations", "attention", "convolutional", "core", "merging", "normalization", "pooling", "regularization", "reshaping", "rnn"]
+FOLDERS = [
+    "activations", "attention", "convolutional", "core", "merging", "normalization", "pooling", "preprocessing",
+    "preprocessing.image_preprocessing", "regularization", "reshaping", "rnn",
+]  # fmt: skip
 SPATIAL = ["convolutional", "pooling", "regularization", "reshaping"]
 CLASSES = {cls for module in grid_layers.MODULES for cls in importlib.import_module(f"grids.{module}").GRIDS}
 DIMENSIONS = {*dimensions.GRIDS, keras.layers.RNN, keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D}
@@ -74,6 +70,8 @@ class Recorder:
             built = layer.built
             object_ = serialize(layer)
             object_.pop("build_config", None)
+            if "_test" in json.dumps(object_):
+                raise Rejected("a class of the test's own")
             weights = [to_numpy(w) for w in layer.weights] if built else None
             masks = [get_keras_mask(v) if is_array(v) else None for v in tree.flatten(args[0])]
             symbolic = tree.map_structure(lambda v: keras.KerasTensor(v.shape, keras.backend.standardize_dtype(v.dtype)) if is_array(v) else v, args)
@@ -110,37 +108,17 @@ def narrow(value):
     return array.astype({"float64": "float32", "int64": "int32", "uint64": "uint32"}.get(array.dtype.name, array.dtype))
 
 
-def suites(folder):
-    """The test cases of a folder of keras/src/layers, in a fixed order."""
-    package = importlib.import_module(f"keras.src.layers.{folder}")
-    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.endswith("_test")):
-        loaded = unittest.defaultTestLoader.loadTestsFromName(f"keras.src.layers.{folder}.{module}")
-        for suite in loaded:
-            if isinstance(suite, unittest.TestSuite):
-                yield from ((module, test) for test in suite)
-            else:
-                print(f"{folder}/{module} cannot be imported", flush=True)
-
-
 def record(folder, classes):
     """The calls of these classes that the tests of a folder make."""
     recorder = Recorder(classes)
 
-    def skip(*_, **__):
-        raise unittest.SkipTest("trains a model")
+    def started(test):
+        recorder.test = test
 
-    accept = [name for name in dir(TestCase) if name.startswith("assert") and "Raises" not in name]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(keras.Layer, "__call__", lambda *a, **k: recorder.call(*a, **k)))
-        stack.enter_context(mock.patch.object(TestCase, "run_layer_test", lambda *a, **k: recorder.run_layer_test(*a, **k)))
-        for name in accept:
-            stack.enter_context(mock.patch.object(TestCase, name, lambda *_, **__: None))
-        for name in ["fit", "compile", "predict", "evaluate", "train_on_batch", "save", "quantize"]:
-            stack.enter_context(mock.patch.object(keras.Model, name, skip))
-        for module, test in suites(folder):
-            recorder.test = f"{module}.{type(test).__name__}.{test._testMethodName}"
-            keras.utils.set_random_seed(1)
-            test.run(unittest.TestResult())
+    keras_tests.run(f"layers.{folder}", started, [
+        (keras.Layer, "__call__", lambda *a, **k: recorder.call(*a, **k)),
+        (TestCase, "run_layer_test", lambda *a, **k: recorder.run_layer_test(*a, **k)),
+    ])  # fmt: skip
     return recorder.calls
 
 
@@ -151,7 +129,7 @@ def own_weights(weights):
 
 def capture(name):
     """Records the tests of a folder, or those of `DIMENSIONS`, and writes the vectors."""
-    file = VectorFile(f"layers/keras_tests_{name}")
+    file = VectorFile(f"layers/keras_tests_{name.split('.')[-1]}")
     seen, counts, left_out = set(), {}, 0
     apart = name == "dimensions"
     calls = itertools.chain.from_iterable(record(f, DIMENSIONS) for f in SPATIAL) if apart else record(name, CLASSES - DIMENSIONS)

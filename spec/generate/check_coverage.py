@@ -7,6 +7,8 @@ import inspect
 import json
 import sys
 
+from keras.src.api_export import get_name_from_symbol
+
 import capture
 from vectors import VECTORS
 
@@ -22,8 +24,9 @@ REASONS = {
     ("EinsumDense", "gptq_unpacked_column_size"): "quantization has vectors of its own",
     ("EinsumDense", "quantization_config"): "quantization has vectors of its own",
     ("Embedding", "quantization_config"): "quantization has vectors of its own",
-    ("GroupedQueryAttention", "flash_attention"): "is not in the config",
+    ("GroupQueryAttention", "flash_attention"): "is not in the config",
     ("MultiHeadAttention", "flash_attention"): "is not in the config",
+    ("Resizing", "fill_mode"): "has one value",
 }
 COMMON = ["name", "dtype"]
 
@@ -37,7 +40,7 @@ def main():
                 configs.setdefault(case["class_name"], []).append(case["object"]["config"])
     missing = []
     for cls in sorted(capture.CLASSES, key=lambda c: c.__name__):
-        name = cls.__name__
+        name = get_name_from_symbol(cls).split(".")[-1]
         arguments = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD]
         for argument in {*arguments[1:], *COMMON}:
             values = {json.dumps(config.get(argument), sort_keys=True) for config in configs.get(name, [])}

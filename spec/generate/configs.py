@@ -33,6 +33,18 @@ REQUIRED = {
     "SimpleRNN": {"units": 4},
     "LSTM": {"units": 4},
     "GRU": {"units": 4},
+    "SimpleRNNCell": {"units": 4},
+    "LSTMCell": {"units": 4},
+    "GRUCell": {"units": 4},
+    "EinsumDense": {"equation": "abc,cd->abd", "output_shape": (None, 5)},
+    "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},
+    "GroupedQueryAttention": {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
+    "ReversibleEmbedding": {"input_dim": 7, "output_dim": 3},
+    "AlphaDropout": {"rate": 0.5},
+    "GaussianDropout": {"rate": 0.5},
+    "Rescaling": {"scale": 0.25},
+    "Resizing": {"height": 3, "width": 4},
+    "CenterCrop": {"height": 3, "width": 4},
     "ExponentialDecay": {"initial_learning_rate": 0.5, "decay_steps": 10, "decay_rate": 0.5},
     "InverseTimeDecay": {"initial_learning_rate": 0.5, "decay_steps": 10, "decay_rate": 0.5},
     "PiecewiseConstantDecay": {"boundaries": [5, 10], "values": [1.0, 0.5, 0.25]},
@@ -52,7 +64,10 @@ LAYERS = """InputLayer Dense Activation Dropout Flatten Reshape Permute RepeatVe
 DepthwiseConv2D SeparableConv2D Conv2DTranspose ZeroPadding2D Cropping2D UpSampling2D MaxPooling1D MaxPooling2D
 AveragePooling1D AveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D
 BatchNormalization LayerNormalization SimpleRNN LSTM GRU Bidirectional TimeDistributed Add Subtract Multiply Average
-Maximum Minimum Concatenate Dot ReLU LeakyReLU ELU PReLU Softmax GaussianNoise SpatialDropout1D SpatialDropout2D"""
+Maximum Minimum Concatenate Dot ReLU LeakyReLU ELU PReLU Softmax GaussianNoise SpatialDropout1D SpatialDropout2D
+SimpleRNNCell LSTMCell GRUCell EinsumDense Identity ReversibleEmbedding ActivityRegularization Attention
+AdditiveAttention MultiHeadAttention GroupQueryAttention GroupNormalization RMSNormalization UnitNormalization
+SpectralNormalization AlphaDropout GaussianDropout Rescaling Normalization Resizing CenterCrop"""
 LOSSES = """BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy BinaryFocalCrossentropy
 CategoricalFocalCrossentropy KLDivergence Poisson MeanSquaredError MeanAbsoluteError MeanAbsolutePercentageError
 MeanSquaredLogarithmicError Huber LogCosh CosineSimilarity Hinge SquaredHinge CategoricalHinge
@@ -109,6 +124,10 @@ OTHER = {
     "exclude_layers": [["head"]], "exclude_embeddings": [False], "muon_a": [2.0], "muon_b": [-1.5], "muon_c": [0.5],
     "ns_steps": [3], "q": [0.25], "margin": [0.25], "remove_diagonal": [False], "average": ["macro"],
     "class_aggregation": ["variance_weighted_average"], "num_regressors": [2], "target_class_ids": [[1]],
+    "use_scale": [True, False], "score_mode": ["concat"], "value_dim": [2], "attention_axes": [(1,)], "use_gate": [True],
+    "sliding_window": [2], "bias_axes": ["d"], "tie_weights": [False], "logit_soft_cap": [2.0], "reverse_dtype": ["float16"],
+    "power_iterations": [2], "invert": [True], "offset": [0.5], "crop_to_aspect_ratio": [True], "pad_to_aspect_ratio": [True],
+    "fill_value": [0.5], "antialias": [True],
     "sparse_y_true": [False], "sparse_y_pred": [True], "initial_scale": [8.0], "dynamic_growth_steps": [10],
 }  # fmt: skip
 
@@ -118,6 +137,8 @@ def required(cls):
         return {"inner_optimizer": O.Adam(0.25)}
     if cls in (L.Bidirectional, L.TimeDistributed):
         return {"layer": L.LSTM(3, return_sequences=True) if cls is L.Bidirectional else L.Dense(3)}
+    if cls is L.SpectralNormalization:
+        return {"layer": L.Dense(3)}
     return REQUIRED.get(cls.__name__, {"shape": (3, 4)} if cls is L.InputLayer else {})
 
 
@@ -191,6 +212,10 @@ def layers():
     c.add(L.Bidirectional, "backward_layer", layer=L.GRU(3), backward_layer=L.LSTM(3, go_backwards=True), merge_mode="concat")
     c.add(L.TimeDistributed, "nested", layer=L.Bidirectional(L.LSTM(2)))
     c.add(L.InputLayer, "batch_shape", batch_shape=(2, None, 3), dtype="int32")
+    c.add(L.Normalization, "mean,variance", mean=[0.5, 1.0], variance=[2.0, 4.0], axis=-1)
+    c.add(L.Rescaling, "lists", scale=[0.25, 0.5], offset=[1.0, 2.0])
+    for interpolation in ["nearest", "bicubic", "lanczos3", "lanczos5"]:
+        c.add(L.Resizing, f"interpolation={interpolation}", height=3, width=4, interpolation=interpolation)
     c.write()
 
 

@@ -7,6 +7,8 @@ import importlib
 import sys
 import time
 
+import jax
+
 from layer_case import Grid
 
 MODULES = [
@@ -23,6 +25,8 @@ def main(wanted):
             start = time.monotonic()
             grid = Grid(cls)
             fill(grid)
+            # Each class compiles thousands of small programs, which no other uses again.
+            jax.clear_caches()
             size = grid.file.write()
             total_cases, total_bytes = total_cases + len(grid.file.cases), total_bytes + size
             print(f"{grid.name}: {len(grid.file.cases)} cases, {size} bytes, {time.monotonic() - start:.0f} s", flush=True)

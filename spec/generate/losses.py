@@ -44,10 +44,10 @@ def evaluate(obj, y_true, y_pred, sample_weight, mask):
 
 
 class Cases:
-    def __init__(self, cls):
+    def __init__(self, cls, file=None):
         self.cls = cls
         self.rng = vectors.rng("losses", cls.__name__)
-        self.file = vectors.VectorFile(f"losses/{cls.__name__}")
+        self.file = vectors.VectorFile(f"losses/{file or cls.__name__}")
 
     def uniform(self, *shape, low=-2.0, high=2.0):
         """Uniform values on a grid of 1/64, so that they are exact in every float type but bfloat16."""
@@ -57,9 +57,13 @@ class Cases:
         return self.rng.integers(0, n, shape)
 
     def add(self, label, y_true, y_pred, sample_weight=None, mask=None, why=None, **kwargs):
+        self.add_object(label, described(self.cls, **kwargs), y_true, y_pred, sample_weight, mask, why)
+
+    def add_object(self, label, obj, y_true, y_pred, sample_weight=None, mask=None, why=None):
+        """A case of a loss as it is serialized."""
         clear_session(free_memory=False)
-        x64 = kwargs.get("dtype") == "float64"
-        obj = described(self.cls, **kwargs)
+        name, dtype = obj["class_name"], obj["config"].get("dtype")
+        x64 = dtype == "float64"
         with exact_arithmetic(x64):
             value, grad = evaluate(obj, y_true, y_pred, sample_weight, mask)
         args = [y_true, y_pred] + ([] if sample_weight is None else [sample_weight])
@@ -68,11 +72,10 @@ class Cases:
         else:
             fields = {}
         tolerance = None
-        if kwargs.get("dtype") in ("float16", "bfloat16"):
+        if dtype in ("float16", "bfloat16"):
             exact = obj | {"config": obj["config"] | {"dtype": "float32"}}
             tolerance = rounding_tolerance([value, grad], evaluate(exact, y_true, y_pred, sample_weight, mask))
         raw = ({"tolerance": tolerance} if tolerance else {}) | ({"x64": True} if x64 else {}) | ({"why": why} if why else {})
-        name = self.cls.__name__
         fields |= {"args": args, "mask": mask, "outputs": value}
         try:
             self.file.add(f"losses/{name}/{label}", "loss", name, obj, raw=raw, **fields)
@@ -301,6 +304,8 @@ def ctc():
     for reduction in REDUCTIONS:
         c.add(f"reduction={reduction}", t, z, reduction=reduction)
     c.add("weight", t, z, c.uniform(4, low=0.25))
+    # The logarithm of 0 is -10⁵, beside which float32 has two digits for what decides the gradients.
+    c.add("too_few_frames", t, z[:, :2], reduction="none", dtype="float64")
     c.add("no_labels", 0 * t, z, reduction="none")
     c.add("one_label", t[:, :1], z, reduction="none")
     c.add("dtype=float64", t, z, dtype="float64")

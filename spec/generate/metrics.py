@@ -23,10 +23,10 @@ def widened(value):
 class Cases:
     """The cases of one metric class."""
 
-    def __init__(self, cls):
+    def __init__(self, cls, file=None):
         self.cls = cls
         self.rng = vectors.rng("metrics", cls.__name__)
-        self.file = vectors.VectorFile(f"metrics/{cls.__name__}")
+        self.file = vectors.VectorFile(f"metrics/{file or cls.__name__}")
 
     def uniform(self, *shape, low=0.0, high=1.0):
         """Uniform values on a grid of 1/64: sums are exact, and some values tie."""
@@ -45,11 +45,15 @@ class Cases:
     def add(self, label, *updates, why=None, **kwargs):
         """Each update is the tuple of the arguments of `update_state`."""
         clear_session(free_memory=False)
-        x64 = kwargs.get("dtype") == "float64"
-        name = self.cls.__name__
         obj = vectors.serialize(self.cls(**kwargs))
         # Keras writes `label_weights` as a tensor, which it does not read back.
         obj["config"].update({k: v for k, v in kwargs.items() if k not in obj["config"] or k == "label_weights"})
+        self.add_object(label, obj, updates, why)
+
+    def add_object(self, label, obj, updates, why=None):
+        """A case of a metric as it is serialized."""
+        clear_session(free_memory=False)
+        x64, name = obj["config"].get("dtype") == "float64", obj["class_name"]
         with exact_arithmetic(x64):
             outputs = evaluate(obj, updates)
             # What goes into the sums is computed in the dtype of the predictions.

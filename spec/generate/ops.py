@@ -329,6 +329,15 @@ def indexing():
     for name in ["int8", "uint8", "int16", "uint16", "uint32"]:
         cases.add("take", f"indices {name}", array((4, 3)), np.array([3, 0], name), axis=0)
     cases.add("take_along_axis", "axis=1", array((2, 3, 2)), np.array([[[2, 0]], [[1, 1]]], "int32"), axis=1)
+    for op in ["segment_sum", "segment_max"]:
+        ids = np.array([2, 0, 2, 4, 0], "int32")
+        for name in [*FLOATS, "int8", "int32", "uint16"] if op == "segment_sum" else FLOATS:
+            make = whole if name in FLOATS else array
+            # What stands where no row belongs is the neutral element; which of equal rows has the gradient is left open.
+            cases.add(op, name, make((5, 3), name), ids, num_segments=5, sorted=False, exact=name in FLOATS, grads=op == "segment_sum")
+        cases.add(op, "sorted", array((5,)), np.sort(ids), num_segments=6, sorted=True)
+        cases.add(op, "rank 3", array((5, 2, 3)), ids, num_segments=5, sorted=False)
+        cases.add(op, "out of range", whole((5, 2)), ids, num_segments=3, sorted=False, exact=True, grads=op == "segment_sum")
     cases.add("backend.gather", "clamped", array((4, 3)), np.array([9, -5, 1], "int32"), axis=0, grads=False)
     cases.add("backend.gather_elements", "clamped", array((4, 3)), np.array([[9, -5, 1]], "int32"), axis=0, grads=False)
     for name in ["int32", "uint8"]:
@@ -356,6 +365,14 @@ def products():
         ones = np.ones((1, 3000), dtype(name))
         cases.add("matmul", f"many,{name}", ones, ones.T.copy(), grads=False)
     cases.add("matmul", "special", np.array([[np.inf, 1], [np.nan, 0], [0, -np.inf]], "float32"), np.array([[1, 0], [2, 1]], "float32"), grads=False)
+    for subscripts, *operands in [
+        ("ij,jk->ik", (3, 4), (4, 5)), ("bij,bjk->bik", (2, 3, 4), (2, 4, 2)), ("ij->ji", (3, 4)), ("ij->i", (3, 4)), ("ij,ij->", (3, 4), (3, 4)),
+        ("abc,cde->abde", (2, 3, 4), (4, 2, 3)), ("abc,bde->acde", (2, 3, 4), (3, 2, 2)), ("i,j->ij", (3,), (4,)), ("...ij,jk->...ik", (2, 1, 3, 4), (4, 2)),
+        ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("ij,jk", (3, 4), (4, 5)),
+    ]:  # fmt: skip
+        cases.add("einsum", subscripts, *(array(shape, key=f"einsum {i}") for i, shape in enumerate(operands)), subscripts=subscripts)
+    for name in FLOATS[1:]:
+        cases.add("einsum", name, array((2, 3, 4), name, key="a"), array((4, 5), name, key="b"), subscripts="abc,cd->adb")
     for layout in LAYOUTS:
         cases.add("matmul", layout, whole((2, 3, 4), key="a"), whole((2, 4, 5), key="b"), layout=layout, exact=True)
     for axis in [-1, 0, 1]:

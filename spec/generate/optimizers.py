@@ -25,25 +25,33 @@ def step(optimizer, variables, grads):
 class Cases:
     """The cases of one optimizer class; every case optimizes three variables."""
 
-    def __init__(self, cls):
+    def __init__(self, cls, file=None):
         self.cls = cls
         self.name = cls.__name__
         self.rng = vectors.rng("optimizers", self.name)
-        self.file = vectors.VectorFile(f"optimizers/{self.name}")
+        self.file = vectors.VectorFile(f"optimizers/{file or self.name}")
 
     def arrays(self, low=-1.0, high=1.0, shapes=SHAPES, dtype="float32"):
         return [self.rng.uniform(low, high, shape).astype(vectors.dtype(dtype)) for shape in shapes]
 
     def add(self, label, *, steps=1, scale=1.0, iterations=None, warm=False, dtype="float32", values=None, constraint=None,
             why=None, history=None, **kwargs):  # fmt: skip
-        """`steps` steps with gradients of size `scale`. `warm`: from the state that three steps leave;
-        `iterations`: from an empty state with that count of steps; `history`: the gradients."""
+        """`steps` steps of the optimizer with these arguments."""
         clear_session(free_memory=False)
         obj = vectors.serialize(self.cls(**kwargs))
         obj["config"].pop("name")
+        self.add_object(label, obj, values, history, steps=steps, scale=scale, iterations=iterations, warm=warm, dtype=dtype,
+                        constraint=constraint, why=why)  # fmt: skip
+
+    def add_object(self, label, obj, values=None, history=None, *, steps=1, scale=1.0, iterations=None, warm=False,
+                   dtype="float32", constraint=None, why=None):  # fmt: skip
+        """A case of an optimizer as it is serialized: `steps` steps with gradients of size `scale`, or those of `history`.
+        `warm`: from the state that three steps leave; `iterations`: from an empty state with that count of steps."""
+        clear_session(free_memory=False)
+        name = obj["class_name"]
         optimizer = keras.saving.deserialize_keras_object(copy.deepcopy(obj))
         values = self.arrays(dtype=dtype) if values is None else values
-        variables = [keras.Variable(v, dtype=dtype, name=f"v{i}") for i, v in enumerate(values)]
+        variables = [keras.Variable(v, dtype=v.dtype.name, name=f"v{i}") for i, v in enumerate(values)]
         for variable in variables:
             variable.constraint = constraint
         optimizer.build(variables)
@@ -67,20 +75,20 @@ class Cases:
         history = [gradients() for _ in range(steps)] if history is None else history
         for grads in history:
             step(optimizer, variables, grads)
-        fields["steps" if steps > 1 else "grads"] = history if steps > 1 else history[0]
+        fields["steps" if len(history) > 1 else "grads"] = history if len(history) > 1 else history[0]
         after = fields["variables_after"] = [vectors.to_numpy(v) for v in variables]
         fields["state_after"] = state()
         if optimizer.use_ema:
             optimizer.finalize_variable_values(variables)
             fields["variables_finalized"] = [vectors.to_numpy(v) for v in variables]
         if not why and not any(np.any(a != b) for a, b in zip(after, values)):
-            print(f"rejected optimizers/{self.name}/{label}: nothing moves")
+            print(f"rejected optimizers/{name}/{label}: nothing moves")
             return
         if constraint is not None:
             raw["constraint"] = vectors.serialize(constraint)
         if why:
             raw["why"] = why
-        self.file.add(f"optimizers/{self.name}/{label}", "optimizer", self.name, obj, raw=raw, **fields)
+        self.file.add(f"optimizers/{name}/{label}", "optimizer", name, obj, raw=raw, **fields)
 
     def few(self):
         """The arguments of every optimizer, for one whose own step is all that is new."""
@@ -95,10 +103,12 @@ class Cases:
         self.add("huge_gradient", scale=1e8, steps=2, **lr)
         for iterations in [9, 1000]:
             self.add(f"iterations={iterations}", iterations=iterations, **lr)
-        # A decay of 0.999 is 1 in bfloat16: Keras divides by zero.
+        # A decay of 0.999 is 1 in bfloat16, and then these divide by zero.
         divides = self.cls in (O.Lamb, O.Muon, O.Nadam, O.ScheduleFreeAdamW)
-        for dtype in ["float16"] if divides else ["float16", "bfloat16"]:
-            self.add(f"dtype={dtype},steps=2", dtype=dtype, steps=2, **lr)
+        decay = {"adam_beta_2" if self.cls is O.Muon else "beta_2": 0.75}
+        for dtype in ["float16", "bfloat16"]:
+            other = decay if divides and dtype == "bfloat16" else {}
+            self.add(f"dtype={dtype},steps=2", dtype=dtype, steps=2, **other, **lr)
         self.add("constraint", constraint=keras.constraints.MaxNorm(0.5), steps=2, **lr)
         self.add("scalar", values=[np.float32(0.5), self.arrays()[1]], steps=3, **lr)
 

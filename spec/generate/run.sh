@@ -11,12 +11,14 @@ if [ ! -x "$venv/bin/python" ]; then
     "$venv/bin/pip" install --quiet --no-deps tf-keras==2.21.0
 fi
 export KERAS_BACKEND=jax JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
+# How many threads share a sum decides its last bits.
+export XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 # Nearly all the time goes into compiling small programs; a second run takes them from here.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(realpath "$venv")/jax-cache}
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 generators=("$@")
 if [ ${#generators[@]} -eq 0 ]; then
-    generators=(ops measure_ulp layers special_values capture check_coverage losses metrics optimizers initializers regularizers
+    generators=(ops measure_ulp layers special_values capture check_coverage losses metrics optimizers capture_objects initializers regularizers
         activations random_ops models graph_operations layer_models dimension_files tf_keras_models seeded_models configs kinks promotion_table
         random_numbers api)
 fi

@@ -5,7 +5,7 @@ from keras import layers
 from layer_case import combinations
 from vectors import data
 
-from . import POLICIES, input_dtype, weight_options
+from . import ACTIVITY_REGULARIZERS, POLICIES, input_dtype, weight_options
 
 TRAINING = {"training": True}
 CAUSAL, SCORES = {"use_causal_mask": True}, {"return_attention_scores": True}
@@ -74,8 +74,9 @@ def projecting(base, grid):
     for call in [TRAINING, TRAINING | SCORES, {}]:
         grid.add(base | {"dropout": 0.25}, q, v, call=call)
     grid.add(base | {"dropout": 0.5, "seed": 7}, q, v, call=TRAINING | CAUSAL, seeds=[[7, 0]])
-    for option in weight_options("kernel", "bias")[::3]:
+    for option in weight_options("kernel", "bias")[::3] + ACTIVITY_REGULARIZERS[:1]:
         grid.add(base | {"use_gate": True} | option, q, v)
+    grid.add(base | ACTIVITY_REGULARIZERS[1], q, v, call=SCORES)
     for policy in POLICIES:
         x = sequences(input_dtype(policy))
         grid.add(base | {"dtype": policy}, *x[:2], call={"attention_mask": attention_mask})

@@ -85,6 +85,7 @@ def einsum_dense(grid):
         ("abc,cde->abde", [None, 2, 3], "de"), ("abc,cde->abde", [None, 2, 3], "e"), ("abc,cde->adbe", [2, None, 3], "d"),
         ("abcd,cde->abe", [None, 5], "e"), ("abc,bde->acde", [4, 2, 3], "ce"), ("...x,xy->...y", [5], "y"),
         ("ab...,bc->ac...", [5], "c"), ("abc,bc->abc", [3, 4], None), ("abc,b->abc", [3, 4], "c"),
+        ("abc,acd->abd", [3, 5], "d"), ("abc,abcd->ad", [5], None),
     ]:  # fmt: skip
         config = {"equation": equation, "output_shape": shape, "bias_axes": bias}
         rank = 3 if "..." in equation else len(equation.split(",")[0])

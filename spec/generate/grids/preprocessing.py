@@ -35,29 +35,47 @@ def normalization(grid):
     grid.error("mean alone", "mean", {"mean": 0.5, "variance": 2.0}, {"variance": None}, x)
 
 
+INTERPOLATIONS = ["bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"]
+
+
 def resizing(grid):
     x = data("preprocessing/images", (2, 5, 7, 2))
-    for size in [(3, 4), (9, 11), (5, 3)]:
-        for interpolation in ["bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"]:
-            grid.add({"height": size[0], "width": size[1], "interpolation": interpolation}, x)
+    first = data("preprocessing/images", (2, 2, 5, 7))
+    for size in [(3, 4), (9, 11), (5, 3), (5, 7)]:
+        for interpolation in INTERPOLATIONS:
+            for antialias in [{}, {"antialias": True}]:
+                grid.add({"height": size[0], "width": size[1], "interpolation": interpolation} | antialias, x)
     for ratio in ["crop_to_aspect_ratio", "pad_to_aspect_ratio"]:
         for size in [(4, 4), (3, 9), (8, 3)]:
-            grid.add({"height": size[0], "width": size[1], ratio: True, "fill_value": 0.5}, x)
-    for interpolation in ["bilinear", "bicubic"]:
-        grid.add({"height": 2, "width": 3, "interpolation": interpolation, "antialias": True}, x)
-    first = data("preprocessing/images", (2, 2, 5, 7))
-    grid.add({"height": 3, "width": 4, "data_format": "channels_first"}, first)
+            base = {"height": size[0], "width": size[1], ratio: True}
+            grid.add(base | {"fill_value": 0.5}, x)
+            grid.add(base | {"interpolation": "nearest", "data_format": "channels_first"}, first)
+            grid.add(base | {"interpolation": "bicubic", "antialias": True, "fill_value": -1.0}, x)
+        grid.add({"height": 4, "width": 4, ratio: True}, data("preprocessing/images", (5, 7, 2)), tag="one image")
+        grid.add({"height": 10, "width": 14, ratio: True}, x, tag="same ratio")
+    for interpolation in INTERPOLATIONS:
+        grid.add({"height": 3, "width": 4, "interpolation": interpolation, "data_format": "channels_first"}, first)
+        pixels = data("preprocessing/images", (2, 5, 7, 1), "uint8", 0, 255)
+        grid.add({"height": 8, "width": 3, "interpolation": interpolation}, pixels, tag="uint8")
     grid.add({"height": 3, "width": 4, "name": "alone"}, data("preprocessing/images", (5, 7, 2)), tag="one image")
-    pixels = data("preprocessing/images", (2, 5, 7, 1), "uint8", 0, 255)
-    grid.add({"height": 8, "width": 3, "interpolation": "bicubic"}, pixels, tag="uint8")
+    for policy in POLICIES[:4]:
+        grid.add({"height": 3, "width": 9, "dtype": policy}, data("preprocessing/images", (2, 5, 7, 2), input_dtype(policy)))
 
 
 def center_crop(grid):
     x = data("preprocessing/images", (2, 5, 7, 2))
-    for size in [(3, 4), (2, 7), (5, 7), (8, 4), (6, 9), (3, 10)]:
+    first = data("preprocessing/images", (2, 2, 5, 7))
+    # Images that are too small are resized, and then cropped.
+    for size in [(3, 4), (2, 7), (5, 7), (1, 1), (8, 4), (6, 9), (3, 10)]:
         grid.add({"height": size[0], "width": size[1]}, x)
-    grid.add({"height": 3, "width": 4, "data_format": "channels_first"}, data("preprocessing/images", (2, 2, 5, 7)))
-    grid.add({"height": 3, "width": 4, "name": "alone"}, data("preprocessing/images", (5, 7, 2)), tag="one image")
+        grid.add({"height": size[0], "width": size[1], "data_format": "channels_first"}, first)
+    for size in [(3, 4), (9, 4)]:
+        grid.add({"height": size[0], "width": size[1], "name": "alone"}, data("preprocessing/images", (5, 7, 2)), tag="one image")
+        pixels = data("preprocessing/images", (2, 5, 7, 1), "uint8", 0, 255)
+        grid.add({"height": size[0], "width": size[1]}, pixels, tag="uint8")
+        for policy in POLICIES[:4]:
+            options = {"height": size[0], "width": size[1], "dtype": policy}
+            grid.add(options, data("preprocessing/images", (2, 5, 7, 2), input_dtype(policy)))
 
 
 GRIDS = {layers.Resizing: resizing, layers.CenterCrop: center_crop, layers.Rescaling: rescaling, layers.Normalization: normalization}

@@ -1,6 +1,6 @@
 //! Functions of `keras.ops`, as methods of tensors.
 
-use keras_spec::{BinaryOp, DType, ReduceOp, Shape, Tensor, UnaryOp};
+use keras_spec::{BinaryOp, DType, ReduceOp, ScatterOp, Shape, Tensor, UnaryOp};
 
 use super::super::Result;
 use super::arguments::Arguments;
@@ -60,6 +60,9 @@ impl Arguments<'_> {
             "matmul" => x()?.matmul(self.tensor(1)?)?,
             "softmax" => x()?.softmax(axis()?)?,
             "log_softmax" => x()?.log_softmax(axis()?)?,
+            "einsum" => Tensor::einsum(&self.keyword::<String>("subscripts")?, &self.all()?)?,
+            "segment_sum" => self.segments(ScatterOp::Add, 0.0)?,
+            "segment_max" => self.segments(ScatterOp::Max, f64::NEG_INFINITY)?,
             "conv" => self.conv()?,
             "depthwise_conv" => self.depthwise_conv()?,
             "max_pool" => self.max_pool()?,
@@ -74,6 +77,15 @@ impl Arguments<'_> {
         let known: usize = wanted.iter().filter_map(|&d| usize::try_from(d).ok()).product();
         let rest = self.tensor(0)?.shape().size() / known.max(1);
         Ok(wanted.iter().map(|&d| usize::try_from(d).unwrap_or(rest)).collect())
+    }
+
+    /// What `op` makes of the rows that belong to each segment, starting from `neutral`.
+    fn segments(&self, op: ScatterOp, neutral: f64) -> Result<Tensor> {
+        let rows = self.tensor(0)?;
+        let segments: usize = self.keyword("num_segments")?;
+        let shape: Shape = std::iter::once(segments).chain(rows.shape().iter().skip(1).copied()).collect();
+        let empty = Tensor::full(shape, rows.dtype(), neutral, rows.device())?;
+        Ok(empty.scatter(op, self.tensor(1)?, rows, 0)?)
     }
 
     fn comparison(&self, name: &str) -> Result<Option<Tensor>> {

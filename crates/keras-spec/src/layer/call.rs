@@ -102,7 +102,18 @@ impl Call {
         self.losses.borrow_mut().push(loss);
     }
 
-    /// Everything added by [`add_loss`](Call::add_loss) in this call and calls inside it.
+    /// How many losses there are so far.
+    pub(crate) fn loss_count(&self) -> usize {
+        self.losses.borrow().len()
+    }
+
+    /// Adds losses before those that were added since there were `count`.
+    pub(crate) fn add_losses_before(&self, count: usize, losses: Vec<Tensor>) {
+        self.losses.borrow_mut().splice(count..count, losses);
+    }
+
+    /// Everything added by [`add_loss`](Call::add_loss) in this call and calls inside it. What an activity regularizer
+    /// gives stands before the losses of layers inside, as in Keras's `Layer.losses`.
     pub fn losses(&self) -> Vec<Tensor> {
         self.losses.borrow().clone()
     }

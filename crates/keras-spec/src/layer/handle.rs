@@ -290,14 +290,16 @@ impl LayerRef {
             self.build_on(&device.map_or_else(Device::default_device, Ok)?, &shapes)?;
         }
         let autocast = (compute != self.0.policy.variable_dtype() && layer.autocast()).then_some(compute);
+        let losses_before = call.loss_count();
         let outputs = scope::autocasting(autocast, || layer.call_masked(&inputs, &call))?;
         if let Some(regularizer) = self.0.activity_regularizer.as_ref().filter(|_| !layer.regularizes_parts())
         {
-            for t in &outputs.tensors {
-                let loss = regularizer.call(t)?;
+            let of = |t: &Tensor| {
                 let batch = t.shape().first().copied().unwrap_or(1).max(1);
-                call.add_loss((loss / batch as f64)?);
-            }
+                regularizer.call(t)? / batch as f64
+            };
+            let own = outputs.tensors.iter().map(of).collect::<Result<_>>()?;
+            call.add_losses_before(losses_before, own);
         }
         Ok(outputs)
     }

@@ -175,9 +175,9 @@ impl Layer for GroupedQueryAttention {
         let inputs = Inputs::new(inputs)?;
         let inner = call.inner();
         let projected = Projected {
-            gate: parts.gate(inputs.query, &inner)?,
             query: only(&parts.query, inputs.query, &inner)?,
             key: self.repeated(&only(&parts.key, inputs.key, &inner)?)?,
+            gate: parts.gate(inputs.query, &inner)?,
             value: self.repeated(&only(&parts.value, inputs.value, &inner)?)?,
             scale: 1.0 / (self.head_dim as f64).sqrt(),
             equations,

@@ -248,9 +248,9 @@ impl Layer for MultiHeadAttention {
         let inputs = Inputs::new(inputs)?;
         let inner = call.inner();
         let projected = Projected {
-            gate: parts.gate(inputs.query, &inner)?,
             query: only(&parts.query, inputs.query, &inner)?,
             key: only(&parts.key, inputs.key, &inner)?,
+            gate: parts.gate(inputs.query, &inner)?,
             value: only(&parts.value, inputs.value, &inner)?,
             scale: 1.0 / (self.key_dim as f64).sqrt(),
             equations,

@@ -1,6 +1,6 @@
 use keras_spec::{
     Builder, Call, Config, Constraint, Error, Initializer, Layer, LayerRef, PartialShape, Regularizer,
-    Result, Shared, Tensor, Variable,
+    Result, Shared, Tensor, TensorSpec, Variable,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -124,8 +124,10 @@ impl EinsumDense {
 
 /// What the equation says for an input.
 struct Analysis {
-    kernel: Vec<usize>,
+    /// Axes and their lengths, of which that of the batch may be unknown.
+    kernel: Vec<(char, Option<usize>)>,
     bias: Option<Vec<usize>>,
+    output: PartialShape,
     /// The kernel's axes that are summed over, and the others.
     axes: (Vec<isize>, Vec<isize>),
 }
@@ -141,6 +143,10 @@ struct Term<'a> {
 enum Side {
     Left,
     Right,
+}
+
+fn known(axis: char, length: Option<usize>) -> Result<usize> {
+    length.ok_or_else(|| Error::argument("output_shape", format!("a length for axis `{axis}`"), "None"))
 }
 
 fn term(text: &str) -> Term<'_> {
@@ -189,16 +195,18 @@ impl EinsumDense {
         if let Some(c) = z.letters.chars().find(|&c| !x.letters.contains(c) && !y.contains(c)) {
             return Err(wrong(format!("axis `{c}` of the result among those of the input or the kernel")));
         }
-        let known = |c: char, length: Option<usize>| {
-            length.ok_or_else(|| Error::argument("output_shape", format!("a length for axis `{c}`"), "None"))
-        };
-        let mut analysis = Analysis { kernel: Vec::new(), bias: None, axes: (Vec::new(), Vec::new()) };
+        let named = z.letters.chars().map(|c| of_output(c).or_else(|| of_input(c)));
+        let (before, after) =
+            (input[..left].iter().copied(), input[input.rank() - (elided - left)..].iter().copied());
+        let output = before.chain(named).chain(after).collect();
+        let mut analysis =
+            Analysis { kernel: Vec::new(), bias: None, output, axes: (Vec::new(), Vec::new()) };
         for (i, c) in y.chars().enumerate() {
             if z.letters.contains(c) {
-                analysis.kernel.push(known(c, of_output(c))?);
+                analysis.kernel.push((c, of_output(c)));
                 analysis.axes.1.push(i as isize);
             } else if x.letters.contains(c) {
-                analysis.kernel.push(known(c, of_input(c))?);
+                analysis.kernel.push((c, of_input(c)));
                 analysis.axes.0.push(i as isize);
             } else {
                 return Err(wrong(format!(
@@ -237,11 +245,13 @@ impl Layer for EinsumDense {
         let input = one(inputs)?;
         input_of_rank(inputs, input.rank())?;
         let analysis = self.analyse(input)?;
+        let lengths = analysis.kernel.iter().map(|&(axis, length)| known(axis, length));
+        let lengths = lengths.collect::<Result<Vec<_>>>()?;
         let Kernel { kernel_initializer, kernel_regularizer, kernel_constraint, weight } = &self.kernel;
         let counted = kernel_initializer.with_axes(&analysis.axes.0, &analysis.axes.1);
         let initializer = counted.as_ref().unwrap_or(kernel_initializer);
         let (regularizer, constraint) = (kernel_regularizer.as_ref(), kernel_constraint.as_ref());
-        let kernel = weight_spec("kernel", &analysis.kernel, initializer, regularizer, constraint)?;
+        let kernel = weight_spec("kernel", &lengths, initializer, regularizer, constraint)?;
         builder.weight(weight, kernel)?;
         if let Some(shape) = analysis.bias {
             self.bias.build(builder, "bias", shape)?;
@@ -258,6 +268,12 @@ impl Layer for EinsumDense {
             y = (y + bias)?;
         }
         Ok(vec![self.activation.call(&y)?])
+    }
+
+    fn output_spec(&self, inputs: &[TensorSpec], _call: &Call) -> Result<Option<Vec<TensorSpec>>> {
+        // The output has the layer's dtype, which the input has unless it is of integers.
+        let Some(x) = inputs.first().filter(|x| x.dtype.is_float()) else { return Ok(None) };
+        Ok(Some(vec![TensorSpec::new(self.analyse(&x.shape)?.output, x.dtype)]))
     }
 
     fn saved_weights(&self, own: &[Variable]) -> Result<Option<Vec<(Variable, Tensor)>>> {

@@ -77,10 +77,6 @@ impl Resizing {
         if self.fill_mode != "constant" {
             return Err(Error::argument("fill_mode", "`constant`", &self.fill_mode));
         }
-        if self.crop_to_aspect_ratio && self.pad_to_aspect_ratio {
-            let expected = "false where `crop_to_aspect_ratio` is true";
-            return Err(Error::argument("pad_to_aspect_ratio", expected, true));
-        }
         Ok(())
     }
 
@@ -102,6 +98,11 @@ impl Resizing {
 impl Layer for Resizing {
     fn check_inputs(&self, inputs: &[PartialShape]) -> Result<()> {
         self.validate()?;
+        // Keras makes such a layer, and only fails when it is called.
+        if self.crop_to_aspect_ratio && self.pad_to_aspect_ratio {
+            let expected = "false where `crop_to_aspect_ratio` is true";
+            return Err(Error::argument("pad_to_aspect_ratio", expected, true));
+        }
         images::check(inputs)
     }
 
