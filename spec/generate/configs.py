@@ -158,7 +158,7 @@ class Configs:
         global_state.clear_session(free_memory=False)
         with same_bytes():
             expect = vectors.serialize(keras.saving.deserialize_keras_object(copy.deepcopy(obj)))
-        name = cls.__name__
+        name = obj["class_name"]
         self.file.add(f"configs/{self.namespace}/{name}/{label}", "config", name, obj, raw={"expect": expect})
         return True
 
