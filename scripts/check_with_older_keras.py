@@ -1,12 +1,15 @@
 """Reads models that `exchange_models write` wrote for older programs, compares predictions, and trains them on.
 
-Usage: check_with_older_keras.py tf-keras|keras-3.0 FROM
+Usage: check_with_older_keras.py PROGRAM FROM, where PROGRAM is tf-keras, or a version of Keras 3 that is installed.
+
+Models that the writer refused, since the program cannot have them, are listed with the reason.
 """
 
 import pathlib
 import sys
 
 import numpy as np
+from exchanged import numbered, targets_for
 from safetensors.numpy import load_file
 
 program, source = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -17,11 +20,7 @@ if program == "tf-keras":
 else:
     import keras
 
-    extension = "keras-3.0.keras"
-
-
-def numbered(arrays, letter):
-    return [arrays[f"{letter}{i}"] for i in range(sum(k[0] == letter and k[1:].isdigit() for k in arrays))]
+    extension = f"{program}.keras"
 
 
 def flat(value):
@@ -41,20 +40,31 @@ def check(path, file):
         return
     steps = int(np.array(model.optimizer.iterations))
     assert steps == arrays["steps"], f"{steps} steps, expected {arrays['steps']}"
-    if model.trainable_weights and all(np.issubdtype(e.dtype, np.floating) for e in expected):
-        targets = [e + 0.5 for e in expected]
+    targets = targets_for(model.loss, expected)
+    if targets and model.trainable_weights:
         history = model.fit(given, targets if len(targets) > 1 else targets[0], epochs=2, verbose=0)
         assert np.isfinite(history.history["loss"]).all(), "training does not go on"
 
 
-paths = [(p, p.with_name(f"{p.stem}.{extension}")) for p in sorted(source.glob("*.safetensors"))]
-paths = [(path, file) for path, file in paths if file.exists()]
-failures = 0
-for path, file in paths:
+read, failures, refused, missing = 0, 0, [], []
+for path in sorted(source.glob("*.safetensors")):
+    file = path.with_name(f"{path.stem}.{extension}")
+    why = file.with_name(f"{file.name}.refused")
+    if why.exists():
+        refused.append(f"{path.stem}: {why.read_text()}")
+        continue
+    if not file.exists():
+        missing.append(path.stem)
+        continue
+    read += 1
     try:
         check(path, file)
     except Exception as error:
         failures += 1
-        print(f"  {path.stem}: {type(error).__name__}: {str(error)[:600]}")
-print(f"{len(paths)} models read by {program} ({keras.__version__}), {failures} fail")
-sys.exit(1 if failures or not paths else 0)
+        print(f"  {path.stem}: FAILED: {type(error).__name__}: {str(error)[:600]}", flush=True)
+for line in refused:
+    print(f"  not written for {program}: {line}")
+for name in missing:
+    print(f"  {name}: FAILED: neither written nor refused")
+print(f"{read} models read by {program} ({keras.__version__}), {failures} fail; {len(refused)} are refused")
+sys.exit(1 if failures or missing or not read else 0)

@@ -23,7 +23,7 @@ impl Packed {
     /// For `version` of Keras 3, or for the one that is written otherwise.
     pub(super) fn new(model: &Model, version: Option<Version>) -> Result<Self> {
         let mut weights = h5::Writer::new();
-        tree::write(model, &mut weights)?;
+        tree::write(model, version, &mut weights)?;
         let mut config = architecture::to_value(model)?;
         if let Some(version) = version {
             older::for_keras_3(&mut config, version)?;

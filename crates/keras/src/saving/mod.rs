@@ -21,6 +21,7 @@ mod optimizer_state;
 mod options;
 mod save_options;
 mod shards;
+mod since;
 pub mod sniff;
 mod tree;
 mod whole_h5;

@@ -139,7 +139,7 @@ impl Model {
         match layout(path, true)? {
             Layout::Shards => return self.save_weights_sharded(path, shards::DEFAULT_SIZE),
             Layout::Layers => whole_h5::write_weights(self, &mut file),
-            _ => tree::write(self, &mut file),
+            _ => tree::write(self, None, &mut file),
         }
         .at(|| &*name)?;
         write_file(path, |out| file.finish_to(&name, out))

@@ -5,84 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::h5_config::short_form;
 use super::legacy::Version;
-
-/// Arguments that came to classes in a version of Keras 3, with the value that says what older versions do.
-const ADDED: &[(Version, &[&str], &str, Default)] = &[
-    (Version::new(3, 2, 0), OPTIMIZERS, "gradient_accumulation_steps", Default::Null),
-    (Version::new(3, 1, 0), OPTIMIZERS, "loss_scale_factor", Default::Null),
-    (Version::new(3, 4, 0), &["MultiHeadAttention", "GroupQueryAttention"], "seed", Default::Null),
-    (Version::new(3, 9, 0), &["InputLayer"], "ragged", Default::False),
-    (Version::new(3, 9, 0), &["ZeroPadding1D"], "data_format", Default::ChannelsLast),
-    (Version::new(3, 13, 0), &["InputLayer"], "optional", Default::False),
-    (Version::new(3, 13, 0), &["BatchNormalization"], "renorm", Default::False),
-    (Version::new(3, 13, 0), &["BatchNormalization"], "renorm_clipping", Default::Null),
-    (Version::new(3, 13, 0), &["BatchNormalization"], "renorm_momentum", Default::Any),
-    (Version::new(3, 13, 0), &["Dense", "EinsumDense", "Embedding"], "quantization_config", Default::Null),
-    (Version::new(3, 13, 0), &["MultiHeadAttention"], "use_gate", Default::False),
-    (Version::new(3, 15, 0), &["MultiHeadAttention"], "sliding_window", Default::Null),
-    (Version::new(3, 15, 0), VARIANCE_SCALING, "input_axes", Default::Null),
-    (Version::new(3, 15, 0), VARIANCE_SCALING, "output_axes", Default::Null),
-];
-
-/// Arguments of Keras 3 that tf-keras does not take.
-const NOT_IN_KERAS_2: &[(&[&str], &str, Default)] = &[
-    (&["LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], "seed", Default::Any),
-    (&["LSTMCell", "GRUCell", "SimpleRNNCell"], "seed", Default::Any),
-    (&["LayerNormalization"], "rms_scaling", Default::False),
-    (&["Attention", "AdditiveAttention", "MultiHeadAttention"], "seed", Default::Null),
-    (&["BatchNormalization"], "synchronized", Default::False),
-    (&["InputLayer"], "sparse", Default::False),
-    (&["Sequential"], "build_input_shape", Default::Any),
-    (&["Sequential", "Functional"], "trainable", Default::Any),
-    (&["Sequential", "Functional"], "dtype", Default::Any),
-    (&["SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"], "seed", Default::Any),
-];
-
-const OPTIMIZERS: &[&str] = &[
-    "SGD",
-    "RMSprop",
-    "Adam",
-    "AdamW",
-    "Adadelta",
-    "Adagrad",
-    "Adamax",
-    "Nadam",
-    "Ftrl",
-    "Lion",
-    "Adafactor",
-    "Lamb",
-    "LossScaleOptimizer",
-];
-
-const VARIANCE_SCALING: &[&str] = &[
-    "VarianceScaling",
-    "GlorotUniform",
-    "GlorotNormal",
-    "HeUniform",
-    "HeNormal",
-    "LecunUniform",
-    "LecunNormal",
-];
-
-/// The value of an argument that changes nothing.
-#[derive(Clone, Copy, PartialEq)]
-enum Default {
-    Null,
-    False,
-    ChannelsLast,
-    Any,
-}
-
-impl Default {
-    fn is(self, value: &Value) -> bool {
-        match self {
-            Default::Null => value.is_null(),
-            Default::False => value.is_null() || value == false,
-            Default::ChannelsLast => value.is_null() || value == "channels_last",
-            Default::Any => true,
-        }
-    }
-}
+use super::since::{ADDED, Default, NOT_IN_KERAS_2, activation_since, class_since, is_in_tf_keras};
+use crate::models::is_operation;
 
 /// Takes an argument out of a configuration.
 fn take(
@@ -114,8 +38,24 @@ pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
         Value::Object(map) => map.values_mut().try_for_each(|v| for_keras_3(v, version))?,
         _ => return Ok(()),
     }
+    let is_operation = is_operation(value);
     let Value::Object(object) = value else { return Ok(()) };
     let class = class_of(object);
+    let module = object.get("module").and_then(Value::as_str).unwrap_or_default();
+    if let Some(since) = class_since(&class).filter(|since| version < *since && module.starts_with("keras")) {
+        let why = format!("the class came with Keras {since}, and {version} does not have it");
+        return Err(Error::config(class, why));
+    }
+    if is_operation {
+        check_operation(&class, object, version)?;
+    }
+    // Keras wants shapes as tuples there, of which JSON makes lists; what has no weights needs no building.
+    if version < Version::new(3, 1, 0) && class == "Dot" {
+        object.shift_remove("build_config");
+    }
+    if let Some(compile) = object.get_mut("compile_config") {
+        flat_metrics(compile);
+    }
     if version < Version::new(3, 8, 0) && (class == "Orthogonal" || class == "Identity") {
         let initializer = object.get("module").is_some_and(|m| m == "keras.initializers");
         if initializer {
@@ -123,6 +63,15 @@ pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
         }
     }
     let Some(Value::Object(config)) = object.get_mut("config") else { return Ok(()) };
+    // The name of an operation stands beside its arguments, too.
+    if version < Version::new(3, 11, 0) && is_operation {
+        config.shift_remove("name");
+    }
+    for (key, value) in config.iter().filter(|(key, _)| key.ends_with("activation")) {
+        if let Some(since) = value.as_str().and_then(activation_since).filter(|since| version < *since) {
+            return Err(Error::config(class, format!("`{key}` = {value}, which came with Keras {since}")));
+        }
+    }
     for (since, classes, key, default) in ADDED {
         if version < *since && classes.contains(&&*class) {
             take(&class, config, key, *default, version)?;
@@ -141,6 +90,30 @@ pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
     Ok(())
 }
 
+/// Refuses operations that older versions of Keras 3 have, but do not read with these arguments, from their own files either.
+fn check_operation(class: &str, object: &Map<String, Value>, version: Version) -> Result<()> {
+    let calls = object.get("inbound_nodes").and_then(Value::as_array).into_iter().flatten();
+    let mut keys = calls.filter_map(|call| call.pointer("/args/1"));
+    let axis = object.get("config").and_then(|c| c.get("axis"));
+    let why = match class {
+        "GetItem" if version < Version::new(3, 2, 0) && keys.any(Value::is_array) => "several indices",
+        "Logsumexp" if version < Version::new(3, 11, 0) && axis.is_some_and(Value::is_i64) => "one axis",
+        _ => return Ok(()),
+    };
+    Err(Error::config(class, format!("Keras {version} does not read the operation with {why}")))
+}
+
+/// The metrics of models with one output, without a list around them that older versions take for a metric.
+fn flat_metrics(compile: &mut Value) {
+    for key in ["metrics", "weighted_metrics"] {
+        if let Some(Value::Array(list)) = compile.get_mut(key)
+            && let [Value::Array(own)] = list.as_mut_slice()
+        {
+            *list = std::mem::take(own);
+        }
+    }
+}
+
 /// Inputs or outputs as a list, even of one.
 fn list_of_ends(ends: Option<&mut Value>) {
     if let Some(Value::Array(list)) = ends
@@ -156,9 +129,51 @@ fn list_of_ends(ends: Option<&mut Value>) {
 /// It has something that Keras 2 does not have.
 pub(super) fn for_keras_2(model: &Value, version: Version) -> Result<Value> {
     let mut value = model.clone();
+    check_classes(&value, version)?;
     for_keras_3(&mut value, Version::new(3, 0, 0))?;
     layer_for_keras_2(&mut value, version)?;
     Ok(value)
+}
+
+/// Refuses what tf-keras has no class for, or cannot read.
+fn check_classes(value: &Value, version: Version) -> Result<()> {
+    let children: Vec<&Value> = match value {
+        Value::Array(list) => list.iter().collect(),
+        Value::Object(map) => map.values().collect(),
+        _ => return Ok(()),
+    };
+    let Some(class) = value.get("class_name").and_then(Value::as_str) else {
+        return children.into_iter().try_for_each(|v| check_classes(v, version));
+    };
+    if is_operation(value) {
+        let why =
+            format!("the operation `{class}` between layers, which files of Keras {version} cannot have");
+        return Err(Error::config("Functional", why));
+    }
+    let is_keras = value.get("module").and_then(Value::as_str).is_some_and(|m| m.starts_with("keras"));
+    if is_keras && !is_in_tf_keras(class) {
+        return Err(Error::config(class, format!("a class that files of Keras {version} cannot have")));
+    }
+    let bias = |layer: &str| value.pointer(&format!("/config/{layer}/config/use_bias")).cloned();
+    if class == "Bidirectional" && bias("backward_layer").is_some_and(|b| Some(b) != bias("layer")) {
+        let why = format!("only one of the layers has a bias, with which Keras {version} reads no file");
+        return Err(Error::config(class, why));
+    }
+    children.into_iter().try_for_each(|v| check_classes(v, version))
+}
+
+/// Refuses an optimizer, losses and metrics that tf-keras has no class for.
+fn check_compiled(value: &Value, version: Version) -> Result<()> {
+    match value {
+        Value::Array(list) => list.iter().try_for_each(|v| check_compiled(v, version)),
+        Value::Object(map) => match map.get("class_name").and_then(Value::as_str) {
+            Some(class) if !is_in_tf_keras(class) => {
+                Err(Error::config(class, format!("a class that Keras {version} does not have")))
+            }
+            _ => map.values().try_for_each(|v| check_compiled(v, version)),
+        },
+        _ => Ok(()),
+    }
 }
 
 fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
@@ -169,11 +184,6 @@ fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
     }
     let Value::Object(object) = value else { return Ok(()) };
     let class = class_of(object);
-    if object.get("module").and_then(Value::as_str).is_some_and(|m| m.starts_with("keras.src.ops")) {
-        let why =
-            format!("the operation `{class}` between layers, which files of Keras {version} cannot have");
-        return Err(Error::config("Functional", why));
-    }
     if let Some(plain) = class.strip_suffix("Initializer").filter(|c| ["Orthogonal", "Identity"].contains(c))
     {
         object.insert("class_name".to_owned(), plain.into());
@@ -204,6 +214,12 @@ fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
         "InputLayer" => rename(config, "batch_shape", "batch_input_shape"),
         "LeakyReLU" => rename(config, "negative_slope", "alpha"),
         "Functional" => graph(config)?,
+        "MultiHeadAttention" => {
+            // It takes them from there without asking whether they are; it is built when it is called.
+            for key in ["query_shape", "key_shape", "value_shape"] {
+                config.insert(key.to_owned(), Value::Null);
+            }
+        }
         _ => {}
     }
     for key in ["module", "registered_name", "build_config", "compile_config"] {
@@ -247,9 +263,11 @@ fn graph(config: &mut Map<String, Value>) -> Result<()> {
     };
     let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
     for layer in layers.iter_mut() {
+        let is_attention = layer.get("class_name").is_some_and(|c| c == "MultiHeadAttention");
+        let others: &[&str] = if is_attention { &["value", "key"] } else { &[] };
         if let Some(Value::Array(nodes)) = layer.get_mut("inbound_nodes") {
             for node in nodes.iter_mut() {
-                *node = call(node, &models)?;
+                *node = call(node, &models, others)?;
             }
         }
     }
@@ -267,8 +285,8 @@ fn graph(config: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// A call in the form of Keras 2.
-fn call(node: &Value, models: &[String]) -> Result<Value> {
+/// A call in the form of Keras 2, in which tensors beyond the first have the given names.
+fn call(node: &Value, models: &[String], others_by_name: &[&str]) -> Result<Value> {
     let wrong = || Error::config("Functional", format!("a call that Keras 2 cannot write: {node}"));
     let mut keywords = Map::new();
     for (key, value) in node.get("kwargs").and_then(Value::as_object).into_iter().flatten() {
@@ -276,9 +294,15 @@ fn call(node: &Value, models: &[String]) -> Result<Value> {
             keywords.insert(key.clone(), argument(value, models));
         }
     }
-    let Some([first]) = node.get("args").and_then(Value::as_array).map(Vec::as_slice) else {
+    let Some([first, others @ ..]) = node.get("args").and_then(Value::as_array).map(Vec::as_slice) else {
         return Err(wrong());
     };
+    if others.len() > others_by_name.len() {
+        return Err(wrong());
+    }
+    for (name, value) in others_by_name.iter().zip(others) {
+        keywords.insert((*name).to_owned(), argument(value, models));
+    }
     let mut tensors = match first {
         Value::Array(list) => list.clone(),
         one => vec![one.clone()],
@@ -322,8 +346,12 @@ fn argument(value: &Value, models: &[String]) -> Value {
 ///
 /// # Errors
 /// It has something that Keras 2 does not have.
-pub(super) fn compile_for_keras_2(training: &Value) -> Result<Value> {
+pub(super) fn compile_for_keras_2(training: &Value, version: Version) -> Result<Value> {
     let mut value = training.clone();
+    if let Value::Object(map) = &value {
+        map.values().try_for_each(|part| check_compiled(part, version))?;
+    }
+    flat_metrics(&mut value);
     for_keras_3(&mut value, Version::new(3, 0, 0))?;
     if let Value::Object(map) = &mut value {
         for key in ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"] {

@@ -7,12 +7,18 @@ use keras_spec::{Error, HostTensor, LayerRef, Result, Tensor, Variable};
 use serde_json::{Map, Value, json};
 
 use super::error::FileError;
-use super::legacy::Report;
+use super::legacy::{Report, Version};
 use super::{LoadOptions, h5};
 use crate::models::{Chain, Functional, Model};
 
 /// The attribute of a model that holds its optimizer.
 pub(super) const OPTIMIZER: &str = "optimizer";
+
+/// Where `Bidirectional` keeps the layer that goes forward.
+const FORWARD: &str = "/forward_layer";
+
+/// Where it keeps the layer that it made that one from.
+const ORIGIN: &str = "/layer";
 
 /// What tf-keras calls the list of a model's layers.
 const OLD_LAYERS: &str = "_layer_checkpoint_dependencies";
@@ -110,19 +116,38 @@ fn written(model: &Model) -> Result<Vec<Place>> {
     Ok(all)
 }
 
-/// Adds the weights of a model, and the state of its optimizer, to a file.
+/// Adds the weights of a model, and the state of its optimizer, to a file for `version` of Keras or the one that is written
+/// otherwise.
 ///
 /// # Errors
-/// A device fails, or two objects claim one place.
-pub(super) fn write(model: &Model, file: &mut h5::Writer) -> Result<()> {
-    for place in &written(model)? {
-        let group = file.group(&place.group());
+/// A device fails, or two objects claim one place; the version cannot take the state of the optimizer back.
+pub(super) fn write(model: &Model, version: Option<Version>, file: &mut h5::Writer) -> Result<()> {
+    let places = written(model)?;
+    // Keras before 3.3 asks for the weights of the layer, too, that `Bidirectional` made its two from.
+    let has_origin = |p: &&Place| version.is_some_and(|v| v < Version::new(3, 3, 0)) && p.path.contains(FORWARD);
+    let origins: Vec<&Place> = places.iter().filter(has_origin).collect();
+    if let (Some(version), false, true) = (version, origins.is_empty(), places.iter().any(|p| p.path == OPTIMIZER)) {
+        let why = format!(
+            "Keras {version} does not read the state of the optimizer back of a model with such a layer: save the model \
+             before it is compiled, or for Keras 3.3"
+        );
+        return Err(Error::config("Bidirectional", why));
+    }
+    let copies = origins.into_iter().map(|place| (place, place.path.replace(FORWARD, ORIGIN)));
+    for (place, path) in places.iter().map(|p| (p, p.path.clone())).chain(copies) {
+        let group = file.group(&join(&path, "vars"));
         group.text("name", place.name.clone());
         for (i, (_, value)) in place.saved.iter().enumerate() {
             group.dataset(&i.to_string(), &value.to_host()?)?;
         }
     }
     Ok(())
+}
+
+/// Whether an array is that of the layer that a `Bidirectional` made its two from.
+fn is_origin(path: &str, used: &HashSet<String>) -> bool {
+    let forward = |(at, _)| format!("{}{FORWARD}{}", &path[..at], &path[at + ORIGIN.len()..]);
+    path.match_indices(ORIGIN).any(|found| used.contains(&forward(found)))
 }
 
 /// Spreads the weights of a model, and the state of its optimizer, over files of at most `limit` bytes of arrays. Each is given
@@ -213,7 +238,7 @@ impl Tree<'_> {
             let absolute = |path: &String| format!("{}/{path}", start.trim_end_matches('/'));
             paths.extend(root.dataset_paths()?.iter().filter(|p| !other(p)).map(absolute));
         }
-        if let Some(extra) = paths.into_iter().find(|p| !used.contains(p)) {
+        if let Some(extra) = paths.into_iter().find(|p| !used.contains(p) && !is_origin(p, &used)) {
             let found = "an array that no layer of the model has a place for";
             return Err(FileError::unexpected(self.file, extra, "only weights of the model", found).into());
         }

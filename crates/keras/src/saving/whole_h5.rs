@@ -42,8 +42,8 @@ pub(super) fn pack(model: &Model, version: Option<Version>) -> Result<h5::Writer
     file.bytes("model_config", python::to_string(&config));
     if let Some(training) = architecture::compile_config(model)? {
         let mut training = h5_config::training_config(with_objects(training)?);
-        if old.is_some() {
-            training = older::compile_for_keras_2(&training)?;
+        if let Some(version) = old {
+            training = older::compile_for_keras_2(&training, version)?;
         }
         file.bytes("training_config", python::to_string(&training));
     }

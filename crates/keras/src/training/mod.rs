@@ -26,6 +26,7 @@ mod step;
 
 pub use compile::Compile;
 pub(crate) use compile::Compiled;
+pub(crate) use data::append;
 pub use data::{Batch, Data, host};
 pub use fit::{Evaluate, Fit};
 pub use keras_spec::{Identifier, Nested};

@@ -100,7 +100,7 @@ impl Serialize for Arguments {
 }
 
 /// An object as the Python call that makes it.
-fn python(value: &Value) -> String {
+pub(super) fn python(value: &Value) -> String {
     let join = |parts: Vec<String>| parts.join(", ");
     match value {
         Value::Null => "None".to_owned(),

@@ -21,14 +21,15 @@
 mod arguments;
 mod layers;
 mod models;
+pub mod optimizers;
 mod training;
 mod values;
 
 pub use arguments::Arguments;
 pub use layers::*;
 pub use models::{Sequential, merge, model};
-pub use training::{Fit, FitGenerator};
-pub use values::{constraints, initializations, objectives, regularizers};
+pub use training::{Fit, FitGenerator, Generators};
+pub use values::{constraints, initializations, metrics, np_utils, objectives, regularizers};
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

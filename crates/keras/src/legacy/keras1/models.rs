@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::arguments::Arguments;
 use super::{Merge, warn_once};
-use crate::models::{Apply, Inputs, KerasTensor, Model};
+use crate::models::{Apply, Input, Inputs, KerasTensor, Model};
 
 /// A layer of Keras 1, which may say what its inputs are (`input_shape`, `input_dim`) where it is a model's first.
 pub trait First: Into<LayerRef> {
@@ -16,8 +16,9 @@ pub trait First: Into<LayerRef> {
 /// A model of layers of Keras 1, of which the first says what the inputs are (`keras.models.Sequential`, Keras 1.2.2).
 #[derive(Default)]
 pub struct Sequential {
-    inner: crate::models::Sequential,
-    begun: bool,
+    input: Option<Input>,
+    branches: Option<(Vec<Sequential>, Merge)>,
+    layers: Vec<LayerRef>,
 }
 
 impl Sequential {
@@ -26,15 +27,28 @@ impl Sequential {
         Sequential::default()
     }
 
+    /// A model that begins with what several models give, merged: Keras 1's `model.add(Merge([left, right], mode=…))`.
+    ///
+    /// ```
+    /// use keras::legacy::keras1::{Dense, Merge, Sequential};
+    ///
+    /// let branch = |units: usize| Sequential::new().add(Dense::new(units).input_dim(4));
+    /// let model = Sequential::merging([branch(2), branch(3)], Merge::new("concat")).add(Dense::new(1)).build()?;
+    /// assert_eq!(model.inputs()?.len(), 2);
+    /// # Ok::<(), keras::Error>(())
+    /// ```
+    pub fn merging(branches: impl IntoIterator<Item = Sequential>, merge: Merge) -> Self {
+        Sequential { branches: Some((branches.into_iter().collect(), merge)), ..Self::default() }
+    }
+
     /// Adds a layer at the end.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub fn add(mut self, layer: impl First) -> Self {
-        if let Some(input) = layer.arguments().input().filter(|_| !self.begun) {
-            self.inner = self.inner.add(input);
+        if self.layers.is_empty() && self.branches.is_none() {
+            self.input = layer.arguments().input();
         }
-        self.begun = true;
-        self.inner = self.inner.add(layer);
+        self.layers.push(layer.into());
         self
     }
 
@@ -43,7 +57,30 @@ impl Sequential {
     /// # Errors
     /// As [`crate::models::Sequential::build`], and where an argument makes no sense.
     pub fn build(self) -> Result<Model> {
-        self.inner.build()
+        let Some((branches, merge)) = self.branches else {
+            let mut model = crate::models::Sequential::new();
+            if let Some(input) = self.input {
+                model = model.add(input);
+            }
+            return self.layers.into_iter().fold(model, crate::models::Sequential::add).build();
+        };
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        for branch in branches {
+            let branch = branch.build()?;
+            let own = branch.inputs()?.into_iter().map(|(_, input)| {
+                Input::with_batch_shape(input.shape.clone()).dtype(input.dtype).tensor()
+            });
+            let own = own.collect::<Result<Vec<_>>>()?;
+            let branch = branch.as_layer().clone();
+            outputs.push(match own.as_slice() {
+                [one] => branch.apply(one)?,
+                several => branch.apply(several)?,
+            });
+            inputs.extend(own);
+        }
+        let first = merge.apply(&outputs)?;
+        let last = self.layers.into_iter().try_fold(first, |tensor, layer| layer.apply(&tensor))?;
+        Model::new(&inputs, &[last])
     }
 }
 
@@ -61,7 +98,6 @@ pub fn merge(inputs: impl Inputs, mode: impl Serialize) -> Result<KerasTensor> {
 /// # Errors
 /// As [`Model::new`].
 pub fn model(input: &[KerasTensor], output: &[KerasTensor]) -> Result<Model> {
-    let call = "`Model(inputs=…, outputs=…)`";
-    warn_once(format!("Update your `Model` call to the Keras 2 API: {call}"));
+    warn_once("Update your `Model` call to the Keras 2 API: `Model(inputs=…, outputs=…)`".to_owned());
     Model::new(input, output)
 }

@@ -1,7 +1,51 @@
-//! Arguments of `fit` and `fit_generator`.
+//! Arguments of `fit` and its like, and generators that are counted in samples.
+
+use keras_spec::{Callback, HostTensor, Logs, Result};
 
 use super::warn_once;
-use crate::training;
+use crate::models::Model;
+use crate::training::callbacks::History;
+use crate::training::{self, Batch, Data, Evaluate, append};
+
+/// Methods of [`training::Fit`] that Keras 1 has, too.
+macro_rules! unchanged {
+    () => {
+        /// What is printed: 0 nothing, 1 a progress bar, 2 a line per epoch.
+        #[must_use]
+        pub fn verbose(mut self, verbose: u8) -> Self {
+            self.today = self.today.verbose(verbose);
+            self
+        }
+
+        /// Adds a callback.
+        #[must_use]
+        pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+            self.today = self.today.callback(callback);
+            self
+        }
+
+        /// Data to evaluate after each epoch.
+        #[must_use]
+        pub fn validation_data(mut self, x: impl Into<Data>, y: impl Into<Data>) -> Self {
+            self.today = self.today.validation_data(x, y);
+            self
+        }
+
+        /// How much the samples of each class count; 1 for classes that are not named.
+        #[must_use]
+        pub fn class_weight(mut self, weights: impl IntoIterator<Item = (usize, f32)>) -> Self {
+            self.today = self.today.class_weight(weights);
+            self
+        }
+
+        /// The epoch to begin with, where an earlier run left off.
+        #[must_use]
+        pub fn initial_epoch(mut self, epoch: usize) -> Self {
+            self.today = self.today.initial_epoch(epoch);
+            self
+        }
+    };
+}
 
 /// The arguments of Keras 1's `fit`, whose defaults differ from those of Keras 2: ten epochs (`keras.models.Model.fit`,
 /// Keras 1.2.2).
@@ -12,22 +56,19 @@ use crate::training;
 /// let today: keras::training::Fit = Fit::new().nb_epoch(5).batch_size(64).into();
 /// # let _ = today;
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Fit {
+pub struct Fit<'a> {
+    today: training::Fit<'a>,
     nb_epoch: usize,
     batch_size: usize,
-    verbose: u8,
-    validation_split: f64,
-    shuffle: bool,
 }
 
-impl Default for Fit {
+impl Default for Fit<'_> {
     fn default() -> Self {
-        Fit { nb_epoch: 10, batch_size: 32, verbose: 1, validation_split: 0.0, shuffle: true }
+        Fit { today: training::Fit::new(), nb_epoch: 10, batch_size: 32 }
     }
 }
 
-impl Fit {
+impl<'a> Fit<'a> {
     /// Keras 1's defaults: ten epochs of shuffled batches of 32 samples.
     pub fn new() -> Self {
         Self::default()
@@ -38,23 +79,39 @@ impl Fit {
         nb_epoch = usize;
         /// Samples per update.
         batch_size = usize;
-        /// What is printed: 0 nothing, 1 a progress bar, 2 a line per epoch.
-        verbose = u8;
-        /// The share of the samples, the last ones, that is kept for validation.
-        validation_split = f64;
-        /// Whether the samples are shuffled before each epoch.
-        shuffle = bool;
+    }
+
+    unchanged!();
+
+    /// The share of the samples, the last ones, that is kept for validation.
+    #[must_use]
+    pub fn validation_split(mut self, share: f64) -> Self {
+        self.today = self.today.validation_split(share);
+        self
+    }
+
+    /// Whether the samples are shuffled before each epoch.
+    #[must_use]
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.today = self.today.shuffle(shuffle);
+        self
+    }
+
+    /// How much each sample counts.
+    #[must_use]
+    pub fn sample_weight(mut self, weights: impl Into<Data>) -> Self {
+        self.today = self.today.sample_weight(weights);
+        self
     }
 }
 
-impl From<Fit> for training::Fit<'_> {
-    fn from(old: Fit) -> Self {
-        let Fit { nb_epoch, batch_size, verbose, validation_split, shuffle } = old;
+impl<'a> From<Fit<'a>> for training::Fit<'a> {
+    fn from(old: Fit<'a>) -> Self {
+        let Fit { today, nb_epoch, batch_size } = old;
         warn_once(format!(
             "Update your `fit` call to the Keras 2 API: `fit(x, y, epochs={nb_epoch}, batch_size={batch_size})`"
         ));
-        let fit = training::Fit::new().epochs(nb_epoch).batch_size(batch_size).verbose(verbose);
-        fit.validation_split(validation_split).shuffle(shuffle)
+        today.epochs(nb_epoch).batch_size(batch_size)
     }
 }
 
@@ -69,19 +126,19 @@ impl From<Fit> for training::Fit<'_> {
 /// let today: keras::training::Fit = FitGenerator::new(2000, 5).batch_size(32).nb_val_samples(500).into();
 /// # let _ = today;
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct FitGenerator {
+pub struct FitGenerator<'a> {
+    today: training::Fit<'a>,
     samples_per_epoch: usize,
     nb_epoch: usize,
     batch_size: usize,
     nb_val_samples: Option<usize>,
-    verbose: u8,
 }
 
-impl FitGenerator {
+impl<'a> FitGenerator<'a> {
     /// So many samples in each of so many epochs.
     pub fn new(samples_per_epoch: usize, nb_epoch: usize) -> Self {
-        FitGenerator { samples_per_epoch, nb_epoch, batch_size: 32, nb_val_samples: None, verbose: 1 }
+        let today = training::Fit::new();
+        FitGenerator { today, samples_per_epoch, nb_epoch, batch_size: 32, nb_val_samples: None }
     }
 
     crate::class::builders! {
@@ -89,24 +146,118 @@ impl FitGenerator {
         batch_size = usize;
         /// How many samples are evaluated for validation.
         some nb_val_samples = usize;
-        /// What is printed: 0 nothing, 1 a progress bar, 2 a line per epoch.
-        verbose = u8;
     }
+
+    unchanged!();
 }
 
-impl From<FitGenerator> for training::Fit<'_> {
-    fn from(old: FitGenerator) -> Self {
+impl<'a> From<FitGenerator<'a>> for training::Fit<'a> {
+    fn from(old: FitGenerator<'a>) -> Self {
         // Keras 1 takes batches until there are as many samples.
         let steps = |samples: usize| samples.div_ceil(old.batch_size.max(1));
         let (epochs, count) = (old.nb_epoch, steps(old.samples_per_epoch));
+        let validation = old.nb_val_samples.map(steps);
+        let last = validation.map(|n| format!(", validation_steps={n}")).unwrap_or_default();
         warn_once(format!(
             "Update your `fit_generator` call to the Keras 2 API: \
-             `fit_generator(generator, steps_per_epoch={count}, epochs={epochs})`"
+             `fit_generator(generator, steps_per_epoch={count}, epochs={epochs}{last})`"
         ));
-        let fit = training::Fit::new().epochs(epochs).steps_per_epoch(count).verbose(old.verbose);
-        match old.nb_val_samples {
-            Some(samples) => fit.validation_steps(steps(samples)),
+        let fit = old.today.epochs(epochs).steps_per_epoch(count).batch_size(old.batch_size);
+        match validation {
+            Some(steps) => fit.validation_steps(steps),
             None => fit,
         }
     }
+}
+
+/// The methods of Keras 1's models that take generators, which here are iterators of batches. All are `fit`, `evaluate` and
+/// `predict` since Keras 3.
+pub trait Generators {
+    /// Trains on a generator (`Model.fit_generator`, Keras 1.2.2).
+    ///
+    /// # Errors
+    /// As [`Model::fit_batches`].
+    fn fit_generator(
+        &mut self,
+        generator: impl IntoIterator<Item = Batch>,
+        fit: FitGenerator<'_>,
+    ) -> Result<History>;
+
+    /// The loss and metrics on at least `val_samples` samples of a generator, in whole batches
+    /// (`Model.evaluate_generator`, Keras 1.2.2).
+    ///
+    /// # Errors
+    /// As [`Model::evaluate_batches`].
+    fn evaluate_generator(
+        &mut self,
+        generator: impl IntoIterator<Item = Batch>,
+        val_samples: usize,
+    ) -> Result<Logs>;
+
+    /// The outputs for at least `val_samples` samples of a generator, in whole batches, whose targets are not looked at
+    /// (`Model.predict_generator`, Keras 1.2.2).
+    ///
+    /// # Errors
+    /// As [`Model::predict`]; the generator gives no batch.
+    fn predict_generator(
+        &mut self,
+        generator: impl IntoIterator<Item = Batch>,
+        val_samples: usize,
+    ) -> Result<Vec<HostTensor>>;
+}
+
+impl Generators for Model {
+    fn fit_generator(
+        &mut self,
+        generator: impl IntoIterator<Item = Batch>,
+        fit: FitGenerator<'_>,
+    ) -> Result<History> {
+        self.fit_batches(generator, fit.into())
+    }
+
+    fn evaluate_generator(
+        &mut self,
+        generator: impl IntoIterator<Item = Batch>,
+        val_samples: usize,
+    ) -> Result<Logs> {
+        let batches = take(generator, val_samples)?;
+        let steps = batches.len();
+        warn_once(format!(
+            "Update your `evaluate_generator` call to the Keras 2 API: `evaluate_generator(generator, steps={steps})`"
+        ));
+        self.evaluate_batches(batches, Evaluate::new().verbose(0))
+    }
+
+    fn predict_generator(
+        &mut self,
+        generator: impl IntoIterator<Item = Batch>,
+        val_samples: usize,
+    ) -> Result<Vec<HostTensor>> {
+        let batches = take(generator, val_samples)?;
+        let steps = batches.len();
+        warn_once(format!(
+            "Update your `predict_generator` call to the Keras 2 API: `predict_generator(generator, steps={steps})`"
+        ));
+        let mut outputs: Vec<Vec<HostTensor>> = Vec::new();
+        for batch in batches {
+            let samples = batch.samples()?;
+            let found = self.predict_with(batch.x, Evaluate::new().verbose(0).batch_size(samples))?;
+            outputs.resize_with(found.len(), Vec::new);
+            outputs.iter_mut().zip(found).for_each(|(all, one)| all.push(one));
+        }
+        outputs.iter().map(|parts| append(parts)).collect()
+    }
+}
+
+/// Batches until there are as many samples.
+fn take(generator: impl IntoIterator<Item = Batch>, samples: usize) -> Result<Vec<Batch>> {
+    let (mut seen, mut batches) = (0, Vec::new());
+    let mut generator = generator.into_iter();
+    while seen < samples
+        && let Some(batch) = generator.next()
+    {
+        seen += batch.samples()?;
+        batches.push(batch);
+    }
+    Ok(batches)
 }

@@ -60,6 +60,10 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
         }
     }
     let old = origin.program == Program::Keras && origin.is_before(Version::new(3, 0, 0));
+    if old && let Some(norm) = config.shift_remove("clipnorm").filter(|n| !n.is_null()) {
+        config.insert("global_clipnorm".to_owned(), norm);
+        report.converted(&*class, "`clipnorm` was the norm of all gradients together: `global_clipnorm`");
+    }
     if class == "Adagrad" && old && !config.contains_key("initial_accumulator_value") {
         config.insert("initial_accumulator_value".to_owned(), json!(0.0));
     }
@@ -89,7 +93,7 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
 }
 
 /// The name in Keras 3 of a loss or a metric.
-fn function_name(name: &str) -> &str {
+pub(crate) fn function_name(name: &str) -> &str {
     match name {
         "cosine" | "cosine_proximity" => "cosine_similarity",
         "kullback_leibler_divergence" | "kld" | "KLD" => "kl_divergence",

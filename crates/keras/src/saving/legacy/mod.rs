@@ -18,6 +18,9 @@ use serde_json::Value;
 pub use origin::{Origin, Program, Version};
 pub use report::{Change, Entry, Report};
 
+pub(crate) use compile::function_name;
+pub(crate) use keras1::DROPPED_METRICS;
+
 /// An architecture from before Keras 3, as its file has it, and who wrote it.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::saving::legacy::Report;
 
 /// Metrics that Keras 2 dropped: they were means over batches of what is no mean.
-const DROPPED: &[&str] =
+pub(crate) const DROPPED: &[&str] =
     &["matthews_correlation", "precision", "recall", "fbeta_score", "fmeasure", "fscore", "f1score"];
 
 /// What a model was compiled with in the form of Keras 2.2: `training_config` of HDF5 files of Keras 1.0.7 to 1.2.2, or the

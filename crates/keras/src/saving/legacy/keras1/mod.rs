@@ -11,7 +11,7 @@ mod sequential;
 mod values;
 mod weights;
 
-pub(crate) use compile::upgrade_compile;
+pub(crate) use compile::{DROPPED as DROPPED_METRICS, upgrade_compile};
 pub(crate) use sequential::inputs as input_of;
 pub(crate) use weights::{numbered, share_axes, upgrade_optimizer, upgrade_weights};
 
@@ -70,6 +70,17 @@ pub(crate) fn upgrade_call(layer: &Value) -> Result<(Value, Value)> {
     let second = era.layer(layer)?;
     let third = super::config::upgrade_config(&second, &origin, &mut report)?;
     Ok((second, third))
+}
+
+/// An optimizer, as a call of Keras 1 makes it, in the form of Keras 3.
+///
+/// # Errors
+/// The configuration is no object.
+pub(crate) fn upgrade_optimizer_call(optimizer: Value) -> Result<Value> {
+    let origin = Origin { version: Some(Version::new(1, 2, 2)), ..Origin::default() };
+    let training = json!({ "optimizer_config": optimizer });
+    let mut compiled = super::compile::upgrade_compile(&training, &origin, &mut Report::new(origin.clone()))?;
+    Ok(compiled["optimizer"].take())
 }
 
 /// The initializer that Keras 1 knows under a name.

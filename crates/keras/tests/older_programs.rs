@@ -1,0 +1,82 @@
+//! What is written for older programs; `scripts/check-with-keras.sh` has those programs read it.
+
+use keras::prelude::*;
+use keras::saving::container::Archive;
+use keras::saving::legacy::Version;
+use keras::saving::{LoadOptions, SaveOptions, h5};
+use keras_spec::HostTensor;
+
+fn path(folder: &tempfile::TempDir, name: &str) -> std::path::PathBuf {
+    folder.path().join(name)
+}
+
+fn refusal(model: &Model, version: Version, name: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    SaveOptions::new().readable_by(version).save(model, path(&folder, name)).unwrap_err().to_string()
+}
+
+fn predictions(model: &Model) -> Vec<f64> {
+    let input = HostTensor::new([2, 3, 4], (0..24).map(|i| i as f32 / 24.0).collect()).unwrap();
+    model.predict_on_batch(vec![input]).unwrap()[0].to_f64_vec()
+}
+
+fn bidirectional() -> Model {
+    Sequential::new().add(Input::new([3, 4])).add(Bidirectional::new(GRU::new(2))).build().unwrap()
+}
+
+#[test]
+fn keras_3_0_finds_weights_for_the_layer_that_a_bidirectional_is_made_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = bidirectional();
+    let has_origin = |version: Version| {
+        let file = path(&folder, "both.keras");
+        SaveOptions::new().readable_by(version).save(&model, &file).unwrap();
+        assert_eq!(predictions(&model), predictions(&keras::load_model(&file).unwrap()));
+        let held: h5::File = Archive::open(&file).unwrap().h5("model.weights.h5").unwrap();
+        held.root().find_group("layers/bidirectional/layer/cell/vars").unwrap().is_some()
+    };
+    assert!(has_origin(Version::new(3, 0, 0)));
+    assert!(!has_origin(Version::new(3, 3, 0)));
+}
+
+#[test]
+fn the_state_of_an_optimizer_that_keras_3_0_would_lose_is_refused() {
+    let mut model = bidirectional();
+    model.compile(Compile::new("adam", "mse")).unwrap();
+    let input = HostTensor::new([1, 3, 4], vec![0.5f32; 12]).unwrap();
+    let target = HostTensor::new([1, 4], vec![0.5f32; 4]).unwrap();
+    model.train_on_batch(&keras::training::Batch::new(vec![input], vec![target])).unwrap();
+    let found = refusal(&model, Version::new(3, 0, 0), "m.keras");
+    assert!(found.contains("Bidirectional") && found.contains("3.3"), "{found}");
+}
+
+#[test]
+fn classes_that_a_program_does_not_have_are_refused_by_name() {
+    let model = Sequential::new()
+        .add(Input::new([3, 4]))
+        .add(RMSNormalization::new())
+        .add(AdaptiveMaxPooling1D::new(2))
+        .build()
+        .unwrap();
+    let found = refusal(&model, Version::new(3, 8, 0), "m.keras");
+    assert!(found.contains("RMSNormalization") && found.contains("3.9"), "{found}");
+    let found = refusal(&model, Version::new(3, 12, 0), "m.keras");
+    assert!(found.contains("AdaptiveMaxPooling1D") && found.contains("3.13"), "{found}");
+    let found = refusal(&model, Version::new(2, 21, 0), "m.h5");
+    assert!(found.contains("RMSNormalization") && found.contains("2.21"), "{found}");
+    let activated = Sequential::new().add(Input::new([4])).add(Dense::new(2).activation("squareplus"));
+    let found = refusal(&activated.build().unwrap(), Version::new(3, 6, 0), "m.keras");
+    assert!(found.contains("squareplus") && found.contains("3.7"), "{found}");
+}
+
+#[test]
+fn metrics_of_one_output_are_not_in_a_list_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(2)).build().unwrap();
+    model.compile(Compile::new("sgd", "mse").metrics([["mae"]])).unwrap();
+    let file = path(&folder, "m.keras");
+    SaveOptions::new().readable_by(Version::new(3, 0, 0)).save(&model, &file).unwrap();
+    let config = Archive::open(&file).unwrap().json("config.json").unwrap();
+    assert_eq!(config["compile_config"]["metrics"], serde_json::json!(["mae"]));
+    assert!(LoadOptions::new().open(&file).is_ok());
+}
