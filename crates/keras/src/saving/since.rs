@@ -11,30 +11,57 @@ const CLASSES: &[(Version, &str)] = &[
     (Version::new(3, 3, 0), "CTCDecode CTCLoss Eigh PSNR RGBToGrayscale Select Slogdet Tversky"),
     (Version::new(3, 4, 0), "Argpartition HSVToRGB Lstsq Map RGBToHSV Scan Switch"),
     (Version::new(3, 5, 0), "AssociativeScan Lamb SearchSorted SegmentReduction"),
-    (Version::new(3, 6, 0), "AutoContrast BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift \
+    (
+        Version::new(3, 6, 0),
+        "AutoContrast BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift \
          BitwiseXor DotProductAttention Histogram LeftShift Logdet Pipeline RightShift SaturateCast \
-         Solarization Trunc"),
-    (Version::new(3, 7, 0), "Celu Circle ConcordanceCorrelation ConvertToTensor Exp2 Glu HardShrink HardTanh IFFT2 Inner \
+         Solarization Trunc",
+    ),
+    (
+        Version::new(3, 7, 0),
+        "Celu Circle ConcordanceCorrelation ConvertToTensor Exp2 Glu HardShrink HardTanh IFFT2 Inner \
          MaxNumBoundingBoxes PearsonCorrelation STFTInitializer STFTSpectrogram SoftShrink Squareplus \
-         TanhShrink"),
-    (Version::new(3, 8, 0), "Diagflat Equalization MixUp RandAugment RandomColorDegeneration RandomColorJitter RandomGrayscale \
+         TanhShrink",
+    ),
+    (
+        Version::new(3, 8, 0),
+        "Diagflat Equalization MixUp RandAugment RandomColorDegeneration RandomColorJitter RandomGrayscale \
          RandomHue RandomPosterization RandomSaturation RandomSharpness RandomShear SparsePlus Sparsemax \
-         Threshold UnravelIndex"),
-    (Version::new(3, 9, 0), "AugMix CutMix GaussianBlur PerspectiveTransform Polar RMSNorm RMSNormalization RandomErasing \
-         RandomGaussianBlur RandomInvert RandomPerspective Rearrange Rot90 Signbit"),
-    (Version::new(3, 10, 0), "Angle CategoricalGeneralizedCrossEntropy ElasticTransform Muon RandomElasticTransform SparseSigmoid \
-         ViewAsComplex ViewAsReal"),
+         Threshold UnravelIndex",
+    ),
+    (
+        Version::new(3, 9, 0),
+        "AugMix CutMix GaussianBlur PerspectiveTransform Polar RMSNorm RMSNormalization RandomErasing \
+         RandomGaussianBlur RandomInvert RandomPerspective Rearrange Rot90 Signbit",
+    ),
+    (
+        Version::new(3, 10, 0),
+        "Angle CategoricalGeneralizedCrossEntropy ElasticTransform Muon RandomElasticTransform SparseSigmoid \
+         ViewAsComplex ViewAsReal",
+    ),
     (Version::new(3, 11, 0), "Cbrt Corrcoef Deg2rad Heaviside LayerNorm VectorizedMap"),
-    (Version::new(3, 12, 0), "CholeskyInverse Gcd Hypot IsIn Isneginf Isposinf Isreal JVP Kron Lcm Logaddexp2 ReversibleEmbedding \
-         ScaleAndTranslate Trapezoid Unfold View"),
-    (Version::new(3, 13, 0), "AdaptiveAveragePool AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D \
+    (
+        Version::new(3, 12, 0),
+        "CholeskyInverse Gcd Hypot IsIn Isneginf Isposinf Isreal JVP Kron Lcm Logaddexp2 ReversibleEmbedding \
+         ScaleAndTranslate Trapezoid Unfold View",
+    ),
+    (
+        Version::new(3, 13, 0),
+        "AdaptiveAveragePool AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D \
          AdaptiveMaxPool AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D ArraySplit EmptyLike \
-         Ldexp Vander"),
-    (Version::new(3, 14, 0), "AllClose ContrastLimitedAdaptiveHistogramEqualization DepthToSpace Dstack Fliplr Flipud Fmod Fold \
+         Ldexp Vander",
+    ),
+    (
+        Version::new(3, 14, 0),
+        "AllClose ContrastLimitedAdaptiveHistogramEqualization DepthToSpace Dstack Fliplr Flipud Fmod Fold \
          Geomspace Hsplit I0 Nanargmax Nanargmin Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanprod \
-         Nanquantile Nanstd Nansum Nanvar Nextafter Ptp Rad2deg ScheduleFreeAdamW Sinc SpaceToDepth Vsplit"),
-    (Version::new(3, 15, 0), "CDist Dsplit Erfc Fabs Fmax Fmin MatrixRank MultiOptimizer Nanpercentile Percentile Pinv SSIM \
-         SegmentMin SegmentProd SobelEdges Unique"),
+         Nanquantile Nanstd Nansum Nanvar Nextafter Ptp Rad2deg ScheduleFreeAdamW Sinc SpaceToDepth Vsplit",
+    ),
+    (
+        Version::new(3, 15, 0),
+        "CDist Dsplit Erfc Fabs Fmax Fmin MatrixRank MultiOptimizer Nanpercentile Percentile Pinv SSIM \
+         SegmentMin SegmentProd SobelEdges Unique",
+    ),
 ];
 
 /// Activations that came after Keras 3.0.
@@ -45,13 +72,8 @@ const ACTIVATIONS: &[(Version, &str)] = &[
 ];
 
 /// What of Keras 3.0 is not in tf-keras; `SpectralNormalization` is, but its own files are not read there.
-const NOT_IN_TF_KERAS: &[&str] = &[
-    "CTC",
-    "GroupQueryAttention",
-    "GroupedQueryAttention",
-    "LossScaleOptimizer",
-    "SpectralNormalization",
-];
+const NOT_IN_TF_KERAS: &[&str] =
+    &["CTC", "GroupQueryAttention", "GroupedQueryAttention", "LossScaleOptimizer", "SpectralNormalization"];
 
 /// The version of Keras 3 that a class of it came with, if 3.0 does not have it.
 pub(super) fn class_since(class: &str) -> Option<Version> {

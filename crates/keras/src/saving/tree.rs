@@ -124,9 +124,12 @@ fn written(model: &Model) -> Result<Vec<Place>> {
 pub(super) fn write(model: &Model, version: Option<Version>, file: &mut h5::Writer) -> Result<()> {
     let places = written(model)?;
     // Keras before 3.3 asks for the weights of the layer, too, that `Bidirectional` made its two from.
-    let has_origin = |p: &&Place| version.is_some_and(|v| v < Version::new(3, 3, 0)) && p.path.contains(FORWARD);
+    let has_origin =
+        |p: &&Place| version.is_some_and(|v| v < Version::new(3, 3, 0)) && p.path.contains(FORWARD);
     let origins: Vec<&Place> = places.iter().filter(has_origin).collect();
-    if let (Some(version), false, true) = (version, origins.is_empty(), places.iter().any(|p| p.path == OPTIMIZER)) {
+    if let (Some(version), false, true) =
+        (version, origins.is_empty(), places.iter().any(|p| p.path == OPTIMIZER))
+    {
         let why = format!(
             "Keras {version} does not read the state of the optimizer back of a model with such a layer: save the model \
              before it is compiled, or for Keras 3.3"

@@ -67,9 +67,10 @@ impl Sequential {
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         for branch in branches {
             let branch = branch.build()?;
-            let own = branch.inputs()?.into_iter().map(|(_, input)| {
-                Input::with_batch_shape(input.shape.clone()).dtype(input.dtype).tensor()
-            });
+            let own = branch
+                .inputs()?
+                .into_iter()
+                .map(|(_, input)| Input::with_batch_shape(input.shape.clone()).dtype(input.dtype).tensor());
             let own = own.collect::<Result<Vec<_>>>()?;
             let branch = branch.as_layer().clone();
             outputs.push(match own.as_slice() {

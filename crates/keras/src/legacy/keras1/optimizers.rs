@@ -87,7 +87,8 @@ optimizers! {
 fn today(class: &'static str, config: Config) -> Identifier<dyn Optimizer> {
     let old = json!({ "class_name": class, "config": config });
     let call = python(&old);
-    let upgraded = upgrade_optimizer_call(old).and_then(|new| Ok((python(&new), Identifier::from_value(&new)?)));
+    let upgraded =
+        upgrade_optimizer_call(old).and_then(|new| Ok((python(&new), Identifier::from_value(&new)?)));
     match upgraded {
         Ok((new, optimizer)) => {
             warn_once(format!("`{call}` is the same in Keras 2; in Keras 3 it is `{new}`"));

@@ -81,7 +81,9 @@ pub mod objectives {
         let new = function_name(name);
         warn_once(format!("`keras.objectives.{name}` is `keras.losses.{name}` in Keras 2"));
         if name.starts_with("cosine") {
-            warn_once(format!("`{name}` is the mean over the last axis in Keras 1, and the sum over it since"));
+            warn_once(format!(
+                "`{name}` is the mean over the last axis in Keras 1, and the sum over it since"
+            ));
         }
         new.into()
     }
