@@ -51,6 +51,10 @@ fn downgrade_layers(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(downgrade_layers),
         Value::Object(map) => {
+            // Here Keras writes the names that classes have in Python.
+            if let Some(class) = map.get_mut("class_name").filter(|c| *c == "GroupQueryAttention") {
+                *class = "GroupedQueryAttention".into();
+            }
             if map.get("class_name").is_some_and(|c| c == "Functional" || c == "Sequential")
                 && let Some(layers) = map.get_mut("config").and_then(|c| c.get_mut("layers"))
             {
