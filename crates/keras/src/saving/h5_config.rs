@@ -41,6 +41,20 @@ pub(super) fn short_form(value: &mut Value) {
     }
 }
 
+/// Gives classes the names that they have outside of HDF5 files of Keras 3.
+pub(super) fn upgrade(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(upgrade),
+        Value::Object(map) => {
+            if let Some(class) = map.get_mut("class_name").filter(|c| *c == "GroupedQueryAttention") {
+                *class = "GroupQueryAttention".into();
+            }
+            map.values_mut().for_each(upgrade);
+        }
+        _ => {}
+    }
+}
+
 /// A model in the form of Keras 3's HDF5 files, in which the layers of models have only class and configuration.
 pub(super) fn downgrade(mut model: Value) -> Value {
     downgrade_layers(&mut model);

@@ -155,6 +155,7 @@ pub(super) fn load(
     };
     let missing = || FileError::Missing { file: file.to_owned(), object: object("model_config") };
     let mut config = parse("model_config")?.ok_or_else(missing)?;
+    h5_config::upgrade(&mut config);
     let held = root.group(WEIGHTS)?;
     let mut origin = options.origin(attributes.text("keras_version")?, attributes.text("backend")?);
     layer_weights::complete(&mut origin, &held, report)?;
