@@ -88,7 +88,8 @@ fn each_call_warns_once_with_that_of_keras_2() {
     make();
     make();
     for expected in [
-        "Update your `Dense` call to the Keras 2 API: `Dense(units=7, kernel_initializer=\"he_normal\", \
+        "Update your `Dense` call to the Keras 2 API: `Dense(units=7, kernel_initializer=VarianceScaling(scale=2.0, \
+         mode=\"fan_in\", distribution=\"untruncated_normal\"), \
          kernel_regularizer=L1L2(l1=0.0, l2=0.25), use_bias=False)`",
         "Update your `Convolution2D` call to the Keras 2 API: `Conv2D(filters=3, padding=\"same\", strides=(2, 2), \
          kernel_size=(5, 5))`",

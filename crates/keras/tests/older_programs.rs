@@ -64,7 +64,8 @@ fn classes_that_a_program_does_not_have_are_refused_by_name() {
     assert!(found.contains("AdaptiveMaxPooling1D") && found.contains("3.13"), "{found}");
     let found = refusal(&model, Version::new(2, 21, 0), "m.h5");
     assert!(found.contains("RMSNormalization") && found.contains("2.21"), "{found}");
-    let activated = Sequential::new().add(Input::new([4])).add(Dense::new(2).activation(Activation::Squareplus));
+    let activated =
+        Sequential::new().add(Input::new([4])).add(Dense::new(2).activation(Activation::Squareplus));
     let found = refusal(&activated.build().unwrap(), Version::new(3, 6, 0), "m.keras");
     assert!(found.contains("squareplus") && found.contains("3.7"), "{found}");
 }
