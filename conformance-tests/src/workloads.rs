@@ -2,8 +2,8 @@
 //! and what `bench` times.
 
 use keras_spec::{
-    Activ, ConvSpec, DType, Device, Fused, HostTensor, Op, ReduceOp, Result, RnnSpec, ScatterOp, Shape,
-    Tensor, WindowSpec, gradients,
+    Activ, AttentionSpec, ConvSpec, DType, Device, Fused, HostTensor, Op, ReduceOp, Result, RnnSpec,
+    ScatterOp, Shape, Tensor, WindowSpec, gradients,
 };
 
 /// One operation, or a few.
@@ -106,6 +106,20 @@ fn max_pool(o: &[Tensor]) -> Result<Vec<Tensor>> {
     one(o[0].reduce_window(ReduceOp::Max, window()))
 }
 
+fn attention(o: &[Tensor]) -> Result<Vec<Tensor>> {
+    let spec = AttentionSpec { scale: 0.125, causal: true, mask: false };
+    Ok(fused(Fused::ScaledDotProductAttention(spec), o)?.into_iter().take(1).collect())
+}
+
+fn embedding(o: &[Tensor]) -> Result<Vec<Tensor>> {
+    fused(Fused::Embedding, &[o[0].clone(), whole(&o[1], 999.0)?])
+}
+
+fn cross_entropy(o: &[Tensor]) -> Result<Vec<Tensor>> {
+    fused(Fused::SoftmaxCrossEntropy { sparse: true }, &[o[0].clone(), whole(&o[1], 511.0)?])
+}
+
+const HEADS: &[usize] = &[4, 128, 8, 64];
 const IMAGES: &[usize] = &[8, 28, 28, 16];
 const MATRIX: &[usize] = &[512, 512];
 const SEQUENCES: &[usize] = &[32, 20, 32];
@@ -193,6 +207,24 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "gru_gradients",
         operands: &[SEQUENCES, &[32, 192], &[64, 192], &[2, 192], &[32, 64]],
         run: |o| backward(o, gru),
+    },
+    Workload { name: "embedding", operands: &[&[1000, 64], &[64, 50]], run: embedding },
+    Workload {
+        name: "embedding_gradients",
+        operands: &[&[1000, 64], &[64, 50]],
+        run: |o| backward(o, embedding),
+    },
+    Workload { name: "attention", operands: &[HEADS, HEADS, HEADS], run: attention },
+    Workload {
+        name: "attention_gradients",
+        operands: &[HEADS, HEADS, HEADS],
+        run: |o| backward(o, attention),
+    },
+    Workload { name: "cross_entropy", operands: &[MATRIX, &[512]], run: cross_entropy },
+    Workload {
+        name: "cross_entropy_gradients",
+        operands: &[MATRIX, &[512]],
+        run: |o| backward(o, cross_entropy),
     },
     Workload {
         name: "adam",

@@ -348,7 +348,8 @@ impl Backend for Candle {
     }
 
     fn fuses(&self, op: &Fused, dtype: DType) -> bool {
-        self.kernels && Backend::fuses(&NdArray, op, dtype)
+        // The whole table would be copied for a few of its rows.
+        self.kernels && *op != Fused::Embedding && Backend::fuses(&NdArray, op, dtype)
     }
 
     fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {

@@ -1,11 +1,15 @@
 //! Fused operations on the kernels, for `float32` and `float64`.
 
 use keras_kernels::conv::{self, Epilogue};
+use keras_kernels::embedding::{embedding, embedding_backward};
 use keras_kernels::norm::{BatchNorm, RowNorm, moments};
 use keras_kernels::optim::{Adam, Sgd};
 use keras_kernels::pool::Reducer;
 use keras_kernels::rnn::Activation;
-use keras_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
+use keras_kernels::softmax::{
+    cross_entropy, cross_entropy_backward, log_softmax, log_softmax_backward, softmax, softmax_backward,
+    sparse_cross_entropy, sparse_cross_entropy_backward,
+};
 use keras_kernels::{Num, math::Real, par};
 use keras_spec::{Activ, DType, Fused, Result};
 use ndarray::Axis;
@@ -14,7 +18,7 @@ use crate::buffer::{Buffer, Item, SPATIAL, Shared, array, broken, rows, standard
 use crate::contract::{convolution, params, product};
 use crate::elementwise::in_pieces;
 use crate::reduce::around;
-use crate::{movement, recurrent, window};
+use crate::{attention, movement, recurrent, window};
 
 pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
     let known = match op {
@@ -27,6 +31,9 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
         Fused::LogSoftmax { .. } | Fused::LogSoftmaxBackward { .. } => true,
         Fused::BatchNorm { .. } | Fused::BatchNormBackward { .. } => true,
         Fused::LayerNorm { .. } | Fused::LayerNormBackward { .. } => true,
+        Fused::Embedding | Fused::EmbeddingBackward { .. } => true,
+        Fused::ScaledDotProductAttention(_) | Fused::ScaledDotProductAttentionBackward(_) => true,
+        Fused::SoftmaxCrossEntropy { .. } | Fused::SoftmaxCrossEntropyBackward { .. } => true,
         Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => true,
         _ => false,
     };
@@ -227,6 +234,51 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         Fused::LstmBackward(rnn) => recurrent::lstm_backward::<T>(rnn, &mut o),
         Fused::Gru { rnn, reset_after } => recurrent::gru::<T>(rnn, *reset_after, &mut o),
         Fused::GruBackward { rnn, reset_after } => recurrent::gru_backward::<T>(rnn, *reset_after, &mut o),
+        Fused::Embedding => {
+            let (table, indices) = (o.next::<T>()?, o.next::<i32>()?);
+            let features = table.shape().last().copied().unwrap_or(0);
+            let y = embedding(rows(&table)?, features, rows(&indices)?).map_err(failed)?;
+            results(name, [(&[indices.shape(), &[features]].concat(), y)])
+        }
+        Fused::EmbeddingBackward { rows: count } => {
+            let (dy, indices) = (o.next::<T>()?, o.next::<i32>()?);
+            let features = dy.shape().last().copied().unwrap_or(0);
+            let mut table = vec![T::ZERO; count * features];
+            embedding_backward(rows(&dy)?, features, rows(&indices)?, &mut table).map_err(failed)?;
+            results(name, [(&[*count, features], table)])
+        }
+        Fused::ScaledDotProductAttention(spec) => attention::forward::<T>(spec, &mut o),
+        Fused::ScaledDotProductAttentionBackward(spec) => attention::backward::<T>(spec, &mut o),
+        Fused::SoftmaxCrossEntropy { sparse } => {
+            let logits = o.next::<T>()?;
+            let (classes, lead) = logits.shape().split_last().map_or((1, &[][..]), |(n, lead)| (*n, lead));
+            let mut loss = vec![T::ZERO; lead.iter().product()];
+            match sparse {
+                true => sparse_cross_entropy(rows(&logits)?, classes, rows(&o.next::<i32>()?)?, &mut loss),
+                false => cross_entropy(rows(&logits)?, classes, rows(&o.next::<T>()?)?, &mut loss),
+            }
+            .map_err(failed)?;
+            results(name, [(lead, loss)])
+        }
+        Fused::SoftmaxCrossEntropyBackward { sparse } => {
+            let (logits, labels) = (o.next::<T>()?, o.rest.next());
+            let labels = labels.ok_or_else(|| broken(name, "an operand is missing"))?;
+            let dloss = o.next::<T>()?;
+            let (x, classes) = (rows(&logits)?, logits.shape().last().copied().unwrap_or(1));
+            let mut dx = vec![T::ZERO; x.len()];
+            match sparse {
+                true => {
+                    let labels = standard(i32::unwrap(labels)?);
+                    sparse_cross_entropy_backward(x, classes, rows(&labels)?, rows(&dloss)?, &mut dx)
+                }
+                false => {
+                    let labels = standard(T::unwrap(labels)?);
+                    cross_entropy_backward(x, classes, rows(&labels)?, rows(&dloss)?, &mut dx)
+                }
+            }
+            .map_err(failed)?;
+            results(name, [(logits.shape(), dx)])
+        }
         _ => unsupported(name, T::DTYPE),
     }
 }

@@ -23,6 +23,7 @@
 //! # Ok::<(), keras_spec::Error>(())
 //! ```
 
+mod attention;
 mod buffer;
 mod contract;
 mod elementwise;

@@ -2,7 +2,7 @@
 
 use backend_ndarray as _;
 use keras_spec::{
-    BinaryOp, Dims, GradientOptions, ReduceOp, Result, Tensor, UnaryOp, WindowSpec, gradients_with,
+    BinaryOp, Dims, GradientOptions, ReduceOp, Result, Tensor, UnaryOp, WindowSpec, gradients_with, scope,
 };
 use serde_json::Value;
 
@@ -78,6 +78,15 @@ fn run(op: &str, x: &[Tensor]) -> Result<Tensor> {
 
 #[test]
 fn as_keras_on_jax() {
+    agree();
+}
+
+#[test]
+fn compositions_as_keras_on_jax() {
+    scope::decomposed(agree);
+}
+
+fn agree() {
     let file: Value = serde_json::from_str(include_str!("data/kinks.json")).unwrap();
     let cases = file["cases"].as_array().unwrap();
     assert!(cases.len() > 30);

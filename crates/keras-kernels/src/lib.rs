@@ -5,9 +5,11 @@
 //! Half precisions compute in `f32`. Instructions (AVX2, AVX-512, …) are chosen at run time
 //! ([`par::simd`]), threads come from one place ([`par`]), and no result depends on how many there are.
 
+pub mod attention;
 pub mod conv;
 mod depthwise;
 pub mod elementwise;
+pub mod embedding;
 mod error;
 pub mod gemm;
 pub mod math;

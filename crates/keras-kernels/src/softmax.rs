@@ -189,8 +189,8 @@ fn rows_at_once(n: usize) -> usize {
     (par::CHUNK / COST / n.max(1)).max(1)
 }
 
-/// Writes `-log_softmax(logits)[label]` of each row of `logits`, `(rows, n)`. A label outside of `0..n` matches no
-/// class and gives 0.
+/// Writes `-log_softmax(logits)[label]` of each row of `logits`, `(rows, n)`; NaN where another logit is minus infinity,
+/// as in [`cross_entropy`], where that is multiplied by 0. A label outside of `0..n` matches no class and gives 0.
 ///
 /// # Errors
 /// If the lengths of `labels` or `loss` and `logits` contradict each other.
@@ -209,8 +209,16 @@ pub fn sparse_cross_entropy<T: Num<Acc: Real>>(
         par::simd(|| {
             for ((loss, &label), x) in loss.iter_mut().zip(labels).zip(logits.chunks(n)) {
                 let (max, sum) = exponentials(x, &mut exps);
-                let target = usize::try_from(label).ok().and_then(|label| x.get(label));
-                *loss = target.map_or(T::ZERO, |x| T::narrow(sum.ln() - (x.widen() - max)));
+                let label = usize::try_from(label).ok().filter(|&label| label < n);
+                *loss = label.map_or(T::ZERO, |label| {
+                    // Zero, unless a probability is zero: then it counts as in a sum over all classes, as NaN.
+                    let others = |x: &[T]| {
+                        let term = |x: T, _| [(x.widen() - max) * T::Acc::ZERO];
+                        fold_row(x, x, T::Acc::ZERO, term, T::Acc::plus)[0]
+                    };
+                    let own = sum.ln() - (x[label].widen() - max);
+                    T::narrow(own + others(&x[..label]) + others(&x[label + 1..]))
+                });
             }
         });
     });

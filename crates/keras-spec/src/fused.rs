@@ -39,6 +39,19 @@ pub struct RnnSpec {
     pub zero_output_for_mask: bool,
 }
 
+/// What scaled dot-product attention and its gradient have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionSpec {
+    /// The factor of the products of queries and keys.
+    pub scale: f64,
+    /// No query takes from a later key: query `i` takes from the keys up to and including `i`.
+    pub causal: bool,
+    /// Whether there is a last operand `(batch, heads, queries, keys)` of dtype `bool`, in which any axis may have
+    /// length 1 instead: no query takes from a key where it is false. A query that may take from no key at all takes
+    /// from all alike, and then neither queries nor keys have a gradient.
+    pub mask: bool,
+}
+
 /// An operation with a composed default that a backend may override
 /// ([`crate::Backend::fuses`], [`crate::Backend::fused`]).
 ///
@@ -157,6 +170,36 @@ pub enum Fused {
         /// As in the forward operation.
         reset_after: bool,
     },
+    /// `table (rows, features), indices (…) of int32 → y (…, features)`: a row for each index. A negative index counts
+    /// from the end; where there is no such row, the result is NaN and the table has no gradient.
+    Embedding,
+    /// `gradient of y, indices → gradient of the table`.
+    EmbeddingBackward {
+        /// The number of rows.
+        rows: usize,
+    },
+    /// `query (batch, queries, heads, features), key (batch, keys, heads, features), value (batch, keys, heads, values)
+    /// [, mask] → y (batch, queries, heads, values), log_sums (batch, queries, heads)`: `softmax(scale · query · key) ·
+    /// value`.
+    ///
+    /// `log_sums` is the logarithm of the sum of the exponentials of each query's scores, for the gradient to read
+    /// (unspecified for a query that may take from no key). It has no gradient itself.
+    ScaledDotProductAttention(AttentionSpec),
+    /// `query, key, value, y, log_sums, gradient of y [, mask] → gradients of query, key, value`.
+    ScaledDotProductAttentionBackward(AttentionSpec),
+    /// `logits (…, classes), labels → loss (…)`: `-Σ labels · log_softmax(logits)`; labels have the logits' shape and
+    /// dtype, or with `sparse` are the classes' numbers `(…)` of int32, which stand for 1 there and 0 elsewhere (0 times a
+    /// logarithm of minus infinity is NaN, as in Keras). A number that is no class's gives 0, and its logits have no
+    /// gradient.
+    SoftmaxCrossEntropy {
+        /// Whether labels are numbers of classes.
+        sparse: bool,
+    },
+    /// `logits, labels, gradient of the loss → gradient of the logits`.
+    SoftmaxCrossEntropyBackward {
+        /// As in the forward operation.
+        sparse: bool,
+    },
     /// `variable, gradient → variable`: `variable - learning_rate · gradient`.
     Sgd {
         /// The step.
@@ -211,6 +254,12 @@ impl Fused {
             Fused::LstmBackward(_) => "lstm_backward",
             Fused::Gru { .. } => "gru",
             Fused::GruBackward { .. } => "gru_backward",
+            Fused::Embedding => "embedding",
+            Fused::EmbeddingBackward { .. } => "embedding_backward",
+            Fused::ScaledDotProductAttention(_) => "scaled_dot_product_attention",
+            Fused::ScaledDotProductAttentionBackward(_) => "scaled_dot_product_attention_backward",
+            Fused::SoftmaxCrossEntropy { .. } => "softmax_cross_entropy",
+            Fused::SoftmaxCrossEntropyBackward { .. } => "softmax_cross_entropy_backward",
             Fused::Sgd { .. } => "sgd",
             Fused::SgdMomentum { .. } => "sgd_momentum",
             Fused::Adam { .. } => "adam",

@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::fused::{Fused, RnnSpec};
+use crate::fused::{AttentionSpec, Fused, RnnSpec};
 use crate::op::{ConvSpec, Dims, Op, WindowSpec, dilated};
 use crate::shape::Shape;
 
@@ -238,6 +238,10 @@ pub fn infer_fused(op: &Fused, operands: &[(&Shape, DType)]) -> Result<Specs> {
         }
         Ok(dtype)
     };
+    let float = |i: usize| match o[i].1 {
+        dtype if dtype.is_float() => Ok(dtype),
+        _ => Err(check.dtype("an operand of a floating-point dtype is needed")),
+    };
     let one = |shape: Shape, dtype: DType| -> Result<Specs> { Ok(smallvec![(shape, dtype)]) };
     match op {
         Fused::Dense { .. } => {
@@ -368,6 +372,59 @@ pub fn infer_fused(op: &Fused, operands: &[(&Shape, DType)]) -> Result<Specs> {
             let out = [o[0].0.clone(), o[1].0.clone(), o[2].0.clone(), gru_bias(u, *reset_after), bu];
             Ok(out.map(|s| (s, dtype)).into_iter().collect())
         }
+        Fused::Embedding => {
+            check.arity(2)?;
+            check.indices(1)?;
+            let dtype = float(0)?;
+            let &[rows, features] = o[0].0.dims() else {
+                return Err(check.shape("the table must be (rows, features)"));
+            };
+            let mut out = o[1].0.clone();
+            check.ensure(rows > 0 || out.size() == 0, "the table has no rows to take")?;
+            out.push(features);
+            one(out, dtype)
+        }
+        Fused::EmbeddingBackward { rows } => {
+            check.arity(2)?;
+            check.indices(1)?;
+            let dtype = float(0)?;
+            match o[0].0.split_last() {
+                Some((&features, lead)) if lead == o[1].0.dims() => one([*rows, features].into(), dtype),
+                _ => Err(check.shape("the gradient must be (…, features) for indices (…)")),
+            }
+        }
+        Fused::ScaledDotProductAttention(attention) => {
+            let dtype = floats(3 + usize::from(attention.mask))?;
+            let [y, log_sums] = attended(attention, check)?;
+            Ok(smallvec![(y, dtype), (log_sums, dtype)])
+        }
+        Fused::ScaledDotProductAttentionBackward(attention) => {
+            let dtype = floats(6 + usize::from(attention.mask))?;
+            let [y, log_sums] = attended(attention, check)?;
+            let fits = *o[3].0 == y && *o[4].0 == log_sums && *o[5].0 == y;
+            check.ensure(fits, "saved values or gradients do not fit")?;
+            Ok(o[..3].iter().map(|x| (x.0.clone(), dtype)).collect())
+        }
+        Fused::SoftmaxCrossEntropy { sparse } | Fused::SoftmaxCrossEntropyBackward { sparse } => {
+            let backward = matches!(op, Fused::SoftmaxCrossEntropyBackward { .. });
+            check.arity(if backward { 3 } else { 2 })?;
+            let dtype = float(0)?;
+            let Some((_, lead)) = o[0].0.split_last() else {
+                return Err(check.shape("logits need an axis of classes"));
+            };
+            let lead = Shape::from(lead);
+            match sparse {
+                true => check.indices(1)?,
+                false => check.accepts(o[1].1 == dtype, &"labels of another dtype than the logits'")?,
+            }
+            let labels = if *sparse { &lead } else { o[0].0 };
+            check.ensure(o[1].0 == labels, "the labels do not fit the logits")?;
+            if !backward {
+                return one(lead, dtype);
+            }
+            check.ensure(*o[2].0 == lead && o[2].1 == dtype, "the gradient does not fit the logits")?;
+            one(o[0].0.clone(), dtype)
+        }
         Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => {
             let (operands, results) = match op {
                 Fused::Sgd { .. } => (2, 1),
@@ -400,6 +457,22 @@ fn recurrent(rnn: &RnnSpec, gates: usize, check: &Check<'_>, h0: usize) -> Resul
         )?;
     }
     Ok([b, t, u])
+}
+
+/// Checks query, key, value and the mask; gives the shapes of the results.
+fn attended(attention: &AttentionSpec, check: &Check<'_>) -> Result<[Shape; 2]> {
+    let o = check.operands;
+    let (&[b, q, h, f], &[_, k, _, v]) = (o[0].0.dims(), o[2].0.dims()) else {
+        return Err(check.shape("query, key and value must be (batch, steps, heads, features)"));
+    };
+    let fits = o[1].0.dims() == [b, k, h, f] && o[2].0.dims() == [b, k, h, v];
+    check.ensure(fits, "query, key and value do not fit")?;
+    if attention.mask {
+        let (mask, dtype) = o[o.len() - 1];
+        let fits = mask.rank() == 4 && mask.broadcasts_to(&[b, h, q, k].into()) && dtype == DType::Bool;
+        check.ensure(fits, "the mask must be (batch, heads, queries, keys) of bool")?;
+    }
+    Ok([[b, q, h, v].into(), [b, q, h].into()])
 }
 
 fn gru_bias(units: usize, reset_after: bool) -> Shape {

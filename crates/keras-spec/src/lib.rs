@@ -34,7 +34,7 @@ pub use contracts::{
 pub use device::{BackendEntry, Device, backends, register_backend, set_backend};
 pub use dtype::DType;
 pub use error::{Error, Result, ResultExt};
-pub use fused::{Activ, Fused, RnnSpec};
+pub use fused::{Activ, AttentionSpec, Fused, RnnSpec};
 pub use half;
 pub use host::{Element, HostData, HostTensor};
 pub use identifier::{Identifier, Nested};

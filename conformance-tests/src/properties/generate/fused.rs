@@ -1,12 +1,12 @@
 //! Generated instances of fused operations.
 
-use keras_spec::{Activ, DType, Fused, HostTensor, RnnSpec, Shape};
+use keras_spec::{Activ, AttentionSpec, DType, Fused, HostTensor, RnnSpec, Shape};
 
 use super::contraction::convolution;
 use super::reduction::windows;
 use super::with_axis;
 use crate::properties::draw::Draw;
-use crate::properties::values::{Pool, shape, some_dim, tensor};
+use crate::properties::values::{Pool, indices, shape, some_dim, tensor};
 
 /// A fused operation with its operands.
 pub(crate) struct FusedInstance {
@@ -27,7 +27,7 @@ pub(crate) struct FusedFamily {
 }
 
 /// Every fused operation but the backward ones, which run as their gradients.
-pub(crate) const FUSED: [FusedFamily; 12] = [
+pub(crate) const FUSED: [FusedFamily; 15] = [
     FusedFamily { name: "dense", differentiable: true, make: dense },
     FusedFamily { name: "conv_bias", differentiable: true, make: conv_bias },
     FusedFamily { name: "avg_pool", differentiable: true, make: avg_pool },
@@ -37,6 +37,9 @@ pub(crate) const FUSED: [FusedFamily; 12] = [
     FusedFamily { name: "layer_norm", differentiable: true, make: layer_norm },
     FusedFamily { name: "lstm", differentiable: true, make: lstm },
     FusedFamily { name: "gru", differentiable: true, make: gru },
+    FusedFamily { name: "embedding", differentiable: true, make: embedding },
+    FusedFamily { name: "scaled_dot_product_attention", differentiable: true, make: attention },
+    FusedFamily { name: "softmax_cross_entropy", differentiable: true, make: cross_entropy },
     FusedFamily { name: "sgd", differentiable: false, make: sgd },
     FusedFamily { name: "sgd_momentum", differentiable: false, make: sgd_momentum },
     FusedFamily { name: "adam", differentiable: false, make: adam },
@@ -183,6 +186,46 @@ fn gru(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let operands = recurrent(draw, dtype, 3, rnn, bias, 1);
     let backward = vec![Fused::GruBackward { rnn, reset_after }];
     FusedInstance { op: Fused::Gru { rnn, reset_after }, operands, results: 2, backward }
+}
+
+fn embedding(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (rows, features, places) = (some_dim(draw), some_dim(draw), shape(draw, 0, 2));
+    // Some from the end, some that mean no row.
+    let beyond = rows as i32 + 1;
+    let operands = vec![unit(draw, [rows, features], dtype), indices(draw, &places, -beyond, beyond)];
+    let backward = vec![Fused::EmbeddingBackward { rows }];
+    FusedInstance { op: Fused::Embedding, operands, results: 1, backward }
+}
+
+fn attention(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let [batch, queries, heads, features, values] = [0; 5].map(|_| some_dim(draw));
+    // More than the widest vector registers hold.
+    let keys = draw.pick(&[2, 1, 3, 4, 37]);
+    let spec = AttentionSpec { scale: 0.75, causal: draw.chance(), mask: draw.chance() };
+    let mut operands = vec![
+        unit(draw, [batch, queries, heads, features], dtype),
+        unit(draw, [batch, keys, heads, features], dtype),
+        unit(draw, [batch, keys, heads, values], dtype),
+    ];
+    if spec.mask {
+        let length = |draw: &mut Draw<'_>, n: usize| if draw.chance() { n } else { 1 };
+        let of_mask = [batch, heads, queries, keys].map(|n| length(draw, n));
+        operands.push(unit(draw, of_mask, DType::Bool));
+    }
+    let backward = vec![Fused::ScaledDotProductAttentionBackward(spec)];
+    FusedInstance { op: Fused::ScaledDotProductAttention(spec), operands, results: 1, backward }
+}
+
+fn cross_entropy(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (lead, classes, sparse) = (shape(draw, 0, 2), draw.pick(&[2, 1, 3, 37]), draw.chance());
+    let of_logits: Shape = lead.iter().copied().chain([classes]).collect();
+    let labels = match sparse {
+        true => indices(draw, &lead, -1, classes as i32 + 1),
+        false => unit(draw, of_logits.clone(), dtype),
+    };
+    let operands = vec![tensor(draw, &of_logits, dtype, Pool::Finite), labels];
+    let backward = vec![Fused::SoftmaxCrossEntropyBackward { sparse }];
+    FusedInstance { op: Fused::SoftmaxCrossEntropy { sparse }, operands, results: 1, backward }
 }
 
 /// `count` operands of one shape.

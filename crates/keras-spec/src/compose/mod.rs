@@ -1,6 +1,8 @@
 //! The default of every fused operation: its composition of required ones.
 
+mod attention;
 mod convolution;
+mod indexed;
 mod normalization;
 mod recurrent;
 
@@ -63,6 +65,18 @@ pub(crate) fn compose(op: &Fused, operands: &[Tensor]) -> Result<Results> {
         Fused::LstmBackward(rnn) => recurrent::lstm_backward(rnn, operands),
         Fused::Gru { rnn, reset_after } => recurrent::gru(rnn, *reset_after, operands),
         Fused::GruBackward { rnn, reset_after } => recurrent::gru_backward(rnn, *reset_after, operands),
+        Fused::Embedding => one(indexed::embedding(o(0)?, o(1)?)?),
+        Fused::EmbeddingBackward { rows } => one(indexed::embedding_backward(*rows, o(0)?, o(1)?)?),
+        Fused::ScaledDotProductAttention(spec) => {
+            attention::forward(spec, [o(0)?, o(1)?, o(2)?], operands.get(3))
+        }
+        Fused::ScaledDotProductAttentionBackward(spec) => {
+            attention::backward(spec, [o(0)?, o(1)?, o(2)?], o(5)?, operands.get(6))
+        }
+        Fused::SoftmaxCrossEntropy { sparse } => one(indexed::cross_entropy(*sparse, o(0)?, o(1)?)?),
+        Fused::SoftmaxCrossEntropyBackward { sparse } => {
+            one(indexed::cross_entropy_backward(*sparse, o(0)?, o(1)?, o(2)?)?)
+        }
         Fused::Sgd { learning_rate } => one((o(0)? - (o(1)? * *learning_rate)?)?),
         Fused::SgdMomentum { learning_rate, momentum, nesterov } => {
             let step = (o(1)? * *learning_rate)?;
@@ -83,6 +97,11 @@ pub(crate) fn compose(op: &Fused, operands: &[Tensor]) -> Result<Results> {
     }
 }
 
+/// 0 of the dtype of `like`.
+fn nothing(like: &Tensor) -> Result<Tensor> {
+    Tensor::full([], like.dtype(), 0.0, like.device())
+}
+
 /// `x` minus its maximum along an axis, which changes nothing but the range.
 fn less_max(x: &Tensor, axis: usize) -> Result<Tensor> {
     x - x.stop_gradient().max(&[axis as isize], true)?
@@ -95,23 +114,28 @@ pub(crate) fn activate(activation: Activ, x: Tensor) -> Result<Tensor> {
         Activ::Relu => x.relu(),
         Activ::Sigmoid => x.sigmoid(),
         Activ::Tanh => x.tanh(),
-        Activ::HardSigmoid => ((x / 6.0)? + 0.5)?.clip(0.0, 1.0),
-        Activ::LegacyHardSigmoid => ((x * 0.2)? + 0.5)?.clip(0.0, 1.0),
+        Activ::HardSigmoid => within_one(&((x / 6.0)? + 0.5)?),
+        Activ::LegacyHardSigmoid => within_one(&((x * 0.2)? + 0.5)?),
     }
+}
+
+/// Elements moved into `0..=1`, with the gradient 0 at both ends, where that of [`Tensor::clip`] is half.
+fn within_one(x: &Tensor) -> Result<Tensor> {
+    let one = Tensor::full([], x.dtype(), 1.0, x.device())?;
+    x.compare_with(CompareOp::Ge, 1.0)?.select(&one, &x.relu()?)
 }
 
 /// The gradient of an activation's operand from its result `y` and the gradient `g` of that.
 pub(crate) fn activation_backward(activation: Activ, y: &Tensor, g: &Tensor) -> Result<Tensor> {
-    let nothing = || Tensor::full([], g.dtype(), 0.0, g.device());
     match activation {
         Activ::Linear => Ok(g.clone()),
-        Activ::Relu => y.compare_with(CompareOp::Gt, 0.0)?.select(g, &nothing()?),
+        Activ::Relu => y.compare_with(CompareOp::Gt, 0.0)?.select(g, &nothing(g)?),
         Activ::Sigmoid => g * (y * (1.0 - y)?)?,
         Activ::Tanh => g * ((1.0 - y)? * (y + 1.0)?)?,
         Activ::HardSigmoid | Activ::LegacyHardSigmoid => {
             let rate = if activation == Activ::HardSigmoid { 1.0 / 6.0 } else { 0.2 };
             let slope = y.compare_with(CompareOp::Gt, 0.0)?.and(&y.compare_with(CompareOp::Lt, 1.0)?)?;
-            slope.select(&(g * rate)?, &nothing()?)
+            slope.select(&(g * rate)?, &nothing(g)?)
         }
     }
 }

@@ -26,6 +26,9 @@ pub(crate) fn saves(op: &Fused, wanted: &[bool]) -> Saves {
         Fused::BatchNorm { .. } | Fused::LayerNorm { .. } => {
             Saves::operands([0, 1]).and(Saves::results([1, 2]))
         }
+        Fused::Embedding => Saves::operands([1]),
+        Fused::ScaledDotProductAttention(_) => Saves::EVERY_OPERAND.and(Saves::results([0, 1])),
+        Fused::SoftmaxCrossEntropy { .. } => Saves::EVERY_OPERAND,
         Fused::Lstm(_) => Saves::EVERY_OPERAND.and(Saves::results([0, 3, 4])),
         Fused::Gru { .. } => Saves::EVERY_OPERAND.and(Saves::results([0, 2])),
         Fused::SoftmaxBackward { .. }
@@ -34,6 +37,9 @@ pub(crate) fn saves(op: &Fused, wanted: &[bool]) -> Saves {
         | Fused::LayerNormBackward { .. }
         | Fused::LstmBackward(_)
         | Fused::GruBackward { .. }
+        | Fused::EmbeddingBackward { .. }
+        | Fused::ScaledDotProductAttentionBackward(_)
+        | Fused::SoftmaxCrossEntropyBackward { .. }
         | Fused::Sgd { .. }
         | Fused::SgdMomentum { .. }
         | Fused::Adam { .. } => Saves::EVERY_OPERAND,
@@ -51,6 +57,7 @@ pub(super) fn vjp(op: &Fused, saved: &Saved, cotangents: Cotangents, wanted: &[b
             }
             _ if cotangents.iter().all(Option::is_none) => Ok(no_gradients(wanted.len())),
             Fused::Lstm(_) | Fused::Gru { .. } => recurrent(op, saved, cotangents, wanted),
+            Fused::ScaledDotProductAttention(_) => Ok(no_gradients(wanted.len())),
             _ => through_composition(op, saved, cotangents, wanted),
         };
     };
@@ -106,12 +113,35 @@ pub(super) fn vjp(op: &Fused, saved: &Saved, cotangents: Cotangents, wanted: &[b
         }
         Fused::BatchNorm { .. } | Fused::LayerNorm { .. } => normalization(op, saved, &cotangents, wanted)?,
         Fused::Lstm(_) | Fused::Gru { .. } => recurrent(op, saved, cotangents, wanted)?,
+        Fused::Embedding => {
+            let op = Fused::EmbeddingBackward { rows: saved.spec(0)?.0[0] };
+            smallvec![Some(run(op, &[&c, saved.operand(1)?])?), None]
+        }
+        Fused::ScaledDotProductAttention(spec) => {
+            let [query, key, value] = [0, 1, 2].map(|i| saved.operand(i));
+            let [y, log_sums] = [0, 1].map(|i| saved.result(i));
+            let mask = saved.operand(3).ok().filter(|_| spec.mask);
+            let operands = [query?, key?, value?, y?, log_sums?, &c].into_iter().chain(mask).cloned();
+            let op = Op::Fused(Fused::ScaledDotProductAttentionBackward(*spec));
+            keep(Tensor::apply(op, operands)?, wanted)
+        }
+        Fused::SoftmaxCrossEntropy { sparse } => {
+            let (logits, labels) = (saved.operand(0)?, saved.operand(1)?);
+            let op = Fused::SoftmaxCrossEntropyBackward { sparse: *sparse };
+            let to_logits = || run(op, &[logits, labels, &c]);
+            let to_labels = || (-logits.log_softmax(-1)?)? * c.expand_dims(-1)?;
+            let to_logits = wanted[0].then(to_logits).transpose()?;
+            smallvec![to_logits, (wanted[1] && !sparse).then(to_labels).transpose()?]
+        }
         Fused::SoftmaxBackward { .. }
         | Fused::LogSoftmaxBackward { .. }
         | Fused::BatchNormBackward { .. }
         | Fused::LayerNormBackward { .. }
         | Fused::LstmBackward(_)
         | Fused::GruBackward { .. }
+        | Fused::EmbeddingBackward { .. }
+        | Fused::ScaledDotProductAttentionBackward(_)
+        | Fused::SoftmaxCrossEntropyBackward { .. }
         | Fused::Sgd { .. }
         | Fused::SgdMomentum { .. }
         | Fused::Adam { .. } => through_composition(op, saved, cotangents, wanted)?,

@@ -2,7 +2,7 @@
 //!
 //! `y_true` and `y_pred` have one shape unless said otherwise; the last axis is averaged or summed away.
 
-use keras_spec::{CompareOp, Error, HostTensor, Result, Tensor};
+use keras_spec::{CompareOp, DType, Error, Fused, HostTensor, Op, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use super::ctc::ctc;
@@ -282,11 +282,15 @@ fn power(x: Tensor, exponent: f64) -> Result<Tensor> {
     x.pow(&exponent)
 }
 
-/// Logarithms of probabilities, from logits or from numbers that are divided by their sum.
-fn log_probabilities(y_pred: &Tensor, from_logits: bool, axis: isize) -> Result<Tensor> {
-    if from_logits {
-        return y_pred.log_softmax(axis);
-    }
+/// The cross-entropy of logits with labels: numbers of classes if `sparse`, else targets of the logits' shape.
+fn softmax_cross_entropy(labels: Tensor, logits: &Tensor, sparse: bool, axis: isize) -> Result<Tensor> {
+    let labels = if sparse { labels } else { labels.move_axis(axis, -1)? };
+    let op = Op::Fused(Fused::SoftmaxCrossEntropy { sparse });
+    Tensor::apply1(op, [logits.move_axis(axis, -1)?, labels])
+}
+
+/// Logarithms of probabilities, from numbers that are divided by their sum.
+fn log_probabilities(y_pred: &Tensor, axis: isize) -> Result<Tensor> {
     (y_pred / y_pred.sum(&[axis], true)?)?.clip(EPSILON, 1.0 - EPSILON)?.log()
 }
 
@@ -303,7 +307,10 @@ pub fn categorical_crossentropy(
 ) -> Result<Tensor> {
     let t = smooth_classes(&y_true.cast(y_pred.dtype())?, label_smoothing)?;
     same_shape(&t, y_pred)?;
-    let gain = (t * log_probabilities(y_pred, from_logits, axis)?)?.sum(&[axis], false)?;
+    if from_logits {
+        return softmax_cross_entropy(t, y_pred, false, axis);
+    }
+    let gain = (t * log_probabilities(y_pred, axis)?)?.sum(&[axis], false)?;
     -gain
 }
 
@@ -357,21 +364,22 @@ pub fn sparse_categorical_crossentropy(
     if *t.shape() != expected {
         return Err(Error::argument("y_true", format!("class indices of shape {expected}"), t.shape()));
     }
+    let valid = ignore_class.map(|class| t.compare_with(CompareOp::Ne, class as f64)).transpose()?;
+    let mut t = t.cast(DType::I32)?;
+    if let Some(valid) = &valid {
+        // The number of no class.
+        t = valid.select(&t, &Tensor::full([], DType::I32, -1.0, t.device())?)?;
+    }
+    if from_logits {
+        return Ok((softmax_cross_entropy(t, y_pred, true, axis as isize)?, valid));
+    }
     let mut y_pred = y_pred.clone();
-    let valid = match ignore_class {
-        None => None,
-        Some(class) => {
-            let valid = t.compare_with(CompareOp::Ne, class as f64)?;
-            t = valid.select(&t, &(&t * 0.0)?)?;
-            y_pred = valid
-                .expand_dims(axis as isize)?
-                .select(&y_pred, &Tensor::full([], y_pred.dtype(), 0.0, y_pred.device())?)?;
-            Some(valid)
-        }
-    };
-    let one_hot =
-        t.cast(keras_spec::DType::I32)?.one_hot(classes, y_pred.dtype())?.move_axis(-1, axis as isize)?;
-    let log = log_probabilities(&y_pred, from_logits, axis as isize)?;
+    if let Some(valid) = &valid {
+        let nothing = Tensor::full([], y_pred.dtype(), 0.0, y_pred.device())?;
+        y_pred = valid.expand_dims(axis as isize)?.select(&y_pred, &nothing)?;
+    }
+    let one_hot = t.one_hot(classes, y_pred.dtype())?.move_axis(-1, axis as isize)?;
+    let log = log_probabilities(&y_pred, axis as isize)?;
     let mut loss = (-(one_hot * log)?.sum(&[axis as isize], false)?)?;
     if let Some(valid) = &valid {
         loss = valid.select(&loss, &Tensor::full([], loss.dtype(), 0.0, loss.device())?)?;

@@ -1,8 +1,10 @@
 use keras_spec::random::SeedGenerator;
-use keras_spec::{Builder, Call, DType, Error, Layer, PartialShape, Result, Tensor, Weight, WeightSpec};
+use keras_spec::{
+    AttentionSpec, Builder, Call, DType, Error, Layer, PartialShape, Result, Tensor, Weight, WeightSpec,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{causal_mask, flag};
+use super::{causal_mask, dot_product, flag};
 use crate::class::builders;
 use crate::flattened::flattened;
 use crate::layers::common::{LayerSeed, keras_layer, scalar_like};
@@ -84,6 +86,31 @@ impl Attention {
     pub fn seed(mut self, seed: u32) -> Self {
         self.dropping.seed = seed.into();
         self
+    }
+
+    /// The output without the weights of all queries and keys, where nothing else asks for them. Masks of sequences do: a
+    /// query without keys would take from all alike.
+    fn directly(&self, inputs: &[Tensor], call: &Call) -> Result<Option<Tensor>> {
+        let (query, value, key) = match inputs {
+            [query, value] => (query, value, value),
+            [query, value, key] => (query, value, key),
+            _ => return Ok(None),
+        };
+        let all_weights = self.score_mode != ScoreMode::Dot
+            || flag(call, "return_attention_scores")
+            || (call.training && self.dropping.dropout > 0.0)
+            || [0, 1].iter().any(|&i| call.mask(i).is_some());
+        let fits = [query, value, key].iter().all(|x| x.rank() == 3 && x.dtype() == query.dtype());
+        if all_weights || !fits || !matches!(query.dtype(), DType::F32 | DType::F64) {
+            return Ok(None);
+        }
+        let one_head = |x: &Tensor| x.expand_dims(2);
+        let query = match self.scale.optional()? {
+            Some(scale) => (query * scale)?,
+            None => query.clone(),
+        };
+        let spec = AttentionSpec { scale: 1.0, causal: flag(call, "use_causal_mask"), mask: false };
+        dot_product(spec, [one_head(&query)?, one_head(key)?, one_head(value)?])?.squeeze(2).map(Some)
     }
 
     fn scores(&self, query: &Tensor, key: &Tensor) -> Result<Tensor> {
@@ -203,9 +230,9 @@ fn attend(
     Ok(if flag(call, "return_attention_scores") { vec![output, weights] } else { vec![output] })
 }
 
-/// What both layers have in common; `$build` makes their weights.
+/// What both layers have in common; `$own` is the rest.
 macro_rules! attention {
-    ($Layer:ident, $build:item) => {
+    ($Layer:ident, $($own:item)*) => {
         impl Layer for $Layer {
             fn draw_seeds(&self) {
                 self.dropping.draw_seed();
@@ -215,11 +242,7 @@ macro_rules! attention {
                 check(inputs)
             }
 
-            $build
-
-            fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
-                attend(inputs, call, &self.dropping, |query, key| self.scores(query, key))
-            }
+            $($own)*
 
             fn supports_masking(&self) -> bool {
                 true
@@ -252,6 +275,13 @@ attention! {
         }
         Ok(())
     }
+
+    fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
+        match self.directly(inputs, call)? {
+            Some(output) => Ok(vec![output]),
+            None => attend(inputs, call, &self.dropping, |query, key| self.scores(query, key)),
+        }
+    }
 }
 
 attention! {
@@ -263,5 +293,9 @@ attention! {
         }
         let features = builder.known_dim(&inputs[0], -1)?;
         builder.weight(&self.scale, WeightSpec::new("scale", [features]).initializer("glorot_uniform")?)
+    }
+
+    fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
+        attend(inputs, call, &self.dropping, |query, key| self.scores(query, key))
     }
 }

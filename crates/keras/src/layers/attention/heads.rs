@@ -3,14 +3,15 @@
 use keras_spec::layer::{Child, Outputs};
 use keras_spec::object::{Serialized, make};
 use keras_spec::{
-    Builder, Call, DType, Error, Initializer, LayerExt, LayerRef, PartialShape, Result, Shared, Tensor,
+    AttentionSpec, Builder, Call, DType, Error, Initializer, LayerExt, LayerRef, PartialShape, Result,
+    Shared, Tensor,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{causal_mask, flag, steps};
+use super::{causal_mask, dot_product, flag, steps};
 use crate::activations::Activation;
 use crate::constraints::Axes;
-use crate::layers::common::{fraction, one, positive, scalar_like};
+use crate::layers::common::{fraction, one, positive};
 use crate::layers::defaults::yes;
 use crate::layers::parameters::{Bias, Kernel};
 use crate::layers::{Dropout, EinsumDense, Softmax};
@@ -146,7 +147,8 @@ impl Heads {
         (Softmax::new().axis(Axes::Many(axes)).dtype(policy).into(), dropout.dtype(policy).into())
     }
 
-    /// Which keys each query may take from: `(batch, queries, keys)`, or as the argument `attention_mask` is.
+    /// Which keys each query may take from, but for later ones: `(batch, queries, keys)`, or as the argument
+    /// `attention_mask` is.
     fn mask(&self, inputs: &Inputs<'_>, call: &Call) -> Result<Option<Tensor>> {
         let keyword = |name: &str, i: usize| call.tensors(name).first().or(call.mask(i)).cloned();
         let lengths = |x: &Tensor| x.shape().get(1).copied().unwrap_or(1);
@@ -155,8 +157,6 @@ impl Heads {
         let by_key = |mask: Option<Tensor>| mask.map(|m| m.cast(DType::Bool)?.expand_dims(-2)).transpose();
         let by_value = by_key(keyword("value_mask", 1))?;
         let by_key = by_key(if inputs.key_given { keyword("key_mask", 2) } else { None })?;
-        let causal = flag(call, "use_causal_mask");
-        let causal = causal.then(|| causal_mask(queries, keys, inputs.query)).transpose()?;
         let window = match self.sliding_window {
             Some(window) => {
                 let (query, key) = steps(queries, keys, inputs.query)?;
@@ -166,10 +166,8 @@ impl Heads {
             None => None,
         };
         let given = call.tensors("attention_mask").first().map(|m| m.cast(DType::Bool)).transpose()?;
-        let all = [by_query, by_value, by_key, causal, window, given];
-        all.into_iter().flatten().try_fold(None, |mask: Option<Tensor>, next| {
-            mask.map_or(Ok(next.clone()), |mask| mask.and(&next)).map(Some)
-        })
+        let all = [by_query, by_value, by_key, window, given];
+        all.into_iter().flatten().try_fold(None, both)
     }
 
     /// The outputs for projected queries, keys and values.
@@ -182,18 +180,29 @@ impl Heads {
     ) -> Result<Outputs> {
         let axes = projected.equations.axes;
         let mut mask = self.mask(inputs, call)?;
+        let causal = flag(call, "use_causal_mask");
         let inner = call.inner();
         let return_scores = flag(call, "return_attention_scores");
         let Projected { gate, query, key, value, scale, equations } = projected;
         let rank = query.rank() - 1 + axes;
+        let direct = query.rank() == 4 && !return_scores && {
+            // With dropout, a query without keys takes nothing, and half precisions stay what they are.
+            let same = mask.is_none() && matches!(query.dtype(), DType::F32 | DType::F64);
+            self.dropout <= 0.0 || (!call.training && same)
+        };
+        if causal && !direct {
+            let lengths = |x: &Tensor| x.shape().get(1).copied().unwrap_or(1);
+            mask = both(mask, causal_mask(lengths(inputs.query), lengths(inputs.value), inputs.query)?)?;
+        }
         if let Some(given) = &mut mask {
             // Masks are for all heads: axes are missing in the middle.
             for _ in given.rank()..rank.max(given.rank()) {
                 *given = given.expand_dims(-(axes as isize * 2) - 1)?;
             }
         }
-        let (mut output, scores) = if self.dropout <= 0.0 && !return_scores && query.rank() == 4 {
-            (dot_product(&query, &key, &value, mask.as_ref(), scale, equations)?, None)
+        let (mut output, scores) = if direct {
+            let spec = AttentionSpec { scale, causal, mask: mask.is_some() };
+            (dot_product(spec, [query, key, value].into_iter().chain(mask.clone()))?, None)
         } else {
             let scores = Tensor::einsum(&equations.scores, &[key, (query * scale)?])?;
             let masked = inner.clone().with_masks(vec![mask.clone()]);
@@ -294,22 +303,9 @@ pub(super) fn only(layer: &LayerRef, x: &Tensor, call: &Call) -> Result<Tensor> 
     one(&layer.call(std::slice::from_ref(x), call)?.tensors).cloned()
 }
 
-/// `keras.ops.dot_product_attention`: scores and softmax in float32 at least; a query without keys takes from all alike.
-fn dot_product(
-    query: &Tensor,
-    key: &Tensor,
-    value: &Tensor,
-    mask: Option<&Tensor>,
-    scale: f64,
-    equations: &Equations,
-) -> Result<Tensor> {
-    let wide = |x: &Tensor| if x.dtype() == DType::F64 { Ok(x.clone()) } else { x.cast(DType::F32) };
-    let mut scores = (Tensor::einsum(&equations.scores, &[wide(key)?, wide(query)?])? * scale)?;
-    if let Some(mask) = mask {
-        scores = mask.select(&scores, &scalar_like(&scores, -0.7 * f64::from(f32::MAX))?)?;
-    }
-    let weights = scores.into_dtype(DType::F32)?.softmax(-1)?.into_dtype(key.dtype())?;
-    Tensor::einsum(&equations.combine, &[weights, value.clone()])
+/// What neither of two masks excludes.
+fn both(mask: Option<Tensor>, next: Tensor) -> Result<Option<Tensor>> {
+    mask.map_or(Ok(next.clone()), |mask| mask.and(&next)).map(Some)
 }
 
 fn wrong_number(found: usize) -> Error {

@@ -9,7 +9,7 @@ pub use dot_product::{AdditiveAttention, Attention, ScoreMode};
 pub use grouped_query_attention::GroupedQueryAttention;
 pub use multi_head_attention::MultiHeadAttention;
 
-use keras_spec::{Call, HostTensor, Result, Tensor};
+use keras_spec::{AttentionSpec, Call, Error, Fused, HostTensor, Op, Result, Tensor};
 
 /// Whether a flag was given in the call.
 fn flag(call: &Call, name: &str) -> bool {
@@ -28,4 +28,11 @@ fn steps(queries: usize, keys: usize, like: &Tensor) -> Result<(Tensor, Tensor)>
 fn causal_mask(queries: usize, keys: usize, like: &Tensor) -> Result<Tensor> {
     let (query, key) = steps(queries, keys, like)?;
     query.greater_equal(&key)
+}
+
+/// `keras.ops.dot_product_attention` of query, key and value `(batch, steps, heads, features)` and, if the specification says
+/// so, a mask.
+fn dot_product(spec: AttentionSpec, operands: impl IntoIterator<Item = Tensor>) -> Result<Tensor> {
+    let results = Tensor::apply(Op::Fused(Fused::ScaledDotProductAttention(spec)), operands)?;
+    results.into_iter().next().ok_or_else(|| Error::other("an operation without a result"))
 }

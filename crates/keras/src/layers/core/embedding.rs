@@ -1,5 +1,5 @@
 use keras_spec::{
-    Builder, Call, CompareOp, Config, Constraint, DType, HostTensor, Initializer, Layer, LayerRef,
+    Builder, Call, CompareOp, Config, Constraint, DType, Fused, HostTensor, Initializer, Layer, LayerRef, Op,
     PartialShape, Regularizer, Result, Shared, Tensor, Variable,
 };
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::class::builders;
 use crate::flattened::flattened;
-use crate::layers::common::{keras_layer, no_quantization, one, positive, scalar_like};
+use crate::layers::common::{keras_layer, no_quantization, one, positive};
 use crate::layers::parameters::{Lora, Table};
 
 /// A row of a table for each index: `(batch, …)` → `(batch, …, output_dim)` (`keras.layers.Embedding`, Keras 3.15.1).
@@ -120,14 +120,8 @@ impl Layer for Embedding {
 
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
         let indices = one(inputs)?.cast(DType::I32)?;
-        let negative = indices.compare_with(CompareOp::Lt, 0.0)?;
-        let indices = negative.select(&(&indices + self.input_dim as f64)?, &indices)?;
-        let inside = indices
-            .compare_with(CompareOp::Ge, 0.0)?
-            .and(&indices.compare_with(CompareOp::Lt, self.input_dim as f64)?)?
-            .expand_dims(-1)?;
-        let rows = self.rows(call.compute_dtype())?.take(&indices, 0)?;
-        let rows = inside.select(&rows, &scalar_like(&rows, f64::NAN)?)?;
+        let table = self.rows(call.compute_dtype())?;
+        let rows = Tensor::apply1(Op::Fused(Fused::Embedding), [table, indices])?;
         Ok(vec![rows.into_dtype(call.compute_dtype())?])
     }
 
