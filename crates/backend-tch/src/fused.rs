@@ -1,14 +1,14 @@
 //! Fused operations on libtorch's own, for `float32` and `float64`.
 
 use keras_spec::{Activ, DType, Fused};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::buffer::{Buffer, Done, broken, sizes, unsupported};
 use crate::contract::Plan;
-use crate::{recurrent, window};
+use crate::{attention, indexed, recurrent, window};
 
 /// Whether [`fused`] does `op`.
-pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
+pub(crate) fn fuses(op: &Fused, dtype: DType, device: Device) -> bool {
     let known = match op {
         Fused::Dense { activation } => applies(*activation),
         Fused::ConvBias { spec, activation } => applies(*activation) && plans(spec),
@@ -24,6 +24,11 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
         Fused::Gru { rnn, reset_after } | Fused::GruBackward { rnn, reset_after } => {
             *reset_after && recurrent::fuses(rnn)
         }
+        Fused::Embedding | Fused::EmbeddingBackward { .. } => true,
+        Fused::ScaledDotProductAttention(_) | Fused::ScaledDotProductAttentionBackward(_) => {
+            attention::fuses(device)
+        }
+        Fused::SoftmaxCrossEntropy { .. } | Fused::SoftmaxCrossEntropyBackward { .. } => true,
         Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => cfg!(feature = "shim"),
         _ => false,
     };
@@ -115,6 +120,18 @@ pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
         Fused::LstmBackward(rnn) => recurrent::lstm_backward(rnn, operands),
         Fused::Gru { rnn, .. } => recurrent::gru(rnn, operands),
         Fused::GruBackward { rnn, .. } => recurrent::gru_backward(rnn, operands),
+        Fused::Embedding => Ok(vec![indexed::embedding(first(name, operands)?)?]),
+        Fused::EmbeddingBackward { rows } => {
+            Ok(vec![indexed::embedding_backward(first(name, operands)?, *rows)?])
+        }
+        Fused::ScaledDotProductAttention(spec) => attention::forward(spec, operands),
+        Fused::ScaledDotProductAttentionBackward(spec) => attention::backward(spec, operands),
+        Fused::SoftmaxCrossEntropy { sparse } => {
+            Ok(vec![indexed::cross_entropy(first(name, operands)?, *sparse)?])
+        }
+        Fused::SoftmaxCrossEntropyBackward { sparse } => {
+            Ok(vec![indexed::cross_entropy_backward(first(name, operands)?, *sparse)?])
+        }
         #[cfg(feature = "shim")]
         _ => with_shim::fused(op, operands, dtype),
         #[cfg(not(feature = "shim"))]

@@ -14,12 +14,14 @@
 //! libtorch 2.13 must be there when this crate is built: `scripts/setup-libtorch.sh` installs one for the CPU, the environment
 //! variable `LIBTORCH` says where. Its gradients are not used: no operation is recorded by it.
 
+mod attention;
 mod buffer;
 mod contract;
 mod device;
 mod elementwise;
 mod fused;
 mod index;
+mod indexed;
 mod movement;
 mod recurrent;
 mod reduce;
@@ -218,7 +220,7 @@ impl Backend for Tch {
     }
 
     fn fuses(&self, op: &Fused, dtype: DType) -> bool {
-        fused::fuses(op, dtype)
+        fused::fuses(op, dtype, self.device)
     }
 
     fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {

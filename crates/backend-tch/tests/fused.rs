@@ -2,8 +2,8 @@
 
 use backend_tch as _;
 use keras_spec::{
-    Activ, ConvSpec, DType, Device, Fused, GradientOptions, HostTensor, Op, Result, RnnSpec, Shape, Tensor,
-    WindowSpec, gradients_with, scope,
+    Activ, AttentionSpec, ConvSpec, DType, Device, Fused, GradientOptions, HostTensor, Op, Result, RnnSpec,
+    Shape, Tensor, WindowSpec, gradients_with, scope,
 };
 
 fn device() -> Device {
@@ -104,6 +104,53 @@ fn convolution() {
             check(Fused::ConvBias { spec, activation: Activ::Tanh }, &[x, f, bias], 1);
         }
     }
+}
+
+#[test]
+fn embedding() {
+    let places = |shape: &[usize], v: &[i32]| {
+        Tensor::from_host(HostTensor::new(shape, v.to_vec()).unwrap(), &device()).unwrap()
+    };
+    let table = random(1, &[3, 4], -1.0, 1.0);
+    for indices in [places(&[2, 2], &[0, -1, 2, 2]), places(&[3], &[3, -4, i32::MIN]), places(&[0], &[])] {
+        check(Fused::Embedding, &[table.clone(), indices], 1);
+    }
+}
+
+#[test]
+fn attention() {
+    let mask = |shape: [usize; 4], every: usize| {
+        let given: Vec<bool> = (0..shape.iter().product()).map(|i| i % every == 1).collect();
+        Tensor::from_host(HostTensor::new(shape, given).unwrap(), &device()).unwrap()
+    };
+    // As many, fewer and more features of the value; more steps than libtorch takes at once; none.
+    for (queries, keys, features, values) in [(3, 5, 4, 4), (40, 600, 3, 2), (600, 40, 2, 5), (2, 0, 3, 3)] {
+        let heads = |seed, steps, n| random(seed, &[2, steps, 2, n], -1.0, 1.0);
+        let operands = [heads(1, queries, features), heads(2, keys, features), heads(3, keys, values)];
+        for causal in [false, true] {
+            let spec = AttentionSpec { scale: 0.7, causal, mask: false };
+            check(Fused::ScaledDotProductAttention(spec), &operands, 1);
+            if keys == 0 {
+                continue;
+            }
+            let op = Fused::ScaledDotProductAttention(AttentionSpec { mask: true, ..spec });
+            // Some queries may take from no key.
+            for mask in
+                [mask([2, 1, queries, 1], 2), mask([1, 2, 1, keys], 3), mask([2, 2, queries, keys], 2)]
+            {
+                check(op.clone(), &[operands.as_slice(), &[mask]].concat(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn cross_entropy() {
+    let logits = random(1, &[2, 2, 5], -3.0, 3.0);
+    let labels = HostTensor::new([2, 2], vec![4i32, 0, -1, 5]).unwrap();
+    let labels = Tensor::from_host(labels, &device()).unwrap();
+    check(Fused::SoftmaxCrossEntropy { sparse: true }, &[logits.clone(), labels], 1);
+    check(Fused::SoftmaxCrossEntropy { sparse: false }, &[logits, random(2, &[2, 2, 5], 0.0, 1.0)], 1);
 }
 
 #[test]
