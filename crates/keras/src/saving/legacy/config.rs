@@ -4,7 +4,7 @@ use keras_spec::layer::auto_name;
 use keras_spec::{Config, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Origin, Program, Report, Version, arguments, graph};
+use super::{Origin, Program, Report, Version, arguments, graph, keras1};
 
 /// A model of Keras 2 in the form of Keras 3.
 ///
@@ -66,6 +66,13 @@ impl Upgrade<'_> {
         let Value::Object(config) = config else { return Ok(()) };
         if class == "Sequential" {
             begin_with_input(config);
+        }
+        if class == "Merge" {
+            let old = config.clone();
+            let name = old.get("name").and_then(Value::as_str).unwrap_or("Merge");
+            let merging = keras1::merge(name, &old, config, self.report)?;
+            object.insert("class_name".to_owned(), merging.into());
+            return Ok(());
         }
         if class == "Bidirectional" {
             self.directions(config);

@@ -3,7 +3,7 @@
 use keras_spec::{Config, Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Era, arguments, class, config, name, values};
+use super::{Era, arguments, class, config, merge, name, values};
 
 /// Classes of which Keras 1 does not write where the channels are.
 pub(super) fn is_silent(class: &str) -> bool {
@@ -170,7 +170,7 @@ impl Era<'_> {
                     new.insert("dtype".to_owned(), dtype);
                 }
             }
-            "Merge" => return self.merge(object, old, new),
+            "Merge" => return merge::merge(object, old, new, self.report),
             "TimeDistributedMerge" if old.get("mode").is_some_and(|m| m == "ave") => {
                 new.shift_remove("mode");
                 return Ok("GlobalAveragePooling1D".to_owned());

@@ -12,6 +12,7 @@ mod values;
 mod weights;
 
 pub(crate) use compile::{DROPPED as DROPPED_METRICS, upgrade_compile};
+pub(super) use merge::merge;
 pub(crate) use sequential::inputs as input_of;
 pub(crate) use weights::{numbered, share_axes, upgrade_optimizer, upgrade_weights};
 
