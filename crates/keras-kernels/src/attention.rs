@@ -365,6 +365,6 @@ fn softmax<T: Real>(row: &mut [T]) -> T {
     let [max] = fold_row(row, row, T::LOWEST, |x, _| [x], T::maximum);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
     let [sum] = fold_row(row, row, T::ZERO, |x, _| [x], T::plus);
-    row.iter_mut().for_each(|x| *x = *x / sum);
+    row.iter_mut().for_each(|x| *x /= sum);
     max + sum.ln()
 }

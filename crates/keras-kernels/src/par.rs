@@ -18,6 +18,9 @@
 //! assert!(y.iter().all(|&y| y == 2.0));
 //! ```
 
+#[cfg(feature = "threads")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 /// Below this many elementary operations (one multiply-add, or one element moved) a second thread costs more
 /// than it brings: waking it takes several microseconds.
 pub const MIN_PARALLEL_WORK: usize = 1 << 16;
@@ -74,8 +77,13 @@ pub fn for_each_init<I, S>(
 {
     #[cfg(feature = "threads")]
     if work >= MIN_PARALLEL_WORK && threads() > 1 {
-        let items: Vec<_> = items.into_iter().collect();
-        return pool::for_each(items, &init, &op);
+        let shares = shares(items);
+        return pool::share_out(shares.len(), &|next| {
+            let mut scratch = init();
+            while let Some(i) = next() {
+                taken(&shares[i]).into_iter().for_each(|item| op(&mut scratch, item));
+            }
+        });
     }
     let _ = work;
     let mut scratch = init();
@@ -102,12 +110,46 @@ where
 {
     #[cfg(feature = "threads")]
     if work >= MIN_PARALLEL_WORK && threads() > 1 {
-        let items: Vec<_> = items.into_iter().collect();
-        return pool::map(items, &init, &op);
+        let shares = shares(items);
+        let results: Vec<_> = shares.iter().map(|_| Mutex::new(Vec::new())).collect();
+        pool::share_out(shares.len(), &|next| {
+            let mut scratch = init();
+            while let Some(i) = next() {
+                let done = taken(&shares[i]).into_iter().map(|item| op(&mut scratch, item)).collect();
+                *locked(&results[i]) = done;
+            }
+        });
+        return results.iter().flat_map(taken).collect();
     }
     let _ = work;
     let mut scratch = init();
     items.into_iter().map(|item| op(&mut scratch, item)).collect()
+}
+
+/// Items in their order, in enough parts to keep every thread busy until the end.
+#[cfg(feature = "threads")]
+fn shares<I: IntoIterator>(items: I) -> Vec<Mutex<Vec<I::Item>>> {
+    const PER_THREAD: usize = 8;
+    let mut items: Vec<_> = items.into_iter().collect();
+    let size = items.len().div_ceil(threads() * PER_THREAD).max(1);
+    let mut shares = Vec::with_capacity(items.len().div_ceil(size));
+    while !items.is_empty() {
+        // From the end, so that nothing moves twice.
+        let last = (items.len() - 1) / size * size;
+        shares.push(Mutex::new(items.split_off(last)));
+    }
+    shares.reverse();
+    shares
+}
+
+#[cfg(feature = "threads")]
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(feature = "threads")]
+fn taken<T>(share: &Mutex<Vec<T>>) -> Vec<T> {
+    std::mem::take(&mut locked(share))
 }
 
 /// Runs both, at the same time if `work` (elementary operations of both together) is worth it.
@@ -151,8 +193,8 @@ pub(crate) fn install<R: Send>(op: impl FnOnce() -> R + Send) -> R {
 mod pool {
     use std::cell::Cell;
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use rayon::prelude::*;
     use rayon::{ThreadPool, ThreadPoolBuilder};
 
     thread_local! {
@@ -188,22 +230,24 @@ mod pool {
         }
     }
 
-    // The closures come as trait objects so that rayon is compiled once for a type of items, not for every kernel.
+    /// Gives the next number, until there are no more.
+    type Draw<'a> = &'a mut dyn FnMut() -> Option<usize>;
 
-    pub(super) fn for_each<T: Send, S>(
-        items: Vec<T>,
-        init: &(dyn Fn() -> S + Send + Sync),
-        op: &(dyn Fn(&mut S, T) + Send + Sync),
-    ) {
-        install(|| items.into_par_iter().for_each_init(init, op));
+    /// Runs `worker` on every thread; together they draw the numbers below `count` from what they are given.
+    ///
+    /// It comes as a trait object so that rayon is compiled once, not for every kernel.
+    pub(super) fn share_out(count: usize, worker: &(dyn Fn(Draw<'_>) + Sync)) {
+        let drawn = AtomicUsize::new(0);
+        let work = || worker(&mut || Some(drawn.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < count));
+        install(|| on_each(threads().min(count), &work));
     }
 
-    pub(super) fn map<T: Send, S, R: Send>(
-        items: Vec<T>,
-        init: &(dyn Fn() -> S + Send + Sync),
-        op: &(dyn Fn(&mut S, T) -> R + Send + Sync),
-    ) -> Vec<R> {
-        install(|| items.into_par_iter().map_init(init, op).collect())
+    fn on_each(threads: usize, work: &(dyn Fn() + Sync)) {
+        if threads <= 1 {
+            return work();
+        }
+        let half = threads / 2;
+        rayon::join(|| on_each(half, work), || on_each(threads - half, work));
     }
 
     pub(super) fn install<R: Send>(op: impl FnOnce() -> R + Send) -> R {

@@ -25,7 +25,8 @@ pub enum Padding {
     /// [`Padding::Valid`] around the inputs of a recurrent convolution, [`Padding::Half`] around its states.
     ValidHalf,
     /// All places where a window meets an element: what Theano did for Keras 1's `full`. As [`Padding::Half`], Keras 3 does not
-    /// know it.
+    /// know it; as a word it is `theano_full`, so that nobody asks for it by mistake.
+    #[serde(rename = "theano_full")]
     Full,
 }
 
@@ -39,7 +40,7 @@ impl<'de> Deserialize<'de> for Padding {
             "half" => Ok(Padding::Half),
             "halfpool" => Ok(Padding::HalfPool),
             "validhalf" => Ok(Padding::ValidHalf),
-            "full" => Ok(Padding::Full),
+            "theano_full" => Ok(Padding::Full),
             _ => Err(serde::de::Error::custom(format!("expected valid, same or causal, found {name:?}"))),
         }
     }

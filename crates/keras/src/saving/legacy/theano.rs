@@ -32,6 +32,9 @@ pub(super) fn upgrade_padding(class: &str, config: &mut Config, report: &mut Rep
         config.insert("padding".to_owned(), padding.into());
         report
             .converted(name, format!("`same` on Theano, which begins half a window earlier, is `{padding}`"));
+    } else if config.get("padding").is_some_and(|p| p == "full") {
+        config.insert("padding".to_owned(), "theano_full".into());
+        report.converted(name, "`full`, which only Theano has, is `theano_full`");
     } else if recurrent && even && config.get("padding").is_none_or(|p| p == "valid") {
         config.insert("padding".to_owned(), "validhalf".into());
         report.converted(name, "the padding of the states, which begins half a window earlier on Theano");
