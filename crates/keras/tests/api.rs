@@ -310,6 +310,7 @@ fn weights_of_layers_are_keras_weights() {
 
 #[test]
 fn optimizers_keep_keras_state() {
+    let _names = names_from_the_start();
     let device = Device::default_device().unwrap();
     let mut compared = 0;
     for (name, entry) in entries(&api("optimizers"), "classes") {
@@ -332,6 +333,7 @@ fn optimizers_keep_keras_state() {
 
 #[test]
 fn metrics_keep_keras_state() {
+    let _names = names_from_the_start();
     let device = Device::default_device().unwrap();
     let batch = |shape: [usize; 2]| Tensor::full(shape, DType::F32, 1.0, &device).unwrap();
     let mut compared = 0;
