@@ -66,7 +66,8 @@ pub(crate) fn cross_entropy([logits, labels]: [Buffer; 2], sparse: bool) -> Done
         let (places, outside) = classes(&logits, &labels)?;
         let mut loss = log.f_gather(-1, &places.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?;
         let _ = loss.f_neg_()?;
-        if !(log.f_min()?.f_double_value(&[])? > f64::NEG_INFINITY) {
+        let least = log.f_min()?.f_double_value(&[])?;
+        if least.is_nan() || least == f64::NEG_INFINITY {
             // In the sum over all classes, 0 times such a logarithm is NaN.
             let mut infinite = log.f_eq(f64::NEG_INFINITY)?;
             let _ = infinite.f_scatter_value_(-1, &places.f_unsqueeze(-1)?, 0.0)?;
