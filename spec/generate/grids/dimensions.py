@@ -59,6 +59,7 @@ def convolution(rank, base, names, depth=None, steps_by=steps, transposed=False)
             for config in combinations(output_padding=[0, 1], padding=["valid", "same"]):
                 grid.add(sized | {"strides": 2} | config, x)
             if rank == 3:
+                grid.add(sized | {"filters": 3}, x)
                 grid.add(sized | {"strides": [2, 1, 3], "output_padding": [1, 0, 2], "data_format": "channels_first"}, block("channels_first"))
         for activation in ["relu", "softmax"]:
             for use_bias in [True, False]:

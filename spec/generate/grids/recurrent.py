@@ -205,6 +205,7 @@ def convolutional(rank):
             add({"filters": 2} | config, clip(config["data_format"]))
         for config in combinations(return_sequences=[False, True], return_state=[False, True]):
             add(base | config, x)
+        add(base | {"filters": 3}, x)
         add(base | {"strides": [2, 1, 2][:rank], "return_sequences": True}, x)
         add(base | {"dilation_rate": 2 if rank == 1 else [1, 2, 1][:rank]}, x)
         add(base | {"use_bias": False, "data_format": "channels_first", "return_sequences": True, "return_state": True}, clip("channels_first"))

@@ -79,7 +79,7 @@ fn main() -> Result<()> {
         .add(Dense::new(languages.len()).activation(Activation::Softmax))
         .build()?;
     model.compile(
-        Compile::new(Adam::new(3e-3).clipnorm(1.0), SparseCategoricalCrossentropy::new())
+        Compile::new(Adam::new(1e-3).clipnorm(1.0), SparseCategoricalCrossentropy::new())
             .metrics(["accuracy"]),
     )?;
     model.summary()?;
