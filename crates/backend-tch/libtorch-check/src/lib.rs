@@ -1,3 +1,3 @@
 //! The build of this crate fails where libtorch is missing or has another version, with a message that says what to do.
 //!
-//! It stands before `tch`'s: that one's own build takes minutes until it looks for libtorch.
+//! It may come before the one of `torch-sys`, which names no script; within this checkout `.cargo/config.toml` sees to that.
