@@ -126,3 +126,14 @@ fn tensors_move_between_backends_and_do_not_mix() -> Result<()> {
     assert_eq!((&moved + &moved)?.to_host()?.into_vec::<f32>()?, [2.0, 4.0]);
     Ok(())
 }
+
+#[test]
+fn out_of_memory_is_an_error_and_the_process_lives_on() -> Result<()> {
+    let candle = Device::new("candle")?;
+    let e = Tensor::full([1 << 44], DType::F32, 1.0, &candle).unwrap_err();
+    assert!(e.to_string().contains("memory"), "{e}");
+    let x = Tensor::from_host(HostTensor::new([1], vec![1.0f32])?, &candle)?;
+    assert!(x.broadcast_to([1 << 44]).is_err());
+    assert_eq!((&x + &x)?.to_host()?.into_vec::<f32>()?, [2.0]);
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use backend_minimal as _;
 use backend_tch::Tch;
-use keras_spec::{Backend, DType, Device, Error, HostTensor, Shape, Tensor};
+use keras_spec::{Backend, DType, Device, Error, HostTensor, Shape, Tensor, UnaryOp};
 
 fn cpu() -> Device {
     Device::new("tch:cpu").unwrap()
@@ -87,4 +87,17 @@ fn threads_share_tensors() {
         }
     });
     assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 2.0]);
+}
+
+#[test]
+fn out_of_memory_is_an_error_and_the_process_lives_on() {
+    let e = Tensor::full([1 << 44], DType::F32, 1.0, &cpu()).unwrap_err();
+    assert!(e.to_string().contains("memory"), "{e}");
+    // libtorch's own allocator, asked directly, says so too.
+    let backend = Tch::new(tch::Device::Cpu).unwrap();
+    let one = backend.from_host(HostTensor::new([1], vec![1.0f32]).unwrap()).unwrap();
+    let shape = Shape::from([1 << 44]);
+    let e = backend.broadcast(one, &shape).and_then(|x| backend.unary(UnaryOp::Exp, x)).map(|_| ()).unwrap_err();
+    assert!(e.to_string().contains("backend `tch`") && e.to_string().contains("allocate"), "{e}");
+    assert_eq!(tensor(&cpu()).to_vec::<f32>().unwrap(), [1.0, 2.0]);
 }
