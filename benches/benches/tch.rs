@@ -1,9 +1,9 @@
 //! Whole models on `backend-tch`, forward and training step, against the same written by hand with tch's own modules and
-//! gradients: `cargo bench -p benches --features tch --bench tch`.
+//! gradients; and `backend-ndarray` against libtorch, by way of `backend-tch`: `cargo bench -p benches --features tch --bench tch`.
 
-use benches::compare;
 use benches::models::{self, Case, Ours, cases};
-use benches::numbers;
+use benches::work::{self, Work};
+use benches::{compare, compare_work, numbers};
 use criterion::Criterion;
 use tch::nn::{self, ConvConfig, Module, OptimizerConfig, RNN, RNNConfig, VarStore};
 use tch::{Device, Tensor, no_grad};
@@ -65,8 +65,29 @@ fn against_tch(c: &mut Criterion, case: Case) {
     compare(c, ["models on tch", &format!("{name}, training step"), "tch"], || ours.step(), &mut step);
 }
 
+/// The same work on two backends.
+fn ndarray_against_libtorch(c: &mut Criterion) {
+    type List = fn() -> Vec<(&'static str, Work)>;
+    let both = |list: List| {
+        let on = |backend| {
+            keras::set_backend(backend).unwrap();
+            list()
+        };
+        on("ndarray").into_iter().zip(on("tch:cpu"))
+    };
+    for ((name, ours), (_, theirs)) in both(work::layers).chain(both(work::fused)) {
+        let names = ["ndarray against libtorch", name, "libtorch"];
+        compare_work(c, names, &ours, || theirs.forward(), || theirs.gradients());
+    }
+    for ((name, ours), (_, theirs)) in both(work::elementwise) {
+        let names = ["ndarray against libtorch", name, "libtorch"];
+        compare(c, names, || ours.forward(), || theirs.forward());
+    }
+}
+
 fn main() {
     let mut c = benches::criterion();
+    ndarray_against_libtorch(&mut c);
     cases().into_iter().for_each(|case| against_tch(&mut c, case));
     c.final_summary();
 }

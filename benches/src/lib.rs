@@ -1,13 +1,16 @@
 //! What the benchmarks share: each times this project and a peer on the same work, one after the other.
 
 pub mod models;
+pub mod work;
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use candle_core::{Result as CandleResult, Tensor as CandleTensor, Var};
 use criterion::{BenchmarkId, Criterion};
-use keras_spec::{Call, LayerRef, Tensor, Variable, gradients, scope};
+use keras_spec::{LayerRef, Tensor};
+
+use crate::work::Work;
 
 /// The name under which this project's own time is kept; the peer's is its own.
 pub const OURS: &str = "keras";
@@ -48,36 +51,46 @@ pub fn candle<const N: usize>(shape: [usize; N]) -> CandleTensor {
     CandleTensor::from_vec(numbers(shape.iter().product()), &shape[..], &candle_core::Device::Cpu).unwrap()
 }
 
-/// Times a layer against candle: `forward` alone, and with the gradients of input and weights.
-///
-/// `theirs` maps an input of shape `their_shape` to an output; its weights are variables.
-pub fn compare_layer<const N: usize, const M: usize>(
+/// Times `work` against a peer: forward alone, and with its gradients.
+pub fn compare_work<A, B>(
+    c: &mut Criterion,
+    [group, case, peer]: [&str; 3],
+    work: &Work,
+    their_forward: impl FnMut() -> A,
+    their_gradients: impl FnMut() -> B,
+) {
+    compare(c, [group, &format!("{case}, forward"), peer], || work.forward(), their_forward);
+    let case = format!("{case}, forward + backward");
+    compare(c, [group, &case, peer], || work.gradients(), their_gradients);
+}
+
+/// Times `work` against candle; `theirs` maps `inputs`, which are variables, to an output. Its weights are variables, too.
+pub fn compare_candle(
     c: &mut Criterion,
     [group, case]: [&str; 2],
+    work: &Work,
+    inputs: &[CandleTensor],
+    theirs: impl Fn(&[CandleTensor]) -> CandleResult<CandleTensor>,
+) {
+    let constants: Vec<CandleTensor> = inputs.iter().map(CandleTensor::detach).collect();
+    let backward = || theirs(inputs).unwrap().sum_all().unwrap().backward().unwrap();
+    compare_work(c, [group, case, "candle"], work, || theirs(&constants).unwrap(), backward);
+}
+
+/// Times a layer of one input against candle's on an input of shape `their_shape`.
+pub fn compare_layer<const N: usize, const M: usize>(
+    c: &mut Criterion,
+    names: [&str; 2],
     layer: impl Into<LayerRef>,
     shape: [usize; N],
     their_shape: [usize; M],
     theirs: impl Fn(&CandleTensor) -> CandleResult<CandleTensor>,
 ) {
-    let (layer, x) = (layer.into(), tensor(shape));
-    let input = Var::from_tensor(&candle(their_shape)).unwrap();
-    let constant = input.as_tensor().detach();
-    let forward = || layer.call(std::slice::from_ref(&x), &Call::training()).unwrap();
-    forward();
-    let weights = layer.trainable_weights();
-    compare(c, [group, &format!("{case}, forward"), "candle"], forward, || theirs(&constant).unwrap());
-    compare(
-        c,
-        [group, &format!("{case}, forward + backward"), "candle"],
-        || {
-            scope::recorded(|| {
-                let x = x.watch();
-                let y = layer.call(std::slice::from_ref(&x), &Call::training()).unwrap();
-                let weights: Vec<Tensor> = weights.iter().map(Variable::watched).collect();
-                let sources: Vec<&Tensor> = std::iter::once(&x).chain(&weights).collect();
-                gradients(&[&y.tensors[0]], &sources).unwrap()
-            })
-        },
-        || theirs(&input).unwrap().sum_all().unwrap().backward().unwrap(),
-    );
+    let work = Work::layer(layer, vec![tensor(shape)]);
+    compare_candle(c, names, &work, &[variable(their_shape)], |x| theirs(&x[0]));
+}
+
+/// A variable of candle's, with the numbers of [`tensor`].
+pub fn variable<const N: usize>(shape: [usize; N]) -> CandleTensor {
+    Var::from_tensor(&candle(shape)).unwrap().into_inner()
 }

@@ -1,6 +1,6 @@
 //! Layers and operations against candle-core and candle-nn, whose gradients are candle's own.
 
-use benches::{candle, compare, compare_layer, tensor};
+use benches::{candle, compare, compare_candle, compare_layer, compare_work, tensor, variable, work};
 use candle_core::{D, DType, Device, Result, Tensor as CandleTensor};
 use candle_nn::{Module, ModuleT, RNN, VarBuilder, VarMap};
 use criterion::Criterion;
@@ -8,7 +8,7 @@ use keras::layers::{
     AveragePooling2D, BatchNormalization, Conv2D, Dense, DepthwiseConv2D, GRU, LSTM, LayerNormalization,
     MaxPooling2D, Padding, Softmax,
 };
-use keras_spec::LayerRef;
+use keras_spec::{LayerRef, scope};
 
 fn variables() -> (VarMap, VarBuilder<'static>) {
     let map = VarMap::new();
@@ -124,6 +124,56 @@ fn recurrent(c: &mut Criterion) {
     });
 }
 
+/// Attention by candle's products and softmax; it has heads before steps.
+fn attend(x: &[CandleTensor], mask: Option<&CandleTensor>) -> Result<CandleTensor> {
+    let scale = (x[0].dim(D::Minus1)? as f64).sqrt().recip();
+    let scores = (x[0].matmul(&x[1].t()?)? * scale)?;
+    let scores = if let Some(mask) = mask { scores.broadcast_add(mask)? } else { scores };
+    candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&x[2])
+}
+
+fn attention(c: &mut Criterion) {
+    for ([batch, steps, heads, features], causal) in [([4, 128, 8, 64], false), ([1, 1024, 8, 64], true)] {
+        let ours = work::attention([batch, steps, heads, features], causal);
+        let inputs = [(); 3].map(|()| variable([batch, heads, steps, features]));
+        let hidden = |i: usize| if i % steps > i / steps { f32::NEG_INFINITY } else { 0.0 };
+        let mask: Vec<f32> = (0..steps * steps).map(hidden).collect();
+        let mask = causal.then(|| CandleTensor::from_vec(mask, (steps, steps), &Device::Cpu).unwrap());
+        let case = format!("{}{batch}×{steps}×{heads}×{features}", if causal { "causal, " } else { "" });
+        compare_candle(c, ["attention", &case], &ours, &inputs, |x| attend(x, mask.as_ref()));
+    }
+}
+
+fn lookups(c: &mut Criterion) {
+    let labels = |count: u32, classes: u32| {
+        let labels: Vec<u32> = (0..count).map(|i| i * 7919 % classes).collect();
+        CandleTensor::new(labels, &Device::Cpu).unwrap()
+    };
+    let (ours, scores, classes) =
+        (work::cross_entropy([512, 1000]), variable([512, 1000]), labels(512, 1000));
+    compare_candle(c, ["lookup", "cross-entropy, 512×1000"], &ours, &[scores], |x| {
+        candle_nn::loss::cross_entropy(&x[0], &classes)
+    });
+    let (ours, table) = (work::embedding([10_000, 64], [32, 50]), variable([10_000, 64]));
+    let words = labels(1600, 10_000).reshape((32, 50)).unwrap();
+    compare_candle(c, ["lookup", "embedding, 10000×64, batch 32×50"], &ours, &[table], |x| {
+        candle_nn::Embedding::new(x[0].clone(), 64).forward(&words)
+    });
+}
+
+/// What fusing gains: the same composed of required operations.
+fn fused(c: &mut Criterion) {
+    for (name, work) in work::fused() {
+        compare_work(
+            c,
+            ["fused", name, "composed"],
+            &work,
+            || scope::decomposed(|| work.forward()),
+            || scope::decomposed(|| work.gradients()),
+        );
+    }
+}
+
 fn elementwise(c: &mut Criterion) {
     let (a, b, row) = (tensor([1024, 1024]), tensor([1024, 1024]), tensor([1024]));
     let (x, y, z) = (candle([1024, 1024]), candle([1024, 1024]), candle([1024]));
@@ -171,6 +221,9 @@ pub(crate) fn run(c: &mut Criterion) {
     normalization(c);
     dense(c);
     recurrent(c);
+    attention(c);
+    lookups(c);
+    fused(c);
     elementwise(c);
     reduction(c);
 }
