@@ -57,10 +57,8 @@ pub(crate) fn in_pieces<T: Item>(
     x = if x.is_unique() { dense(x) } else { standard(x) };
     if !x.is_unique() {
         let from = rows(&x)?;
-        let mut out = vec![T::default(); from.len()];
-        let pieces = out.chunks_mut(par::CHUNK).zip(from.chunks(par::CHUNK));
-        par::for_each(pieces, work, |(out, from)| {
-            out.copy_from_slice(from);
+        let out = par::collect_pieces(from.len(), work, |i, out: &mut [T]| {
+            out.copy_from_slice(&from[i * par::CHUNK..][..out.len()]);
             f(out);
         });
         return array("elementwise", x.shape(), out).map(T::wrap);
@@ -223,9 +221,8 @@ fn pieces<T: Item, R: Item>(a: Shared<T>, b: Buffer, f: &OfTwo<'_, T, R>) -> Res
     let b = T::unwrap(b)?;
     let shape = common(&[a.shape(), b.shape()]);
     let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);
-    let mut out = vec![R::default(); shape.iter().product()];
-    let work = out.len();
-    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+    let size = shape.iter().product();
+    let out = par::collect_pieces(size, size, |i, out| {
         let n = out.len();
         f(out, a.piece(i, n), b.piece(i, n));
     });
@@ -260,8 +257,7 @@ fn zip_fast<T: Item>(
             elementwise::binary_in_place(own, rows(&a)?, cost, |b, a| f(a, b)).map_err(failed)?;
             return Ok(b.into());
         }
-        let mut out = vec![T::default(); a.len()];
-        elementwise::binary(rows(&a)?, rows(&b)?, &mut out, cost, f).map_err(failed)?;
+        let out = elementwise::binary(rows(&a)?, rows(&b)?, cost, f).map_err(failed)?;
         return array("binary", a.shape(), out).map(T::wrap);
     }
     if b.len() == 1 && b.ndim() <= a.ndim() {
@@ -278,10 +274,9 @@ fn zip_fast<T: Item>(
     let strides_b = broadcast_strides(b.shape(), b.strides(), &shape);
     let gaps = || broken("binary", "the elements have gaps");
     let ((data_a, first_a), (data_b, first_b)) = (memory(&a).ok_or_else(gaps)?, memory(&b).ok_or_else(gaps)?);
-    let mut out = vec![T::default(); shape.iter().product()];
     let from_a = Strided::new(data_a, first_a, &shape, &strides_a).map_err(failed)?;
     let from_b = Strided::new(data_b, first_b, &shape, &strides_b).map_err(failed)?;
-    elementwise::broadcast_binary(&shape, from_a, from_b, &mut out, cost, f).map_err(failed)?;
+    let out = elementwise::broadcast_binary(&shape, from_a, from_b, cost, f).map_err(failed)?;
     array("binary", &shape, out).map(T::wrap)
 }
 
@@ -423,9 +418,8 @@ pub(crate) fn select<T: Item>(condition: Shared<bool>, a: Shared<T>, b: Buffer) 
     let shape = common(&[condition.shape(), a.shape(), b.shape()]);
     let condition = Source::new(condition, &shape)?;
     let (a, b) = (Source::new(a, &shape)?, Source::new(b, &shape)?);
-    let mut out = vec![T::default(); shape.iter().product()];
-    let work = out.len();
-    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+    let size = shape.iter().product();
+    let out = par::collect_pieces(size, size, |i, out: &mut [T]| {
         let n = out.len();
         let operands = condition.piece(i, n).iter().zip(a.piece(i, n).iter().zip(b.piece(i, n)));
         out.iter_mut().zip(operands).for_each(|(out, (&c, (&a, &b)))| *out = if c { a } else { b });

@@ -97,7 +97,8 @@ fn out_of_memory_is_an_error_and_the_process_lives_on() {
     let backend = Tch::new(tch::Device::Cpu).unwrap();
     let one = backend.from_host(HostTensor::new([1], vec![1.0f32]).unwrap()).unwrap();
     let shape = Shape::from([1 << 44]);
-    let e = backend.broadcast(one, &shape).and_then(|x| backend.unary(UnaryOp::Exp, x)).map(|_| ()).unwrap_err();
+    let e =
+        backend.broadcast(one, &shape).and_then(|x| backend.unary(UnaryOp::Exp, x)).map(|_| ()).unwrap_err();
     assert!(e.to_string().contains("backend `tch`") && e.to_string().contains("allocate"), "{e}");
     assert_eq!(tensor(&cpu()).to_vec::<f32>().unwrap(), [1.0, 2.0]);
 }

@@ -5,10 +5,8 @@
 //! ```
 //! use keras_kernels::{elementwise, math::Real};
 //! let x = [0.0f32, 1.0];
-//! let mut y = [0.0f32; 2];
-//! elementwise::unary(&x, &mut y, 10, #[inline(always)] |x| Real::exp(x))?;
+//! let y = elementwise::unary(&x, 10, #[inline(always)] |x| Real::exp(x));
 //! assert_eq!(y, [1.0, std::f32::consts::E]);
-//! # Ok::<(), keras_kernels::Error>(())
 //! ```
 //!
 //! `cost` is what one element costs in units of a multiplication; it decides from which length on threads are worth
@@ -16,21 +14,16 @@
 
 use crate::{Error, Result, par};
 
-/// Writes `op(x)` to `out`.
-///
-/// # Errors
-/// If the slices differ in length.
-pub fn unary<T, O>(x: &[T], out: &mut [O], cost: usize, op: impl Fn(T) -> O + Send + Sync) -> Result<()>
+/// `op(x)` of every element.
+pub fn unary<T, O>(x: &[T], cost: usize, op: impl Fn(T) -> O + Send + Sync) -> Vec<O>
 where
     T: Copy + Sync,
-    O: Send,
+    O: Copy + Default + Send,
 {
-    Error::check_len("x", out.len(), x.len())?;
-    let work = out.len().saturating_mul(cost);
-    par::for_each(out.chunks_mut(par::CHUNK).zip(x.chunks(par::CHUNK)), work, |(out, x)| {
+    par::collect_pieces(x.len(), x.len().saturating_mul(cost), |i, out| {
+        let x = &x[i * par::CHUNK..];
         par::simd(|| out.iter_mut().zip(x).for_each(|(out, &x)| *out = op(x)));
-    });
-    Ok(())
+    })
 }
 
 /// Replaces every element `x` by `op(x)`.
@@ -39,30 +32,21 @@ pub fn unary_in_place<T: Copy + Send>(x: &mut [T], cost: usize, op: impl Fn(T) -
     par::for_each(x.chunks_mut(par::CHUNK), work, |x| par::simd(|| x.iter_mut().for_each(|x| *x = op(*x))));
 }
 
-/// Writes `op(a, b)` to `out`, for operands of one shape.
+/// `op(a, b)` of every two elements of operands of one shape.
 ///
 /// # Errors
 /// If the slices differ in length.
-pub fn binary<A, B, O>(
-    a: &[A],
-    b: &[B],
-    out: &mut [O],
-    cost: usize,
-    op: impl Fn(A, B) -> O + Send + Sync,
-) -> Result<()>
+pub fn binary<A, B, O>(a: &[A], b: &[B], cost: usize, op: impl Fn(A, B) -> O + Send + Sync) -> Result<Vec<O>>
 where
     A: Copy + Sync,
     B: Copy + Sync,
-    O: Send,
+    O: Copy + Default + Send,
 {
-    Error::check_len("a", out.len(), a.len())?;
-    Error::check_len("b", out.len(), b.len())?;
-    let work = out.len().saturating_mul(cost);
-    let operands = a.chunks(par::CHUNK).zip(b.chunks(par::CHUNK));
-    par::for_each(out.chunks_mut(par::CHUNK).zip(operands), work, |(out, (a, b))| {
-        par::simd(|| out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (&a, &b))| *out = op(a, b)));
-    });
-    Ok(())
+    Error::check_len("b", a.len(), b.len())?;
+    Ok(par::collect_pieces(a.len(), a.len().saturating_mul(cost), |i, out| {
+        let operands = a[i * par::CHUNK..].iter().zip(&b[i * par::CHUNK..]);
+        par::simd(|| out.iter_mut().zip(operands).for_each(|(out, (&a, &b))| *out = op(a, b)));
+    }))
 }
 
 /// Replaces every element `a` by `op(a, b)`, for operands of one shape.
@@ -241,29 +225,28 @@ fn check_shape(shape: &[usize], len: usize) -> Result<()> {
     Error::check_len("out", shape.iter().product(), len)
 }
 
-/// Writes `op(a, b)` to the contiguous `out` of shape `shape`; broadcast operands have strides of zero.
+/// `op(a, b)` of every two elements of operands of shape `shape`, in row-major order; broadcast operands have strides of
+/// zero.
 ///
 /// # Errors
-/// If `out` is not as long as `shape` asks, or an operand has not as many strides.
+/// If an operand has not as many strides as `shape` has dimensions, or its elements lie outside of its memory.
 pub fn broadcast_binary<A, B, O>(
     shape: &[usize],
     a: Strided<A>,
     b: Strided<B>,
-    out: &mut [O],
     cost: usize,
     op: impl Fn(A, B) -> O + Send + Sync,
-) -> Result<()>
+) -> Result<Vec<O>>
 where
     A: Copy + Sync,
     B: Copy + Sync,
-    O: Send,
+    O: Copy + Default + Send,
 {
-    check_shape(shape, out.len())?;
     let a = Strided::new(a.data, a.offset, shape, a.strides)?;
     let b = Strided::new(b.data, b.offset, shape, b.strides)?;
     let collapsed = Collapsed::new(shape, [a.strides, b.strides]);
-    let work = out.len().saturating_mul(cost);
-    par::for_each(out.chunks_mut(par::CHUNK).enumerate(), work, |(i, out)| {
+    let size = shape.iter().product::<usize>();
+    Ok(par::collect_pieces(size, size.saturating_mul(cost), |i, out| {
         par::simd(|| {
             let n = out.len();
             collapsed.rows(i * par::CHUNK, n, [a.offset, b.offset], |range, starts, strides| {
@@ -285,8 +268,7 @@ where
                 }
             });
         });
-    });
-    Ok(())
+    }))
 }
 
 /// Edge of the square tiles in which a transposition is done, so that what is read and what is written both stay in
@@ -443,13 +425,12 @@ mod tests {
                 (0..shape.len()).map(|axis| shape[axis + 1..].iter().product::<usize>() as isize).collect();
             let other: Vec<isize> = if own { contiguous } else { vec![0; shape.len()] };
             let b = naive(&shape, &other, 0, &a);
-            let mut out = vec![0; a.len()];
             let left = Strided::new(&data, offset, &shape, &strides).unwrap();
             let right = Strided::new(&a, 0, &shape, &other).unwrap();
-            broadcast_binary(&shape, left, right, &mut out, 1, |a, b| 3 * a - b).unwrap();
+            let out = broadcast_binary(&shape, left, right, 1, |a, b| 3 * a - b).unwrap();
             let expected: Vec<i32> = a.iter().zip(&b).map(|(a, b)| 3 * a - b).collect();
             prop_assert_eq!(&out, &expected);
-            broadcast_binary(&shape, right, left, &mut out, 1, |b, a| 3 * a - b).unwrap();
+            let out = broadcast_binary(&shape, right, left, 1, |b, a| 3 * a - b).unwrap();
             prop_assert_eq!(&out, &expected);
         }
     }
@@ -465,17 +446,15 @@ mod tests {
             assert!((0..x.len()).all(|i| t[i] == x[i % rows * columns + i / rows]));
             let mut sum = x.clone();
             binary_in_place(&mut sum, &t, 1, |a, b| a + b).unwrap();
-            let mut again = vec![0.0; x.len()];
-            binary(&x, &t, &mut again, 1, |a, b| a + b).unwrap();
+            let again = binary(&x, &t, 1, |a, b| a + b).unwrap();
             assert_eq!(sum, again);
             unary_in_place(&mut sum, 1, |x| -x);
-            unary(&again.clone(), &mut again, 1, |x: f32| -x).unwrap();
-            assert_eq!(sum, again);
+            assert_eq!(sum, unary(&again, 1, |x: f32| -x));
             let (shape, strides) = ([rows, columns], [0, 1]);
             let bias = Strided::new(&x[..columns], 0, &shape, &strides).unwrap();
             let full = [columns as isize, 1];
             let all = Strided::new(&x, 0, &shape, &full).unwrap();
-            broadcast_binary(&shape, all, bias, &mut sum, 1, |a, b| a - b).unwrap();
+            let sum = broadcast_binary(&shape, all, bias, 1, |a, b| a - b).unwrap();
             assert!((0..x.len()).all(|i| sum[i] == x[i] - x[i % columns]));
         });
     }
@@ -483,8 +462,7 @@ mod tests {
     #[test]
     fn sizes_that_contradict_are_errors() {
         let x = [1.0f32; 6];
-        assert!(unary(&x, &mut [0.0; 5], 1, |x| x).is_err());
-        assert!(binary(&x, &x[1..], &mut [0.0; 6], 1, |a, b| a + b).is_err());
+        assert!(binary(&x, &x[1..], 1, |a, b| a + b).is_err());
         assert!(Strided::new(&x, 0, &[2, 3], &[3]).is_err());
         assert!(Strided::new(&x, 0, &[2, 4], &[3, 1]).is_err());
         assert!(Strided::new(&x, 0, &[2, 3], &[3, -1]).is_err());

@@ -18,6 +18,7 @@
 //! assert!(y.iter().all(|&y| y == 2.0));
 //! ```
 
+use std::mem::MaybeUninit;
 #[cfg(feature = "threads")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -150,6 +151,28 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(feature = "threads")]
 fn taken<T>(share: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut locked(share))
+}
+
+/// A vector of `len` elements, of which `write` sets piece after piece: it is given a piece's number and its [`CHUNK`]
+/// elements (the last piece may be shorter).
+///
+/// Every piece holds defaults before, set just then: in the cache, not in one pass through memory as in `vec![0.0; len]`.
+pub fn collect_pieces<T>(len: usize, work: usize, write: impl Fn(usize, &mut [T]) + Send + Sync) -> Vec<T>
+where
+    T: Copy + Default + Send,
+{
+    let mut all = Vec::with_capacity(len);
+    let pieces = all.spare_capacity_mut()[..len].chunks_mut(CHUNK);
+    for_each(pieces.enumerate(), work, |(i, piece)| write(i, initialized(piece)));
+    // SAFETY: there is capacity for `len` elements, and each was initialized as part of its piece.
+    unsafe { all.set_len(len) };
+    all
+}
+
+fn initialized<T: Copy + Default>(piece: &mut [MaybeUninit<T>]) -> &mut [T] {
+    piece.fill(MaybeUninit::new(T::default()));
+    // SAFETY: all elements were initialized above, and `MaybeUninit<T>` has the layout of `T`.
+    unsafe { &mut *(std::ptr::from_mut(piece) as *mut [T]) }
 }
 
 /// Runs both, at the same time if `work` (elementary operations of both together) is worth it.
@@ -286,6 +309,21 @@ mod tests {
             assert!(map(0..8, usize::MAX, |_| threads()).into_iter().all(|n| n == 3));
         });
         assert_eq!(with_threads(1, threads), 1);
+    }
+
+    #[test]
+    fn pieces_are_collected_in_order_and_start_with_defaults() {
+        for (count, len) in [(1, 0), (1, 1), (2, CHUNK), (3, 3 * CHUNK + 5)] {
+            let found = with_threads(count, || {
+                collect_pieces(len, usize::MAX, |i, piece: &mut [usize]| {
+                    assert!(piece.iter().all(|&v| v == 0));
+                    // What is not written stays the default.
+                    piece.iter_mut().enumerate().skip(1).for_each(|(j, v)| *v = i * CHUNK + j);
+                })
+            });
+            assert!(found.iter().enumerate().all(|(i, &v)| v == if i % CHUNK == 0 { 0 } else { i }));
+            assert_eq!(found.len(), len);
+        }
     }
 
     #[test]
