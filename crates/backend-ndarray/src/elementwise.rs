@@ -76,7 +76,7 @@ fn map<T: Item>(x: Shared<T>, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
 
 /// [`map`] for the vector instructions of this machine.
 fn map_fast<T: Item>(x: Shared<T>, cost: usize, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
-    in_pieces(x, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|v| *v = f(*v))))
+    in_pieces(x, cost, &|piece| par::simd!(piece.iter_mut().for_each(|v| *v = f(*v))))
 }
 
 fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
@@ -262,11 +262,11 @@ fn zip_fast<T: Item>(
     }
     if b.len() == 1 && b.ndim() <= a.ndim() {
         let b = b.iter().next().copied().unwrap_or_default();
-        return in_pieces(a, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|a| *a = f(*a, b))));
+        return in_pieces(a, cost, &|piece| par::simd!(piece.iter_mut().for_each(|a| *a = f(*a, b))));
     }
     if a.len() == 1 && a.ndim() <= b.ndim() {
         let a = a.iter().next().copied().unwrap_or_default();
-        return in_pieces(b, cost, &|piece| par::simd(|| piece.iter_mut().for_each(|b| *b = f(a, *b))));
+        return in_pieces(b, cost, &|piece| par::simd!(piece.iter_mut().for_each(|b| *b = f(a, *b))));
     }
     let shape = common(&[a.shape(), b.shape()]);
     let (a, b) = (dense(a), dense(b));

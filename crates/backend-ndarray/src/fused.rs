@@ -126,7 +126,7 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         Fused::ConvBias { spec, activation } => {
             let (x, filter, bias) = (o.any::<T>()?, o.any::<T>()?, o.next()?);
             let activation = known(*activation)?;
-            let apply = |y: &mut [T]| par::simd(|| activation.apply(y));
+            let apply = |y: &mut [T]| par::simd!(activation.apply(y));
             let epilogue = Epilogue { bias: Some(rows(&bias)?), activation: Some(&apply) };
             Ok(vec![convolution(x, filter.into(), spec, &epilogue)?])
         }
@@ -303,7 +303,7 @@ fn dense<T: Item + Real>(
     }
     let mut y = product(x, kernel, Some(rows(bias)?))?;
     if activation != Activation::Linear {
-        let apply = |piece: &mut [T]| par::simd(|| activation.apply(piece));
+        let apply = |piece: &mut [T]| par::simd!(activation.apply(piece));
         y = in_pieces(T::unwrap(y)?, ACTIVATION_COST, &apply)?;
     }
     if vector {

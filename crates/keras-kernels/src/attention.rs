@@ -211,7 +211,7 @@ impl<T: Real> Attention<'_, T> {
         let reach = self.reach(block);
         let scores = &mut scores[..block.rows() * reach];
         self.scores(operands, block, scores)?;
-        par::simd(|| {
+        par::simd!({
             for (i, row) in scores.chunks_mut(reach).enumerate() {
                 let log_sum = softmax(row);
                 log_sums[i * self.heads + block.head] = log_sum;
@@ -295,7 +295,7 @@ impl<T: Real> Attention<'_, T> {
         let (weights, dscores) = (&mut weights[..rows * reach], &mut dscores[..rows * reach]);
         self.scores(operands, block, weights)?;
         let at = |q: usize| (block.batch * self.queries + q) * self.heads + block.head;
-        par::simd(|| {
+        par::simd!({
             for (q, row) in (block.from..block.to).zip(weights.chunks_mut(reach)) {
                 let log_sum = log_sums[at(q)];
                 row.iter_mut().for_each(|score| *score = (*score - log_sum).exp());
@@ -325,7 +325,7 @@ impl<T: Real> Attention<'_, T> {
             dscores,
             scores,
         )?;
-        par::simd(|| {
+        par::simd!({
             let rows = dscores.chunks_mut(reach).zip(weights.chunks(reach));
             for ((q, &blind), (dscores, weights)) in (block.from..block.to).zip(&blind).zip(rows) {
                 if blind {

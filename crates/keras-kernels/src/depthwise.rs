@@ -22,42 +22,74 @@ pub(crate) fn forward<T: Num>(
 ) {
     let multiplier = geometry.group_out();
     if multiplier == 1 {
-        return tiles(geometry.c_out, plan, w, Direction::Forward, epilogue, y, |y, hits, w| {
-            multiply(y, x, w, hits)
-        });
+        return tiles(
+            geometry.c_out,
+            plan,
+            w,
+            Direction::Forward,
+            epilogue,
+            y,
+            #[inline(always)]
+            |y, hits, w| multiply(y, x, w, hits),
+        );
     }
-    tiles(geometry.c_out, plan, w, Direction::Forward, epilogue, y, |y, hits, w| {
-        y.fill(T::Acc::ZERO);
-        for &(source, tap) in hits {
-            let x = &x[source * geometry.c_in..][..geometry.c_in];
-            let w = &w[tap * geometry.c_out..][..geometry.c_out];
-            for ((y, w), x) in y.chunks_exact_mut(multiplier).zip(w.chunks_exact(multiplier)).zip(x) {
-                y.iter_mut().zip(w).for_each(|(y, w)| *y = y.plus(x.widen().times(*w)));
+    tiles(
+        geometry.c_out,
+        plan,
+        w,
+        Direction::Forward,
+        epilogue,
+        y,
+        #[inline(always)]
+        |y, hits, w| {
+            y.fill(T::Acc::ZERO);
+            for &(source, tap) in hits {
+                let x = &x[source * geometry.c_in..][..geometry.c_in];
+                let w = &w[tap * geometry.c_out..][..geometry.c_out];
+                for ((y, w), x) in y.chunks_exact_mut(multiplier).zip(w.chunks_exact(multiplier)).zip(x) {
+                    y.iter_mut().zip(w).for_each(|(y, w)| *y = y.plus(x.widen().times(*w)));
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 pub(crate) fn backward_input<T: Num>(geometry: &Geometry, plan: &Plan, dy: &[T], w: &[T], dx: &mut [T]) {
     let multiplier = geometry.group_out();
     let none = &Epilogue::NONE;
     if multiplier == 1 {
-        return tiles(geometry.c_in, plan, w, Direction::Backward, none, dx, |dx, hits, w| {
-            multiply(dx, dy, w, hits)
-        });
+        return tiles(
+            geometry.c_in,
+            plan,
+            w,
+            Direction::Backward,
+            none,
+            dx,
+            #[inline(always)]
+            |dx, hits, w| multiply(dx, dy, w, hits),
+        );
     }
-    tiles(geometry.c_in, plan, w, Direction::Backward, none, dx, |dx, hits, w| {
-        dx.fill(T::Acc::ZERO);
-        for &(source, tap) in hits {
-            let dy = &dy[source * geometry.c_out..][..geometry.c_out];
-            let w = &w[tap * geometry.c_out..][..geometry.c_out];
-            for ((dx, w), dy) in
-                dx.iter_mut().zip(w.chunks_exact(multiplier)).zip(dy.chunks_exact(multiplier))
-            {
-                *dx = w.iter().zip(dy).fold(*dx, |sum, (w, dy)| sum.plus(dy.widen().times(*w)));
+    tiles(
+        geometry.c_in,
+        plan,
+        w,
+        Direction::Backward,
+        none,
+        dx,
+        #[inline(always)]
+        |dx, hits, w| {
+            dx.fill(T::Acc::ZERO);
+            for &(source, tap) in hits {
+                let dy = &dy[source * geometry.c_out..][..geometry.c_out];
+                let w = &w[tap * geometry.c_out..][..geometry.c_out];
+                for ((dx, w), dy) in
+                    dx.iter_mut().zip(w.chunks_exact(multiplier)).zip(dy.chunks_exact(multiplier))
+                {
+                    *dx = w.iter().zip(dy).fold(*dx, |sum, (w, dy)| sum.plus(dy.widen().times(*w)));
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 pub(crate) fn backward_filter<T: Num>(geometry: &Geometry, plan: &Plan, x: &[T], dy: &[T], dw: &mut [T]) {
@@ -70,7 +102,7 @@ pub(crate) fn backward_filter<T: Num>(geometry: &Geometry, plan: &Plan, x: &[T],
         let end = pixels.min(start + block);
         let mut sum = vec![T::Acc::ZERO; dw.len()];
         let mut seen = Vec::new();
-        par::simd(|| {
+        par::simd!({
             for (i, pixel) in plan.pixels(start..end).enumerate() {
                 let dy = &dy[(start + i) * c_out..][..c_out];
                 hits(plan, pixel, Direction::Forward, &mut seen);
@@ -137,7 +169,7 @@ fn tiles<T: Num>(
         let first = i * pixels;
         let count = out.len() / channels;
         write_widened(out, scratch, |out| {
-            par::simd(|| {
+            par::simd!({
                 for (out, pixel) in out.chunks_exact_mut(channels).zip(plan.pixels(first..first + count)) {
                     hits(plan, pixel, direction, seen);
                     compute(out, seen, &w);

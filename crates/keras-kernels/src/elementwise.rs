@@ -22,14 +22,14 @@ where
 {
     par::collect_pieces(x.len(), x.len().saturating_mul(cost), |i, out| {
         let x = &x[i * par::CHUNK..];
-        par::simd(|| out.iter_mut().zip(x).for_each(|(out, &x)| *out = op(x)));
+        par::simd!(out.iter_mut().zip(x).for_each(|(out, &x)| *out = op(x)));
     })
 }
 
 /// Replaces every element `x` by `op(x)`.
 pub fn unary_in_place<T: Copy + Send>(x: &mut [T], cost: usize, op: impl Fn(T) -> T + Send + Sync) {
     let work = x.len().saturating_mul(cost);
-    par::for_each(x.chunks_mut(par::CHUNK), work, |x| par::simd(|| x.iter_mut().for_each(|x| *x = op(*x))));
+    par::for_each(x.chunks_mut(par::CHUNK), work, |x| par::simd!(x.iter_mut().for_each(|x| *x = op(*x))));
 }
 
 /// `op(a, b)` of every two elements of operands of one shape.
@@ -45,7 +45,7 @@ where
     Error::check_len("b", a.len(), b.len())?;
     Ok(par::collect_pieces(a.len(), a.len().saturating_mul(cost), |i, out| {
         let operands = a[i * par::CHUNK..].iter().zip(&b[i * par::CHUNK..]);
-        par::simd(|| out.iter_mut().zip(operands).for_each(|(out, (&a, &b))| *out = op(a, b)));
+        par::simd!(out.iter_mut().zip(operands).for_each(|(out, (&a, &b))| *out = op(a, b)));
     }))
 }
 
@@ -66,7 +66,7 @@ where
     Error::check_len("b", a.len(), b.len())?;
     let work = a.len().saturating_mul(cost);
     par::for_each(a.chunks_mut(par::CHUNK).zip(b.chunks(par::CHUNK)), work, |(a, b)| {
-        par::simd(|| a.iter_mut().zip(b).for_each(|(a, &b)| *a = op(*a, b)));
+        par::simd!(a.iter_mut().zip(b).for_each(|(a, &b)| *a = op(*a, b)));
     });
     Ok(())
 }
@@ -247,7 +247,7 @@ where
     let collapsed = Collapsed::new(shape, [a.strides, b.strides]);
     let size = shape.iter().product::<usize>();
     Ok(par::collect_pieces(size, size.saturating_mul(cost), |i, out| {
-        par::simd(|| {
+        par::simd!({
             let n = out.len();
             collapsed.rows(i * par::CHUNK, n, [a.offset, b.offset], |range, starts, strides| {
                 let n = range.len();

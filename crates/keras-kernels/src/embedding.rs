@@ -50,7 +50,7 @@ pub fn embedding_backward<T: Num>(
     if features == 0 {
         return Ok(());
     }
-    par::simd(|| {
+    par::simd!({
         for (&index, dy) in indices.iter().zip(dy.chunks(features)) {
             let Some(row) = row(index, rows) else { continue };
             let sums = &mut dtable[row * features..(row + 1) * features];

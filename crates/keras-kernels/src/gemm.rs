@@ -430,7 +430,7 @@ unsafe fn multiply_integers<T: Num<Acc = T>>(p: Product<T>) {
     let parts = if p.parallel { p.split_rows(grain) } else { vec![p] };
     par::for_each(parts, if p.parallel { work } else { 0 }, |p| {
         let mut sums = vec![T::ZERO; p.n];
-        par::simd(|| {
+        par::simd!({
             for i in 0..p.m as isize {
                 sums.fill(T::ZERO);
                 for (l, b_row) in b.chunks_exact(p.n).enumerate() {

@@ -11,6 +11,50 @@ use crate::{Error, Num, Result, par};
 /// Rows that are summed one after the other before their sum is added to the others'.
 const DEPTH: usize = 32;
 
+/// Runs an expression for blocks of channels whose number `N` the compiler knows, so that they are whole vectors.
+macro_rules! in_blocks {
+    ($channels:expr, |$first:ident, $n:ident| $op:expr) => {
+        let mut $first = 0;
+        in_blocks!($first, $channels, $n = 32, $op);
+        in_blocks!($first, $channels, $n = 8, $op);
+        in_blocks!($first, $channels, $n = 1, $op);
+    };
+    ($first:ident, $channels:expr, $n:ident = $size:literal, $op:expr) => {
+        while $first + $size <= $channels {
+            const $n: usize = $size;
+            $op;
+            $first += $size;
+        }
+    };
+}
+
+/// Adds the sums of `term` over rows, of the `N` channels from `first` on.
+#[inline(always)]
+fn column_sums<const N: usize, T: Num<Acc: Real>, const K: usize>(
+    x: &[T],
+    y: &[T],
+    first: usize,
+    parameter: &[T::Acc],
+    sums: &mut [Vec<T::Acc>; K],
+    term: impl Fn(T::Acc, T::Acc, T::Acc) -> [T::Acc; K],
+) {
+    let channels = parameter.len();
+    let mut block = [[T::Acc::ZERO; N]; K];
+    let parameter = &parameter[first..][..N];
+    for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
+        let (x, y) = (&x[first..][..N], &y[first..][..N]);
+        for c in 0..N {
+            let new = term(x[c].widen(), y[c].widen(), parameter[c]);
+            for k in 0..K {
+                block[k][c] += new[k];
+            }
+        }
+    }
+    for (sums, block) in sums.iter_mut().zip(&block) {
+        sums[first..].iter_mut().zip(block).for_each(|(sum, &block)| *sum += block);
+    }
+}
+
 /// Folds `term(x, y, parameter)` over all axes but the channels of `(outer, channels, inner)`.
 fn channel_sums<T: Num<Acc: Real>, const K: usize>(
     x: &[T],
@@ -26,8 +70,8 @@ fn channel_sums<T: Num<Acc: Real>, const K: usize>(
     }
     let group = size * (par::CHUNK / size).max(if inner == 1 { DEPTH } else { 1 });
     let sums = par::map(x.chunks(group).zip(y.chunks(group)), 2 * outer * size, |(x, y)| {
-        let (mut sums, mut block) = (zeros(), zeros());
-        par::simd(|| {
+        let mut sums = zeros();
+        par::simd!({
             if inner > 1 {
                 for (row, (x, y)) in x.chunks(inner).zip(y.chunks(inner)).enumerate() {
                     let p = parameter[row % channels];
@@ -37,21 +81,10 @@ fn channel_sums<T: Num<Acc: Real>, const K: usize>(
                 }
                 return;
             }
-            let parameter = &parameter[..channels];
             for (x, y) in x.chunks(DEPTH * channels).zip(y.chunks(DEPTH * channels)) {
-                let block = block.each_mut().map(|block| &mut block[..channels]);
-                for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        let new = term(x[c].widen(), y[c].widen(), parameter[c]);
-                        for k in 0..K {
-                            block[k][c] += new[k];
-                        }
-                    }
-                }
-                for (sums, block) in sums.iter_mut().zip(block) {
-                    sums.iter_mut().zip(&*block).for_each(|(sum, &block)| *sum += block);
-                    block.fill(T::Acc::ZERO);
-                }
+                in_blocks!(channels, |first, N| column_sums::<N, T, K>(
+                    x, y, first, parameter, &mut sums, term
+                ));
             }
         });
         sums
@@ -64,6 +97,9 @@ fn channel_sums<T: Num<Acc: Real>, const K: usize>(
     });
     total.unwrap_or_else(zeros)
 }
+
+/// Elements that a loop over channels goes through at least: of few channels several pixels are taken as one.
+const MIN_ROW: usize = 512;
 
 /// Writes `op(x, y, parameters of the channel)` for every element of `(outer, channels, inner)`.
 fn channel_map<T: Num<Acc: Real>, const P: usize>(
@@ -78,25 +114,27 @@ fn channel_map<T: Num<Acc: Real>, const P: usize>(
     if size == 0 {
         return;
     }
-    let group = size * (par::CHUNK / size).max(1);
+    let row = if inner == 1 { channels * MIN_ROW.div_ceil(channels) } else { inner };
+    let repeated = parameters.map(|p| if inner == 1 { p.repeat(row / channels) } else { Vec::new() });
+    // Of whole rows of pixels, or of whole sets of channels.
+    let unit = if inner == 1 { row } else { size };
+    let group = unit * (par::CHUNK / unit).max(1);
     let work = 2 * out.len();
     par::for_each(out.chunks_mut(group).zip(x.chunks(group).zip(y.chunks(group))), work, |(out, (x, y))| {
-        par::simd(|| {
-            let parameters = parameters.map(|p| &p[..channels]);
-            if inner > 1 {
-                let rows = out.chunks_mut(inner).zip(x.chunks(inner).zip(y.chunks(inner)));
-                for (row, (out, (x, y))) in rows.enumerate() {
-                    let p = parameters.map(|p| p[row % channels]);
+        par::simd!({
+            let rows = out.chunks_mut(row).zip(x.chunks(row).zip(y.chunks(row)));
+            for (i, (out, (x, y))) in rows.enumerate() {
+                if inner > 1 {
+                    let p = parameters.map(|p| p[i % channels]);
                     for ((out, &x), &y) in out.iter_mut().zip(x).zip(y) {
                         *out = T::narrow(op(x.widen(), y.widen(), p));
                     }
+                    continue;
                 }
-                return;
-            }
-            let rows = out.chunks_exact_mut(channels);
-            for (out, (x, y)) in rows.zip(x.chunks_exact(channels).zip(y.chunks_exact(channels))) {
-                for c in 0..channels {
-                    out[c] = T::narrow(op(x[c].widen(), y[c].widen(), parameters.map(|p| p[c])));
+                let n = out.len();
+                let (x, y, p) = (&x[..n], &y[..n], repeated.each_ref().map(|p| &p[..n]));
+                for c in 0..n {
+                    out[c] = T::narrow(op(x[c].widen(), y[c].widen(), p.map(|p| p[c])));
                 }
             }
         });
@@ -275,7 +313,7 @@ impl<A: Real> RowNorm<'_, A> {
         let statistics = mean.chunks_mut(group).zip(rstd.chunks_mut(group));
         let items = out.chunks_mut(group * n).zip(x.chunks(group * n)).zip(statistics);
         par::for_each(items, 4 * x.len(), |((out, x), (mean, rstd))| {
-            par::simd(|| {
+            par::simd!({
                 let rows = out.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(mean.iter_mut().zip(rstd));
                 for ((out, x), (mean, rstd)) in rows {
                     *mean = if self.rms {
@@ -299,9 +337,16 @@ impl<A: Real> RowNorm<'_, A> {
                                 *out = T::narrow(x.widen() * (scale * gamma) + -centre * (scale * gamma));
                             }
                         }
-                        (gamma, Some(beta)) => {
-                            for (i, ((out, &x), &beta)) in out.iter_mut().zip(x).zip(beta).enumerate() {
-                                let scale = gamma.map_or(scale, |gamma| scale * gamma[i]);
+                        (None, Some(beta)) => {
+                            for ((out, &x), &beta) in out.iter_mut().zip(x).zip(beta) {
+                                *out = T::narrow(x.widen() * scale + (-centre * scale + beta));
+                            }
+                        }
+                        (Some(gamma), Some(beta)) => {
+                            for ((out, &x), (&gamma, &beta)) in
+                                out.iter_mut().zip(x).zip(gamma.iter().zip(beta))
+                            {
+                                let scale = scale * gamma;
                                 *out = T::narrow(x.widen() * scale + (-centre * scale + beta));
                             }
                         }
@@ -339,7 +384,7 @@ impl<A: Real> RowNorm<'_, A> {
         let items = dx.chunks_mut(group * n).zip(inputs).zip(statistics);
         let parts = par::map(items, 6 * x.len(), |((dx, (x, dy)), (mean, rstd))| {
             let (mut dgamma, mut dbeta, mut scaled) = (vec![A::ZERO; n], vec![A::ZERO; n], vec![A::ZERO; n]);
-            par::simd(|| {
+            par::simd!({
                 let rows = dx.chunks_exact_mut(n).zip(x.chunks_exact(n).zip(dy.chunks_exact(n)));
                 for ((dx, (x, dy)), (&mean, &rstd)) in rows.zip(mean.iter().zip(rstd)) {
                     let normalised = |x: T| (x.widen() - mean) * rstd;

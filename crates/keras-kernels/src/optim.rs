@@ -79,7 +79,7 @@ where
         (variable, gradient, states)
     });
     par::for_each(items, work, |(variable, gradient, mut states)| {
-        par::simd(|| {
+        par::simd!({
             let n = variable.len();
             let gradient = &gradient[..n];
             let mut states = states.each_mut().map(|state| &mut state[..n]);

@@ -13,7 +13,7 @@
 //! let (x, mut y) = (vec![1.0f32; 1000], vec![0.0f32; 1000]);
 //! let work = x.len();
 //! par::for_each(y.chunks_mut(256).zip(x.chunks(256)), work, |(y, x)| {
-//!     par::simd(|| y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x))
+//!     par::simd!(y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x))
 //! });
 //! assert!(y.iter().all(|&y| y == 2.0));
 //! ```
@@ -30,12 +30,28 @@ pub const MIN_PARALLEL_WORK: usize = 1 << 16;
 /// cache: the default grain for cutting long slices.
 pub const CHUNK: usize = 1 << 14;
 
-/// Runs `op` compiled for the best instruction set of this machine.
+/// `simd!(expression)` computes the expression with loops compiled for the best instruction set of this machine.
 ///
-/// `op`'s loops are compiled once per instruction set and vectorised by the compiler, provided that all functions
-/// it calls are `#[inline(always)]`. Additions are never reordered and never fused with multiplications.
+/// They are compiled once per instruction set and vectorised by the compiler, provided that all functions they call are
+/// inlined: mark them `#[inline(always)]`, as this macro does with the expression itself (a closure that is called once
+/// per instruction set would else stay a function of its own, for the oldest processor). Additions are never reordered
+/// and never fused with multiplications.
+#[macro_export]
+macro_rules! simd {
+    ($op:expr) => {
+        $crate::par::dispatch(
+            #[inline(always)]
+            || $op,
+        )
+    };
+}
+
+pub use crate::simd;
+
+/// What [`simd!`] calls.
+#[doc(hidden)]
 #[inline(always)]
-pub fn simd<R>(op: impl FnOnce() -> R) -> R {
+pub fn dispatch<R>(op: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(op)
 }
 

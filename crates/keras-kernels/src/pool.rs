@@ -124,10 +124,19 @@ pub fn reduce_window<T: Num>(
         Reducer::Min => fold(&geometry, &plan, x, y, T::Acc::HIGHEST, Num::minimum, |_, _| ()),
         Reducer::Sum => fold(&geometry, &plan, x, y, T::Acc::ZERO, Num::plus, |_, _| ()),
         Reducer::Prod => fold(&geometry, &plan, x, y, T::Acc::ONE, Num::times, |_, _| ()),
-        Reducer::Mean => fold(&geometry, &plan, x, y, T::Acc::ZERO, Num::plus, |y, seen| {
-            let count = T::Acc::from_usize(seen);
-            y.iter_mut().for_each(|y| *y = y.over(count));
-        }),
+        Reducer::Mean => fold(
+            &geometry,
+            &plan,
+            x,
+            y,
+            T::Acc::ZERO,
+            Num::plus,
+            #[inline(always)]
+            |y, seen| {
+                let count = T::Acc::from_usize(seen);
+                y.iter_mut().for_each(|y| *y = y.over(count));
+            },
+        ),
     }
     Ok(())
 }
@@ -152,7 +161,7 @@ fn fold<T: Num>(
         let first = i * pixels;
         let count = y.len() / channels;
         write_widened(y, scratch, |y| {
-            par::simd(|| {
+            par::simd!({
                 for (y, pixel) in y.chunks_exact_mut(channels).zip(plan.pixels(first..first + count)) {
                     y.fill(start);
                     let mut seen = 0;
@@ -214,7 +223,7 @@ fn select<T: Num>(geometry: &Geometry, x: &[T], outputs: usize) -> Vec<u32> {
     let init = || vec![T::Acc::ZERO; channels];
     par::for_each_init(tiles, work, init, |best, (i, selected)| {
         let (first, count) = (i * pixels, selected.len() / channels);
-        par::simd(|| {
+        par::simd!({
             for (selected, pixel) in
                 selected.chunks_exact_mut(channels).zip(plan.pixels(first..first + count))
             {
@@ -277,10 +286,15 @@ pub fn mean_backward<T: Num>(dy: &[T], x_shape: &[usize], params: &PoolParams, d
 
 fn add_windows<T: Num>(geometry: &Geometry, dy: &[T], dx: &mut [T]) {
     let channels = geometry.channels;
-    gather(geometry, dx, |dx, output, _| {
-        let dy = &dy[output * channels..][..channels];
-        dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dx.plus(dy.widen()));
-    });
+    gather(
+        geometry,
+        dx,
+        #[inline(always)]
+        |dx, output, _| {
+            let dy = &dy[output * channels..][..channels];
+            dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dx.plus(dy.widen()));
+        },
+    );
 }
 
 /// Zeroes each pixel of `dx` and calls `add` with it, every output that has seen it, in scan order, and the reversed
@@ -299,7 +313,7 @@ fn gather<T: Num>(
     par::for_each_init(tiles, work, Vec::new, |scratch, (i, dx)| {
         let (first, count) = (i * pixels, dx.len() / channels);
         write_widened(dx, scratch, |dx| {
-            par::simd(|| {
+            par::simd!({
                 for (dx, pixel) in dx.chunks_exact_mut(channels).zip(plan.pixels(first..first + count)) {
                     dx.fill(T::Acc::ZERO);
                     let taps = &plan.phases[pixel.phase].taps;

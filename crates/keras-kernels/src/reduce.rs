@@ -131,7 +131,7 @@ fn fold_blocks<T: Copy, A: Copy>(
     let (mut wide, mut block) = ([identity; WIDTH], [identity; WIDTH]);
     let wide = &mut wide[..at_once * width];
     let whole = rows / at_once;
-    par::simd(|| {
+    par::simd!({
         for (out, x) in out.chunks_mut(width).zip(x.chunks(rows * stride)) {
             if stride == 1 {
                 out.copy_from_slice(&fold_row(x, x, identity, |x, _| [map(x)], combine));
@@ -326,7 +326,7 @@ fn arg_first<T: Num, I: Num>(
     if inner == 1 {
         let group = (par::CHUNK / n).max(1);
         par::for_each(out.chunks_mut(group).zip(x.chunks(group * n)), x.len(), |(out, x)| {
-            par::simd(|| {
+            par::simd!({
                 for (out, x) in out.iter_mut().zip(x.chunks(n)) {
                     let first = x[0].widen();
                     let pick = |a, b| if beats(b, a) { b } else { a };
@@ -341,7 +341,7 @@ fn arg_first<T: Num, I: Num>(
     let columns = |(o, out): (usize, _)| (0..).step_by(WIDTH).map(move |left| (o, left)).zip(out);
     let items = out.chunks_mut(inner).map(|out| out.chunks_mut(WIDTH)).enumerate().flat_map(columns);
     par::for_each(items, x.len(), |((o, left), out)| {
-        par::simd(|| {
+        par::simd!({
             let row = |i: usize| &x[(o * n + i) * inner + left..][..out.len()];
             let mut best: Vec<T::Acc> = row(0).iter().map(|x| x.widen()).collect();
             let mut at = vec![0; best.len()];
@@ -401,7 +401,7 @@ fn scan<T: Num>(
     let size = n * inner;
     let group = (par::CHUNK / size).max(1) * size;
     par::for_each(out.chunks_mut(group).zip(x.chunks(group)), x.len(), |(out, x)| {
-        par::simd(|| {
+        par::simd!({
             let mut before = vec![identity; inner];
             let mut block = vec![identity; inner];
             for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {

@@ -70,7 +70,7 @@ fn forward<T: Num<Acc: Real>>(
     par::for_each(items, x.len().saturating_mul(COST), |(out, x)| {
         let mut exps = vec![T::Acc::ZERO; size];
         let (mut max, mut sum) = (vec![T::Acc::ZERO; inner], vec![T::Acc::ZERO; inner]);
-        par::simd(|| {
+        par::simd!({
             for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {
                 if inner == 1 {
                     let (max, sum) = exponentials(x, &mut exps);
@@ -112,7 +112,7 @@ fn backward<T: Num<Acc: Real>>(
     let items = dx.chunks_mut(group).zip(y.chunks(group).zip(dy.chunks(group)));
     par::for_each(items, y.len().saturating_mul(COST), |(dx, (y, dy))| {
         let mut sums = vec![T::Acc::ZERO; inner];
-        par::simd(|| {
+        par::simd!({
             for (dx, (y, dy)) in dx.chunks_mut(size).zip(y.chunks(size).zip(dy.chunks(size))) {
                 if inner == 1 {
                     let map = |y: T, dy: T| [term(y.widen(), dy.widen())];
@@ -206,7 +206,7 @@ pub fn sparse_cross_entropy<T: Num<Acc: Real>>(
     let items = loss.chunks_mut(group).zip(labels.chunks(group)).zip(logits.chunks((group * n).max(1)));
     par::for_each(items, logits.len().saturating_mul(COST), |((loss, labels), logits)| {
         let mut exps = vec![T::Acc::ZERO; n];
-        par::simd(|| {
+        par::simd!({
             for ((loss, &label), x) in loss.iter_mut().zip(labels).zip(logits.chunks(n)) {
                 let (max, sum) = exponentials(x, &mut exps);
                 let label = usize::try_from(label).ok().filter(|&label| label < n);
@@ -244,7 +244,7 @@ pub fn sparse_cross_entropy_backward<T: Num<Acc: Real>>(
     let items = dx.chunks_mut(size).zip(logits.chunks(size)).zip(rows);
     par::for_each(items, logits.len().saturating_mul(COST), |((dx, logits), (dloss, labels))| {
         let mut exps = vec![T::Acc::ZERO; n];
-        par::simd(|| {
+        par::simd!({
             let rows = dx.chunks_mut(n).zip(logits.chunks(n)).zip(dloss.iter().zip(labels));
             for ((dx, x), (dloss, &label)) in rows {
                 let Some(label) = usize::try_from(label).ok().filter(|&label| label < n) else {
@@ -272,7 +272,7 @@ pub fn cross_entropy<T: Num<Acc: Real>>(logits: &[T], n: usize, targets: &[T], l
     let items = loss.chunks_mut(group).zip(logits.chunks(size).zip(targets.chunks(size)));
     par::for_each(items, logits.len().saturating_mul(COST), |(loss, (logits, targets))| {
         let mut exps = vec![T::Acc::ZERO; n];
-        par::simd(|| {
+        par::simd!({
             for (loss, (x, targets)) in loss.iter_mut().zip(logits.chunks(n).zip(targets.chunks(n))) {
                 let (max, sum) = exponentials(x, &mut exps);
                 let log_sum = sum.ln();
@@ -305,7 +305,7 @@ pub fn cross_entropy_backward<T: Num<Acc: Real>>(
         dx.chunks_mut(size).zip(logits.chunks(size).zip(targets.chunks(size))).zip(dloss.chunks(group));
     par::for_each(items, logits.len().saturating_mul(COST), |((dx, (logits, targets)), dloss)| {
         let mut exps = vec![T::Acc::ZERO; n];
-        par::simd(|| {
+        par::simd!({
             let rows = dx.chunks_mut(n).zip(logits.chunks(n).zip(targets.chunks(n))).zip(dloss);
             for ((dx, (x, targets)), dloss) in rows {
                 let (_, sum) = exponentials(x, &mut exps);

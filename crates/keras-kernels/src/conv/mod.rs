@@ -56,7 +56,7 @@ impl<T: Num> Epilogue<'_, T> {
         if let Some(bias) = self.bias
             && !bias.is_empty()
         {
-            par::simd(|| {
+            par::simd!({
                 for row in y.chunks_exact_mut(bias.len()) {
                     row.iter_mut().zip(bias).for_each(|(y, b)| *y = y.plus(b.widen()));
                 }
@@ -273,7 +273,7 @@ pub fn backward_bias<T: Num>(dy: &[T], db: &mut [T]) -> Result<()> {
     let block = (par::CHUNK / db.len()).max(1) * db.len();
     let sums = par::map(dy.chunks(block), dy.len(), |dy| {
         let mut sums = vec![T::Acc::ZERO; db.len()];
-        par::simd(|| {
+        par::simd!({
             for row in dy.chunks_exact(sums.len()) {
                 sums.iter_mut().zip(row).for_each(|(s, v)| *s = s.plus(v.widen()));
             }
@@ -287,7 +287,7 @@ pub fn backward_bias<T: Num>(dy: &[T], db: &mut [T]) -> Result<()> {
 
 /// Adds element by element.
 pub(crate) fn add_all<A: Num>(mut left: Vec<A>, right: Vec<A>) -> Vec<A> {
-    par::simd(|| left.iter_mut().zip(&right).for_each(|(l, r)| *l = l.plus(*r)));
+    par::simd!(left.iter_mut().zip(&right).for_each(|(l, r)| *l = l.plus(*r)));
     left
 }
 

@@ -55,7 +55,7 @@ pub(super) fn backward_input<T: Num>(
             let start = first * inputs + i * tile;
             let range = start..start + dx.len() / c_in;
             write_widened(dx, scratch, |dx| {
-                par::simd(|| {
+                par::simd!({
                     for (dx, pixel) in dx.chunks_exact_mut(c_in).zip(plan.pixels(range)) {
                         dx.fill(T::Acc::ZERO);
                         let taps = &plan.phases[pixel.phase].taps;

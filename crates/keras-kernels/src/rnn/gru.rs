@@ -108,7 +108,7 @@ impl<T: Real> Gru<'_, T> {
                     if !sequence.takes_part(b, t) {
                         return;
                     }
-                    par::simd(|| {
+                    par::simd!({
                         add(gates, input_bias);
                         add(inner, state_bias);
                         let (both, candidate) = gates.split_at_mut(2 * units);
@@ -127,7 +127,7 @@ impl<T: Real> Gru<'_, T> {
                 gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut gates, step)?;
                 let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(units).zip(h.chunks(units)));
                 par::for_each(rows, work, |(gates, (inner, h))| {
-                    par::simd(|| {
+                    par::simd!({
                         let gates = &mut gates[t * width..][..width];
                         add(gates, input_bias);
                         self.recurrent_activation.apply(&mut gates[..2 * units]);
@@ -144,7 +144,7 @@ impl<T: Real> Gru<'_, T> {
                     if !sequence.takes_part(b, t) {
                         return;
                     }
-                    par::simd(|| {
+                    par::simd!({
                         let (both, candidate) = gates[t * width..][..width].split_at_mut(2 * units);
                         self.activation.apply(candidate);
                         mix(&both[..units], candidate, h);
@@ -206,7 +206,7 @@ impl<T: Real> Gru<'_, T> {
                 let at = b * steps + t;
                 let gates = &saved.gates[at * width..][..width];
                 let before = &before[at * units..][..units];
-                par::simd(|| {
+                par::simd!({
                     let (update, candidate) = (&gates[..units], &gates[2 * units..]);
                     let (dupdate, rest) = dz[t * width..][..width].split_at_mut(units);
                     let dcandidate = &mut rest[units..];
@@ -228,7 +228,7 @@ impl<T: Real> Gru<'_, T> {
                     let at = b * steps + t;
                     let reset = &saved.gates[at * width + units..][..units];
                     let inner = &saved.reset[at * units..][..units];
-                    par::simd(|| {
+                    par::simd!({
                         let (both, dcandidate) = dz[t * width..][..width].split_at_mut(2 * units);
                         let dreset = &mut both[units..];
                         for ((d, &dcandidate), &inner) in dreset.iter_mut().zip(&*dcandidate).zip(inner) {
@@ -257,7 +257,7 @@ impl<T: Real> Gru<'_, T> {
                     let at = b * steps + t;
                     let reset = &saved.gates[at * width + units..][..units];
                     let before = &before[at * units..][..units];
-                    par::simd(|| {
+                    par::simd!({
                         let dreset = &mut dz[t * width + units..][..units];
                         for u in 0..units {
                             dreset[u] = dproduct[u] * before[u];

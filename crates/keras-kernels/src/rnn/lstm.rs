@@ -93,7 +93,7 @@ impl<T: Real> Lstm<'_, T> {
             let kept = hidden.chunks_mut(steps * units).zip(cells.chunks_mut(steps * units));
             let rows = gates.chunks_mut(steps * width).zip(states).zip(kept).enumerate();
             par::for_each(rows, batch * width * COST, |(b, ((gates, (h, c)), (hidden, cells)))| {
-                par::simd(|| {
+                par::simd!({
                     if sequence.takes_part(b, t) {
                         self.step(&mut gates[t * width..][..width], h, c);
                     }
@@ -169,7 +169,7 @@ impl<T: Real> Lstm<'_, T> {
                     let gates = &saved.gates[at * width..][..width];
                     let cells = &saved.cells[at * units..][..units];
                     let dz = &mut dz[t * width..][..width];
-                    par::simd(|| {
+                    par::simd!({
                         self.step_backward(gates, cells, &before[at * units..][..units], dz, dh, dc)
                     });
                 }
