@@ -14,6 +14,9 @@ use crate::layers::interpolation::Interpolation;
 pub struct CenterCrop {
     #[serde(default, deserialize_with = "data_format")]
     data_format: DataFormat,
+    /// Of boxes, which only `tf.data` pipelines bring along: kept for the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bounding_box_format: Option<String>,
     height: usize,
     width: usize,
 }
@@ -23,7 +26,7 @@ keras_layer!(CenterCrop, check validate);
 impl CenterCrop {
     /// To this size.
     pub fn new(height: usize, width: usize) -> Self {
-        CenterCrop { data_format: DataFormat::default(), height, width }
+        CenterCrop { data_format: DataFormat::default(), bounding_box_format: None, height, width }
     }
 
     crate::class::builders! {

@@ -15,6 +15,9 @@ use crate::layers::interpolation::Interpolation;
 pub struct Resizing {
     #[serde(default, deserialize_with = "data_format")]
     data_format: DataFormat,
+    /// Of boxes, which only `tf.data` pipelines bring along: kept for the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bounding_box_format: Option<String>,
     height: usize,
     width: usize,
     #[serde(default = "bilinear")]
@@ -46,6 +49,7 @@ impl Resizing {
     pub fn new(height: usize, width: usize) -> Self {
         Resizing {
             data_format: DataFormat::default(),
+            bounding_box_format: None,
             height,
             width,
             interpolation: bilinear(),
