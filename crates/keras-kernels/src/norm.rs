@@ -20,7 +20,7 @@ macro_rules! in_blocks {
         in_blocks!($first, $channels, $n = 1, $op);
     };
     ($first:ident, $channels:expr, $n:ident = $size:literal, $op:expr) => {
-        while $first + $size <= $channels {
+        while $channels - $first >= $size {
             const $n: usize = $size;
             $op;
             $first += $size;
