@@ -11,6 +11,7 @@ layers over one and three axes and around cells.
 
 import hashlib
 import importlib
+import inspect
 import itertools
 import json
 import math
@@ -122,6 +123,12 @@ def record(folder, classes):
     return recorder.calls
 
 
+def explicit(call):
+    """The keyword arguments of a call, with `training` where the layer takes it for true unless told otherwise."""
+    training = inspect.signature(getattr(keras.layers, call["class"]).call).parameters.get("training")
+    return {"training": True} | call["kwargs"] if training is not None and training.default is True else call["kwargs"]
+
+
 def own_weights(weights):
     """The weights of the test, but None for those that are constant, which are better random."""
     return [w if w.size == 1 and w.any() or np.any(w != w.reshape(-1)[:1]) else None for w in weights]
@@ -147,7 +154,7 @@ def capture(name):
             if any(isinstance(v, dict) for v in call["args"]):
                 raise Rejected("images together with labels or boxes, as data sets have them and models do not")
             add_layer_case(
-                file, id, lambda: keras.saving.deserialize_keras_object(call["object"]), call["args"], call["kwargs"],
+                file, id, lambda: keras.saving.deserialize_keras_object(call["object"]), call["args"], explicit(call),
                 weights=own_weights(call["weights"]), input_masks=call["masks"],
             )
         except Rejected as why:

@@ -27,6 +27,16 @@ REASONS = {
     ("GroupQueryAttention", "flash_attention"): "is not in the config",
     ("MultiHeadAttention", "flash_attention"): "is not in the config",
     ("Resizing", "fill_mode"): "has one value",
+    ("CategoryEncoding", "sparse"): "is not in the config",
+    ("Discretization", "sparse"): "gives a sparse tensor",
+    ("HashedCrossing", "sparse"): "the JAX backend refuses it",
+    ("Hashing", "sparse"): "gives a sparse tensor",
+    ("IntegerLookup", "dtype"): "Keras ignores it there",
+    ("IntegerLookup", "sparse"): "the JAX backend refuses it",
+    ("IntegerLookup", "vocabulary_dtype"): "has one value",
+    ("MaxNumBoundingBoxes", "fill_value"): "is not in the config",
+    ("Pipeline", "dtype"): "is not in the config",
+    ("RandomGrayscale", "seed"): "is not in the config",
 }
 COMMON = ["name", "dtype"]
 

@@ -12,7 +12,7 @@ import jax
 from layer_case import Grid
 
 MODULES = [
-    "core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "dimensions", "normalization", "attention", "preprocessing", "recurrent",
+    "core", "reshaping", "activation", "regularization", "merging", "pooling", "convolution", "dimensions", "normalization", "attention", "preprocessing", "augmentation", "categories", "signals", "recurrent",
 ]
 
 

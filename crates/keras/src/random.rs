@@ -6,6 +6,8 @@
 use keras_spec::random::{distributions, draw_seed};
 use keras_spec::{DType, Device, Element, Error, HostTensor, Result, Shape, Tensor, dispatch_dtype, scope};
 
+mod gamma;
+
 pub use keras_spec::random::{Key, Seed, SeedGenerator, set_random_seed};
 
 /// Runs `$body` with `$T` as the float type of the dtype `$dtype`.
@@ -79,6 +81,59 @@ float_sampler! {
 float_sampler! {
     /// Samples of the normal distribution, drawn again beyond two standard deviations (`keras.random.truncated_normal`).
     truncated_normal, mean, stddev
+}
+
+/// Samples of the gamma distribution (`keras.random.gamma`). Those in half precision are drawn in float32 and rounded.
+///
+/// # Errors
+/// [`Error::DType`] if the dtype is not a float.
+pub fn gamma(
+    shape: impl Into<Shape>,
+    alpha: f64,
+    dtype: DType,
+    seed: Option<&Seed>,
+    device: &Device,
+) -> Result<Tensor> {
+    sampled(
+        shape.into(),
+        dtype,
+        seed,
+        device,
+        |key, n| gamma::gamma_f32(key, n, alpha as f32),
+        |key, n| gamma::gamma_f64(key, n, alpha),
+    )
+}
+
+/// Samples of the beta distribution (`keras.random.beta`). Those in half precision are drawn in float32 and rounded.
+///
+/// # Errors
+/// [`Error::DType`] if the dtype is not a float.
+pub fn beta(
+    shape: impl Into<Shape>,
+    alpha: f64,
+    beta: f64,
+    dtype: DType,
+    seed: Option<&Seed>,
+    device: &Device,
+) -> Result<Tensor> {
+    let single = |key, n| gamma::beta_f32(key, n, [alpha as f32, beta as f32]);
+    sampled(shape.into(), dtype, seed, device, single, |key, n| gamma::beta_f64(key, n, [alpha, beta]))
+}
+
+/// Draws in the precision that a float dtype is computed in.
+fn sampled(
+    shape: Shape,
+    dtype: DType,
+    seed: Option<&Seed>,
+    device: &Device,
+    single: impl FnOnce(Key, usize) -> Vec<f32>,
+    double: impl FnOnce(Key, usize) -> Vec<f64>,
+) -> Result<Tensor> {
+    match dtype {
+        DType::F64 => draw(&shape, seed, device, double),
+        dtype if dtype.is_float() => draw(&shape, seed, device, single)?.into_dtype(dtype),
+        other => Err(Error::dtype("gamma", "only floats can be drawn", [other])),
+    }
 }
 
 /// Integers uniform in `[minval, maxval)` (`keras.random.randint`; Keras's default dtype: `int32`). Bounds beyond the dtype

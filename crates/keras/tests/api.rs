@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use keras::activations::Activation;
 use keras_spec::layer::reset_names;
 use keras_spec::object::{Family, Serialized, make, registered};
+use keras_spec::random::set_random_seed;
 use keras_spec::{
     Constraint, DType, Device, Initializer, Layer, LayerRef, LearningRateSchedule, Loss, Metric, Optimizer,
     PartialShape, Regularizer, Tensor, Variable,
@@ -97,9 +98,16 @@ fn differences<T: Family + ?Sized>(namespace: &str, write: Write) -> (usize, Vec
         let form = |config: Value| json!({ "class_name": class, "config": config });
         let object = |config: Value| {
             reset_names();
+            // RandomCrop draws the seed that it writes.
+            set_random_seed(1);
             write(&form(config)).map_or_else(|e| e.to_string(), |v| sorted(&v))
         };
-        let expected = sorted(&entry["object"]);
+        let mut expected = entry["object"].clone();
+        // Lookups are written with it also before they are built.
+        if expected["build_config"] == json!({}) {
+            expected.as_object_mut().unwrap().remove("build_config");
+        }
+        let expected = sorted(&expected);
         let required = entry.get("required").cloned().unwrap_or_else(|| json!({}));
         let default = object(required.clone());
         if default != expected {
@@ -147,7 +155,7 @@ fn assert_same((checked, differences): (usize, Vec<String>), at_least: usize) {
 
 #[test]
 fn layers_are_keras_layers() {
-    assert_same(differences::<dyn Layer>("layers", write_layer), 47);
+    assert_same(differences::<dyn Layer>("layers", write_layer), 130);
 }
 
 #[test]

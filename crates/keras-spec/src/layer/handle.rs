@@ -106,7 +106,7 @@ impl LayerExt for Configured {
 impl From<Configured> for LayerRef {
     fn from(c: Configured) -> Self {
         let name = c.common.name.unwrap_or_else(|| auto_name(c.layer.class().name));
-        let policy = c.common.policy.unwrap_or_else(DTypePolicy::global);
+        let policy = c.common.policy.or_else(|| c.layer.default_policy()).unwrap_or_else(DTypePolicy::global);
         c.layer.make_parts(policy);
         c.layer.draw_seeds();
         LayerRef(Arc::new(Cell {

@@ -59,6 +59,11 @@ pub trait Layer: Object {
         let _ = policy;
     }
 
+    /// The dtype policy where none is given, for layers that have another than the global one.
+    fn default_policy(&self) -> Option<DTypePolicy> {
+        None
+    }
+
     /// Draws the seeds that the layer's constructor draws in Keras, in that order.
     fn draw_seeds(&self) {}
 

@@ -109,6 +109,11 @@ pub(crate) struct LayerSeed {
 }
 
 impl LayerSeed {
+    /// The number, if there is one.
+    pub(crate) fn given(&self) -> Option<u32> {
+        self.seed
+    }
+
     /// The generator, which begins when this is first asked: a layer does so in [`keras_spec::Layer::draw_seeds`].
     pub(crate) fn generator(&self) -> &SeedGenerator {
         self.generator.get_or_init(|| SeedGenerator::new(self.seed))

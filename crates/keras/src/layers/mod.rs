@@ -57,7 +57,16 @@ pub use self::pooling::{
     GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalPooling, MaxPooling1D, MaxPooling2D,
     MaxPooling3D, Pooling,
 };
-pub use self::preprocessing::{CenterCrop, Normalization, Rescaling, Resizing};
+pub use self::preprocessing::{
+    AutoContrast, CategoryEncoding, CenterCrop, ContrastLimitedAdaptiveHistogramEqualization, CutMix,
+    Discretization, Equalization, Factor, FactorIn, FillMode, FlipMode, HashedCrossing, Hashing,
+    IntegerLookup, MaxNumBoundingBoxes, MelSpectrogram, MixUp, Normalization, OovMethod, OutputMode,
+    Pipeline, RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast,
+    RandomCrop, RandomElasticTransform, RandomErasing, RandomFlip, RandomGaussianBlur, RandomGrayscale,
+    RandomHue, RandomInvert, RandomPerspective, RandomPosterization, RandomRotation, RandomSaturation,
+    RandomSharpness, RandomShear, RandomTranslation, RandomZoom, Rescaling, Resizing, STFTSpectrogram,
+    Solarization, SpectrogramMode, SpectrogramScaling, ValueRange,
+};
 pub use self::regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,

@@ -22,6 +22,21 @@ pub(super) fn check(inputs: &[PartialShape]) -> Result<()> {
     }
 }
 
+/// What `work` makes of the images as a batch `(batch, height, width, channels)`, in their own form again.
+pub(super) fn on_batch(
+    x: &Tensor,
+    format: DataFormat,
+    work: impl FnOnce(Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let alone = x.rank() == 3;
+    let batch = if alone { x.expand_dims(0)? } else { x.clone() };
+    let y = match format {
+        DataFormat::ChannelsLast => work(batch)?,
+        DataFormat::ChannelsFirst => work(batch.permute(&[0, 2, 3, 1])?)?.permute(&[0, 3, 1, 2])?,
+    };
+    if alone { y.squeeze(0) } else { Ok(y) }
+}
+
 /// The middle of images, as large as there is with the ratio of `height` to `width`.
 pub(super) fn with_ratio(x: &Tensor, axis: usize, [height, width]: [usize; 2]) -> Result<Tensor> {
     let (h, w) = (x.shape()[axis], x.shape()[axis + 1]);
