@@ -15,6 +15,8 @@ use keras_spec::{
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::kinds::op::class_in_graphs;
+
 /// The namespaces of `spec/api`, in the order of the page.
 const NAMESPACES: [&str; 15] = [
     "layers",
@@ -152,6 +154,10 @@ fn part(
     let read: Namespace = serde_json::from_str(&text).map_err(|e| CoverageError::Json(path, e))?;
     let classes = registered_classes(namespace);
     let item = |name: &str| items.iter().find(|(n, k, _)| (*n, *k) == (namespace, name)).map(|i| i.2.clone());
+    let in_graphs = |name: &str| {
+        let class = class_in_graphs(name).filter(|_| namespace == "ops")?;
+        Some(format!("keras::models::operation({class:?}, …)"))
+    };
     let class = |(name, entry): (&String, &Entry)| {
         let file_name = entry.object.as_ref().map_or(name, |o| &o.class_name);
         let there =
@@ -161,7 +167,11 @@ fn part(
     Ok(Part {
         namespace,
         classes: read.classes.iter().map(class).collect(),
-        functions: read.functions.keys().map(|name| (name.clone(), item(name))).collect(),
+        functions: read
+            .functions
+            .keys()
+            .map(|name| (name.clone(), item(name).or_else(|| in_graphs(name))))
+            .collect(),
         since: read.classes.into_iter().chain(read.functions).map(|(n, e)| (n, e.since)).collect(),
     })
 }
@@ -214,8 +224,8 @@ mod tests {
     use super::*;
     use crate::vectors::VectorFile;
 
-    /// Other names of functions that have cases, and functions that compute nothing.
-    const NO_CASES_OF_FUNCTIONS: [&str; 12] = [
+    /// Other names of functions that have cases, functions that compute nothing, and slices, which the vectors of models have.
+    const NO_CASES_OF_FUNCTIONS: [&str; 13] = [
         "abs",
         "amax",
         "amin",
@@ -224,6 +234,7 @@ mod tests {
         "convert_to_tensor",
         "dtype",
         "full",
+        "get_item",
         "ndim",
         "shape",
         "stop_gradient",
@@ -268,9 +279,9 @@ mod tests {
 
     #[test]
     fn the_functions_of_the_page_are_those_of_the_vectors() {
-        let named = |namespace: &str| -> BTreeSet<String> {
-            let of = items::all().into_iter().filter(|(n, ..)| *n == namespace);
-            of.map(|(_, name, _)| name.to_owned()).collect()
+        let named = |namespace: &'static str| -> BTreeSet<String> {
+            let part = part(&specification(), namespace, &items::all()).unwrap();
+            part.functions.into_iter().filter_map(|(name, item)| item.map(|_| name)).collect()
         };
         let functions: BTreeSet<String> =
             cases().into_iter().filter(|(kind, _)| kind == "op").map(|(_, name)| name).collect();

@@ -297,7 +297,7 @@ pub struct VectorFile {
 }
 
 impl VectorFile {
-    /// Every JSON below a folder that stands beside a safetensors file of its name, sorted.
+    /// Every JSON below a folder that stands beside a safetensors file of its name, or holds cases all the same, sorted.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -310,7 +310,7 @@ impl VectorFile {
             if path.is_dir() {
                 found.extend(VectorFile::find(&path)?);
             } else if path.extension().is_some_and(|e| e == "json")
-                && path.with_extension("safetensors").is_file()
+                && (path.with_extension("safetensors").is_file() || has_cases(&path))
             {
                 found.push(path);
             }
@@ -347,6 +347,13 @@ impl VectorFile {
     }
 }
 
+/// Whether a JSON without arrays beside it is a vector file that has lost them; one that cannot be read counts as such.
+/// Tables and architectures of models stand alone.
+fn has_cases(path: &Path) -> bool {
+    let json: Option<Value> = fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    json.is_none_or(|json| json.get("cases").is_some())
+}
+
 /// Whether arrays prove something: one is not constant, or is a single number other than zero, or is empty (then the shape
 /// is the result).
 pub(crate) fn is_varied<'a>(arrays: impl IntoIterator<Item = &'a HostTensor>) -> bool {
@@ -355,7 +362,7 @@ pub(crate) fn is_varied<'a>(arrays: impl IntoIterator<Item = &'a HostTensor>) ->
         match values[..] {
             [] => true,
             [one] => one != 0.0,
-            [first, ref rest @ ..] => rest.iter().any(|&x| x != first),
+            [first, ref rest @ ..] => rest.iter().any(|&x| x != first && !(x.is_nan() && first.is_nan())),
         }
     })
 }

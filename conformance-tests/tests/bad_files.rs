@@ -54,6 +54,22 @@ fn a_truncated_file_is_a_failure() {
 }
 
 #[test]
+fn cases_whose_arrays_are_gone_are_a_failure() {
+    let folder = changed(|_| ());
+    fs::remove_file(folder.path().join("a.safetensors")).unwrap();
+    // Architectures of models are no vector files.
+    fs::write(folder.path().join("config.json"), "{}").unwrap();
+    let (why, cases) = failure(folder.path());
+    assert!(why.contains("a.safetensors") && cases == 1, "{why}");
+}
+
+#[test]
+fn an_id_that_stands_twice_is_a_failure() {
+    let folder = changed(|json| json["cases"][1]["id"] = json["cases"][0]["id"].clone());
+    assert!(failure(folder.path()).0.contains("several tests"));
+}
+
+#[test]
 fn an_unknown_format_is_a_failure() {
     let folder = changed(|json| json["format"] = 2.into());
     assert!(failure(folder.path()).0.contains("format"));

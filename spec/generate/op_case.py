@@ -18,6 +18,8 @@ def function(op):
     """The function that an `op` names."""
     if op.startswith("backend."):
         return getattr(backend_ops, op.removeprefix("backend."))
+    if op == "slice_update":
+        return lambda x, updates, start_indices: ops.slice_update(x, start_indices, updates)
     if op == "einsum":
         return lambda *operands, subscripts: ops.einsum(subscripts, *operands)
     return getattr(ops, op)

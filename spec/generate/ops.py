@@ -177,8 +177,10 @@ def movement():
         cases.add("concatenate", name, [x, y], axis=1, **exact)
         cases.add("pad", name, x, pad_width=[[1, 0], [0, 2], [1, 1]], **exact)
         cases.add("backend.pad", name, x, value=1.0, low=[1, 0, 2], high=[0, 1, 0], interior=[0, 2, 1], **exact)
+        cases.add("slice_update", name, x, array((2, 2, 2), name, key="b"), start_indices=[0, 1, 2], **exact)
     x = array((2, 3, 4))
     for layout in LAYOUTS:
+        cases.add("slice_update", layout, x, array((1, 3, 2), key="b"), start_indices=[1, 0, 1], exact=True, layout=layout)
         cases.add("reshape", layout, x, newshape=[4, 6], exact=True, layout=layout)
         cases.add("transpose", layout, x, axes=[1, 2, 0], exact=True, layout=layout)
         cases.add("broadcast_to", layout, array((3, 1)), shape=[2, 3, 4], exact=True, layout=layout)
@@ -191,6 +193,11 @@ def movement():
     cases.add("flip", "special", numbers, axis=[0], grads=False, exact=True)
     cases.add("concatenate", "special", [numbers, numbers], axis=0, grads=False, exact=True)
     cases.add("transpose", "special", numbers.reshape(2, -1), axes=[1, 0], grads=False, exact=True)
+    cases.add("slice_update", "special", numbers, numbers[::-3].copy(), start_indices=[2], grads=False, exact=True)
+    cases.add("slice_update", "everything", x, array((2, 3, 4), key="b"), start_indices=[0, 0, 0], exact=True)
+    cases.add("slice_update", "nothing", x, array((0, 3, 4), key="b"), start_indices=[1, 0, 0], grads=False, exact=True)
+    # Like `jax.lax`, Keras moves an update that does not fit so that it does.
+    cases.add("slice_update", "beyond the end", x, array((1, 2, 3), key="b"), start_indices=[5, 2, 2], exact=True)
     cases.add("reshape", "0-d", array((1, 1)), newshape=[])
     cases.add("reshape", "empty", array((2, 0, 3)), newshape=[0, 5], grads=False)
     cases.add("transpose", "empty", array((2, 0, 3)), axes=[2, 1, 0], grads=False)
@@ -429,6 +436,21 @@ def windows():
             for op in ["max_pool", "average_pool"]:
                 cases.add(op, f"{padding},strides={strides}", image, pool_size=(3, 2), data_format="channels_last", **options)
         cases.add("conv", f"{padding},dilated", image, array((3, 2, 4, 3), key="w"), padding=padding, dilation_rate=2, data_format="channels_last")
+        # The kernel of a transposed convolution is (window…, out, in).
+        for size, window in [((5,), (3,)), ((3, 4), (2, 3)), ((2, 3, 2), (2, 1, 3))]:
+            for strides in [1, 2, 3]:
+                for make, kind in [(array, ""), (whole, ",whole numbers")]:
+                    x, kernel = make((2, *size, 3), key="x"), make((*window, 2, 3), key="w")
+                    label = f"{len(size)}-d,{padding},strides={strides}{kind}"
+                    cases.add("conv_transpose", label, x, kernel, strides=strides, padding=padding, data_format="channels_last", exact=make is whole)
+        line, kernel = array((2, 4, 3), key="x"), array((3, 2, 3), key="w")
+        for more in [0, 1]:
+            cases.add("conv_transpose", f"{padding},output_padding={more}", line, kernel, strides=2, padding=padding, output_padding=more, data_format="channels_last")
+        cases.add("conv_transpose", f"{padding},dilated", line, kernel, padding=padding, dilation_rate=2, data_format="channels_last")
+    for name in FLOATS[1:]:
+        cases.add("conv_transpose", name, array((2, 4, 3), name, key="x"), array((3, 2, 3), name, key="w"), strides=2, data_format="channels_last")
+    for layout in LAYOUTS:
+        cases.add("conv_transpose", layout, whole((2, 3, 4, 3), key="x"), whole((2, 3, 2, 3), key="w"), strides=2, data_format="channels_last", layout=layout, exact=True)
     for op in ["max_pool", "average_pool"]:
         for name in FLOATS[1:]:
             cases.add(op, name, array((2, 6, 3), name), pool_size=2, strides=1, data_format="channels_last")
@@ -451,7 +473,55 @@ def windows():
     return cases.write()
 
 
-FAMILIES = [unary, binary, compare, cast, movement, reduction, indexing, products, windows]
+def composed():
+    """Functions that tensors lack and graphs have."""
+    cases = Cases("composed")
+
+    def each(op, make, label="", **options):
+        for name in FLOATS:
+            cases.add(op, f"{label}{name}", *make(name), **options)
+
+    x = array((2, 3, 4))
+    each("reciprocal", lambda name: [array((3, 4), name, 0.5)])
+    each("divide_no_nan", lambda name: operands("divide", name))
+    cases.add("divide_no_nan", "zeros", np.array([1, 0, -2, 3], "float32"), np.array([0, 0, 4, -0.0], "float32"))
+    cases.add("divide_no_nan", "shapes=((2, 1), (3,))", *operands("divide", "float32", ((2, 1), (3,))))
+    each("isnan", lambda name: [special(name)])
+    for op in ["reciprocal", "logsumexp", "std", "normalize"]:
+        for layout in LAYOUTS:
+            cases.add(op, layout, array((3, 4), low=0.5), layout=layout)
+    for label, options in {"all": {}, "axis=1": {"axis": 1}, "axis=(0, -1)": {"axis": [0, -1]}, "keepdims": {"axis": 1, "keepdims": True}}.items():
+        cases.add("std", label, x, **options)
+        cases.add("logsumexp", label, x, **options)
+    for op in ["std", "logsumexp"]:
+        each(op, lambda name: [array((3, 4), name)], axis=0)
+    lines = np.array([[np.inf, 1, 2], [1e38, 1e38, 0], [-1e38, -1e38, 0], [np.nan, 1, 2], [-np.inf, 1, 2]], "float32")
+    cases.add("logsumexp", "special", lines, axis=1, grads=False)
+    each("normalize", lambda name: [array((3, 4), name)], axis=0)
+    cases.add("normalize", "order=2", x, axis=[0, 2])
+    cases.add("normalize", "zeros", np.array([[0, 0], [3, 4]], "float32"), grads=False)
+    for name in [*FLOATS, "int32", "uint8"]:
+        cases.add("top_k", name, array((3, 7), name, -9, 9), k=3)
+    cases.add("top_k", "equal elements", whole((3, 9)), k=4, exact=True, grads=False)
+    for name in ["float32", "int64", "bool"]:
+        exact = {"exact": name == "float32"}
+        cases.add("roll", name, array((3, 5), name), shift=2, axis=1, **exact)
+        cases.add("repeat", name, array((3, 2), name), repeats=3, axis=0, **exact)
+        cases.add("tile", name, array((3, 2), name), repeats=[2, 3], **exact)
+        cases.add("unstack", name, array((3, 2), name), axis=0, **exact)
+    cases.add("roll", "backwards", x, shift=-3, axis=-1, exact=True)
+    cases.add("roll", "all", x, shift=5, exact=True)
+    cases.add("repeat", "all", x, repeats=2, exact=True)
+    cases.add("tile", "more axes", array((3,)), repeats=[2, 1, 2], exact=True)
+    cases.add("unstack", "axis=-1", x, axis=-1, exact=True)
+    for op, why in [("zeros_like", "zeros are asked for"), ("ones_like", "ones are asked for")]:
+        for name in ["float16", "int32", "bool"]:
+            cases.add(op, name, array((2, 3), name), grads=False, why=why)
+        cases.add(op, "dtype=float16", array((2, 3)), dtype="float16", grads=False, why=why)
+    return cases.write()
+
+
+FAMILIES = [unary, binary, compare, cast, movement, reduction, indexing, products, windows, composed]
 
 
 def main():

@@ -44,11 +44,11 @@ def is_array(value):
 
 
 def is_varied(arrays):
-    """Whether at least one of the arrays is not constant, or is a single value other than zero, or is
-    empty (then the shape is the result)."""
+    """Whether at least one of the arrays is not constant (all NaN is), or is a single value other than zero, or
+    is empty (then the shape is the result)."""
     for array in map(to_numpy, arrays):
         flat = array.reshape(-1)
-        if flat.size == 0 or (flat.size == 1 and flat[0] != 0) or (flat.size > 1 and np.any(flat != flat[0])):
+        if flat.size == 0 or (flat.size == 1 and flat[0] != 0) or (flat.size > 1 and np.any((flat != flat[0]) & ((flat == flat) | (flat[0] == flat[0])))):
             return True
     return False
 

@@ -166,6 +166,7 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
             "clip": fn Tensor::clip;
             "concatenate": fn Tensor::concatenate;
             "conv": fn Tensor::convolution;
+            "conv_transpose": fn Tensor::convolution;
             "convert_to_numpy": fn Tensor::to_host;
             "convert_to_tensor": fn Tensor::from_host;
             "cos": fn Tensor::cos;
@@ -238,6 +239,7 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
             "sin": fn Tensor::sin;
             "sinh": fn Tensor::unary;
             "slice": fn Tensor::slice;
+            "slice_update": fn Tensor::slice_update;
             "soft_shrink": fn activations::soft_shrink;
             "softmax": fn Tensor::softmax;
             "softplus": fn Tensor::softplus;

@@ -7,7 +7,7 @@ mod loss;
 mod metric;
 mod model;
 mod objects;
-mod op;
+pub(crate) mod op;
 mod optimizer;
 mod seeded;
 
@@ -75,7 +75,7 @@ pub(crate) fn has_gradients(case: &Case) -> bool {
 
 /// Runs a part of a case: whether it passes, and the largest error in units of the tolerance.
 pub(crate) fn run(case: &Case, part: Part, device: &Device) -> (Result, f64) {
-    let mut check = Check { part, tolerance: None, error: 0.0 };
+    let mut check = Check::new(part);
     let result = match case.json("expect_error") {
         Value::String(text) => refused(dispatch(case, device, &mut check), text),
         _ => proves_something(case)
@@ -190,6 +190,10 @@ pub(crate) struct Check {
 }
 
 impl Check {
+    fn new(part: Part) -> Self {
+        Check { part, tolerance: None, error: 0.0 }
+    }
+
     /// One array of the results.
     pub(crate) fn array(&mut self, what: &str, got: &HostTensor, expected: &HostTensor) -> Result {
         match self.part {

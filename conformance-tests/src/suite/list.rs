@@ -1,5 +1,6 @@
 //! Which tests there are.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub(super) fn tests(options: &Options, device: &Device) -> Result<Vec<Test>, Run
         tests.extend(threads::tests(options));
         tests.extend(life::tests(&layers));
     }
+    tests.extend(twice(&tests));
     tests.sort_by_key(|t| t.tier);
     Ok(tests)
 }
@@ -54,6 +56,19 @@ fn halves(case: Arc<Case>, place: &str) -> impl Iterator<Item = Test> {
     let gradients =
         kinds::has_gradients(&case).then(|| test(format!("{}#grad", case.id), Tier::Grad, Part::Gradients));
     [Some(results), gradients].into_iter().flatten()
+}
+
+/// A failure for every id that several tests have: lists of expected failures could not tell them apart.
+fn twice(tests: &[Test]) -> Vec<Test> {
+    let mut seen = BTreeSet::new();
+    let again = tests.iter().filter(|t| !seen.insert(&t.id));
+    let failure = |t: &Test| {
+        let error = VectorError::Key("id".to_owned(), format!("`{}` is the name of several tests", t.id));
+        let work = move |_: &Device| (Err(Failure::Vector(error)), 0.0);
+        let id = format!("{} again", t.id);
+        Test { file: t.file.clone(), ..Test::new(id, t.tier, &t.kind, &t.class_name, work) }
+    };
+    again.map(failure).collect()
 }
 
 fn unreadable(path: &Path, place: String, error: VectorError) -> Test {

@@ -53,7 +53,7 @@ impl Options {
             id: None,
             time_limit: Duration::from_secs(60),
             expected: None,
-            rerun: format!("cargo run --release -p conformance-tests -- run --backend {backend}"),
+            rerun: rerun(&backend),
             program: None,
             backend,
         }
@@ -84,6 +84,15 @@ impl Options {
         };
         format!("{}{vectors} --id {}", self.rerun, quoted(id))
     }
+}
+
+/// The command of this repository that runs the suite on a backend; which of them the program has, features say.
+fn rerun(backend: &str) -> String {
+    let feature = match backend.split(':').next() {
+        Some(name @ ("candle" | "tch")) => format!(" --features {name}"),
+        _ => String::new(),
+    };
+    format!("cargo run --release -p conformance-tests{feature} -- run --backend {backend}")
 }
 
 /// The folder of the specification's vectors.

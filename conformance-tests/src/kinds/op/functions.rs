@@ -1,10 +1,13 @@
-//! Functions of `keras.ops`, as methods of tensors.
+//! Functions of `keras.ops`: methods of tensors, or operations that graphs have.
 
-use keras_spec::{BinaryOp, DType, ReduceOp, ScatterOp, Shape, Tensor, UnaryOp};
+use keras::models::Operation;
+use keras_spec::layer::to_snake_case;
+use keras_spec::{BinaryOp, Call, Config, DType, LayerRef, ReduceOp, ScatterOp, Shape, Tensor, UnaryOp};
 
 use super::super::Result;
 use super::arguments::Arguments;
 use super::unknown;
+use crate::vectors::Tree;
 
 impl Arguments<'_> {
     /// Calls the function of `keras.ops` of this name.
@@ -15,21 +18,33 @@ impl Arguments<'_> {
         let result = match (unary(name), binary(name)) {
             (Some(op), _) => self.tensor(0)?.unary(op)?,
             (_, Some(op)) => Tensor::binary(op, self.tensor(0)?.clone(), self.tensor(1)?.clone())?,
-            _ => self.other(name)?,
+            _ => match self.other(name)? {
+                Some(result) => result,
+                None => return self.in_graphs(name),
+            },
         };
         Ok(vec![result])
     }
 
-    fn other(&self, name: &str) -> Result<Tensor> {
+    /// The same by the operation that functional models have for it.
+    pub(super) fn in_graphs(&self, name: &str) -> Result<Vec<Tensor>> {
+        let class = class_in_graphs(name).ok_or_else(|| unknown(name))?;
+        let argument = |(key, value): (&String, &Tree)| Some((key.clone(), value.to_value()?));
+        let arguments: Config = self.kwargs.iter().filter_map(argument).collect();
+        let operation: LayerRef = Operation::new(class, arguments)?.into();
+        Ok(operation.call(&self.all()?, &Call::inference())?.tensors)
+    }
+
+    fn other(&self, name: &str) -> Result<Option<Tensor>> {
         if let Some(result) = self.comparison(name)? {
-            return Ok(result);
+            return Ok(Some(result));
         }
         if let Some(result) = self.reduction(name)? {
-            return Ok(result);
+            return Ok(Some(result));
         }
         let axis = || self.or("axis", -1isize);
         let x = || self.tensor(0);
-        Ok(match name {
+        Ok(Some(match name {
             "square" => x()?.square()?,
             "clip" => x()?.clip(self.keyword("x_min")?, self.keyword("x_max")?)?,
             "where" => x()?.select(self.tensor(1)?, self.tensor(2)?)?,
@@ -46,6 +61,9 @@ impl Arguments<'_> {
                 let shape: Vec<usize> = self.keyword("shape")?;
                 let limit: Vec<usize> = start.iter().zip(&shape).map(|(a, n)| a + n).collect();
                 x()?.slice(&start, &limit, &vec![1; start.len()])?
+            }
+            "slice_update" => {
+                x()?.slice_update(&self.keyword::<Vec<usize>>("start_indices")?, self.tensor(1)?)?
             }
             "flip" => x()?.flip(&self.axes("axis")?)?,
             "concatenate" => Tensor::concatenate(&self.all()?, axis()?)?,
@@ -64,11 +82,12 @@ impl Arguments<'_> {
             "segment_sum" => self.segments(ScatterOp::Add, 0.0)?,
             "segment_max" => self.segments(ScatterOp::Max, f64::NEG_INFINITY)?,
             "conv" => self.conv()?,
+            "conv_transpose" => self.conv_transpose()?,
             "depthwise_conv" => self.depthwise_conv()?,
             "max_pool" => self.max_pool()?,
             "average_pool" => self.average_pool()?,
-            other => return Err(unknown(other)),
-        })
+            _ => return Ok(None),
+        }))
     }
 
     /// `newshape`, in which -1 stands for what is left.
@@ -140,6 +159,11 @@ impl Arguments<'_> {
         };
         Ok(Some(if self.or("keepdims", false)? { y.expand_dims(axis)? } else { y }))
     }
+}
+
+/// Keras's class of the operation in graphs that a function of `keras.ops` makes, if there is one.
+pub(crate) fn class_in_graphs(name: &str) -> Option<&'static str> {
+    Operation::names().find(|class| to_snake_case(class) == name)
 }
 
 /// The element-wise function of one operand that Keras calls so.

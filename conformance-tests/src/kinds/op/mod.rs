@@ -6,6 +6,8 @@ mod functions;
 mod random;
 mod windows;
 
+pub(crate) use functions::class_in_graphs;
+
 use keras_spec::{Device, Tensor};
 
 use self::arguments::{Arguments, Layout};
@@ -15,6 +17,18 @@ use crate::vectors::{Case, VectorError};
 
 pub(super) fn run(case: &Case, device: &Device, check: &mut Check) -> Result {
     let op = case.text("op")?;
+    let call = arguments(case, device)?;
+    let outputs = match op.split_once('.') {
+        Some(("random", name)) => vec![call.random(name)?],
+        Some(("backend", name)) => vec![call.backend(name)?],
+        _ => call.function(op)?,
+    };
+    compared(case, &call, &outputs, check)
+}
+
+/// What a case calls its operation with.
+fn arguments<'a>(case: &Case, device: &'a Device) -> Result<Arguments<'a>> {
+    let op = case.text("op")?;
     let args = case.list("args")?;
     let layout = Layout::of(case)?;
     let arrange = |x: Option<Tensor>| x.map(|x| layout.arrange(&x)).transpose();
@@ -23,20 +37,20 @@ pub(super) fn run(case: &Case, device: &Device, check: &mut Check) -> Result {
         true => Vec::new(),
         false => leaves(&case.tree("args")?, device)?.into_iter().map(arrange).collect::<Result<_>>()?,
     };
-    let call = Arguments { args, kwargs: case.dict("kwargs")?, tensors: watched(tensors), device };
-    let outputs = match op.split_once('.') {
-        Some(("random", name)) => vec![call.random(name)?],
-        Some(("backend", name)) => vec![call.backend(name)?],
-        _ => call.function(op)?,
-    };
+    Ok(Arguments { args, kwargs: case.dict("kwargs")?, tensors: watched(tensors), device })
+}
+
+/// Compares the outputs and their gradients with a case's.
+fn compared(case: &Case, call: &Arguments, outputs: &[Tensor], check: &mut Check) -> Result {
     let own = check.tolerance;
-    check.tolerance = own.or_else(|| spec::of_operation(op, outputs.first()?.dtype()));
-    check.tensors("outputs", &outputs, &case.tree("outputs")?)?;
+    let operation = |op: &str| spec::of_operation(op, outputs.first()?.dtype());
+    check.tolerance = own.or_else(|| case.text("op").ok().and_then(operation));
+    check.tensors("outputs", outputs, &case.tree("outputs")?)?;
     check.tolerance = own;
     let Some(cotangents) = case.optional("cotangents")? else { return Ok(()) };
-    let cotangents = leaves(&cotangents, device)?;
+    let cotangents = leaves(&cotangents, call.device)?;
     let expected = case.tree("input_grads")?;
-    check.gradients("input_grads", &outputs, Some(&cotangents), &sources(&call.tensors), &expected)
+    check.gradients("input_grads", outputs, Some(&cotangents), &sources(&call.tensors), &expected)
 }
 
 fn unknown(name: &str) -> Failure {
@@ -82,6 +96,29 @@ mod tests {
             }
         }
         covered
+    }
+
+    /// What functional models do for a function of `keras.ops` is what the function does.
+    #[test]
+    fn operations_in_graphs_agree_with_the_functions() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors/ops");
+        let device = Device::new("minimal").unwrap();
+        let (mut ran, mut wrong) = (0, Vec::new());
+        for path in VectorFile::find(&folder).unwrap() {
+            for case in VectorFile::read(&path).unwrap().cases {
+                let op = case.text("op").unwrap();
+                if class_in_graphs(op).is_none() {
+                    continue;
+                }
+                ran += 1;
+                let mut check = Check::new(super::super::Part::Results);
+                check.tolerance = super::super::tolerance(&case).unwrap();
+                let done = arguments(&case, &device)
+                    .and_then(|call| compared(&case, &call, &call.in_graphs(op)?, &mut check));
+                wrong.extend(done.err().map(|why| format!("{}: {why}", case.id)));
+            }
+        }
+        assert!(wrong.is_empty() && ran > 1000, "{ran} cases, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
 
     #[test]

@@ -36,6 +36,38 @@ impl Arguments<'_> {
         Ok(self.tensor(0)?.convolution(filter, spec)?)
     }
 
+    /// The convolution whose gradient this is, for a kernel `(window…, out, in)`.
+    pub(super) fn conv_transpose(&self) -> Result<Tensor> {
+        let (x, kernel) = (self.tensor(0)?, self.tensor(1)?);
+        let n = x.rank().saturating_sub(2);
+        let (strides, dilation) = (self.each("strides", n, 1)?, self.each("dilation_rate", n, 1)?);
+        let more = match self.value(usize::MAX, "output_padding") {
+            None => None,
+            Some(_) => Some(self.each("output_padding", n, 0)?),
+        };
+        let same = self.or("padding", "valid".to_owned())? == "same";
+        let around = |i: usize| {
+            let span = (kernel.shape()[i] - 1) * dilation[i] + 1;
+            let more = more.as_ref().map(|m| m[i]);
+            // `spec/README.md` says how long the result is.
+            let total = match (same, more) {
+                (true, None) => strides[i] + span - 2,
+                (true, Some(more)) => span + span % 2 + more - 2,
+                (false, more) => 2 * (span - 1) + more.unwrap_or(strides[i].saturating_sub(span)),
+            };
+            let low = if same { total.div_ceil(2).min(span - 1) } else { span - 1 };
+            (low as isize, (total - low) as isize)
+        };
+        let spec = ConvSpec {
+            padding: (0..n).map(around).collect(),
+            input_dilation: strides.clone(),
+            filter_dilation: dilation.clone(),
+            ..ConvSpec::new(n)
+        };
+        let spatial: Vec<isize> = (0..n as isize).collect();
+        Ok(x.convolution(&kernel.flip(&spatial)?.swap_axes(-2, -1)?, spec)?)
+    }
+
     pub(super) fn max_pool(&self) -> Result<Tensor> {
         Ok(self.tensor(0)?.reduce_window(ReduceOp::Max, self.pool()?)?)
     }

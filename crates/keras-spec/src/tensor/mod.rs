@@ -3,6 +3,7 @@
 mod einsum;
 mod methods;
 mod operators;
+mod update;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};

@@ -60,11 +60,27 @@ impl Operation {
         }))
     }
 
+    /// Keras's names of the classes of operations that there are.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        table::names()
+    }
+
     /// The operation of a class, with the arguments of its constructor.
+    ///
+    /// ```
+    /// use keras::models::Operation;
+    /// use keras::prelude::*;
+    ///
+    /// let roll = LayerRef::from(Operation::new("Roll", serde_json::from_str(r#"{"shift": 1}"#).unwrap())?);
+    /// let x = Tensor::from_host(HostTensor::new([3], vec![1.0_f32, 2.0, 3.0])?, &Device::default_device()?)?;
+    /// let y = roll.call(&[x], &Call::inference())?;
+    /// assert_eq!(y.tensors[0].to_host()?.into_vec::<f32>()?, [3.0, 1.0, 2.0]);
+    /// # Ok::<(), keras::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Unknown`] if nothing here computes the operation.
-    pub(super) fn new(class: &str, arguments: Config) -> Result<Self> {
+    pub fn new(class: &str, arguments: Config) -> Result<Self> {
         let kind = table::find(class).ok_or_else(|| {
             let mut known: Vec<&str> = table::names().collect();
             known.sort_unstable();

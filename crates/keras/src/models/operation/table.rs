@@ -1,6 +1,6 @@
 //! Every operation that graphs can have, by Keras's class.
 
-use keras_spec::{BinaryOp, Class, CompareOp, DType, Error, ReduceOp, Result, Tensor, UnaryOp};
+use keras_spec::{BinaryOp, Class, CompareOp, DType, Error, ReduceOp, Result, Shape, Tensor, UnaryOp};
 
 use serde_json::Value;
 
@@ -278,6 +278,10 @@ fn round(r: &Run) -> Result<Vec<Tensor>> {
 fn logsumexp(r: &Run) -> Result<Vec<Tensor>> {
     let (x, axes) = (r.float(0)?, r.axes()?);
     let largest = x.stop_gradient().max(&axes, true)?;
+    // Infinite ones stay out of the difference.
+    let finite = largest.abs()?.compare_with(CompareOp::Lt, f64::INFINITY)?;
+    let zero = Tensor::full(Shape::scalar(), largest.dtype(), 0.0, largest.device())?;
+    let largest = finite.select(&largest, &zero)?;
     let sum = (&x - &largest)?.exp()?.sum(&axes, true)?;
     let y = (sum.log()? + largest)?;
     // The sum of one element per line is the element.
