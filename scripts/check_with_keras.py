@@ -1,4 +1,5 @@
-"""Reads models written by `exchange_models write`, trains them on, and writes them for `exchange_models read`.
+"""Reads models written by `exchange_models write`, trains them on and compares where that leads, and writes them for
+`exchange_models read`.
 
 Usage: check_with_keras.py FROM TO
 
@@ -12,8 +13,11 @@ import tempfile
 
 import keras
 import numpy as np
-from exchanged import numbered, targets_for
+from exchanged import check_training, compare, numbered, one_or_list, predict
 from safetensors.numpy import load_file, save_file
+
+# What the real Keras does not run on TensorFlow, by the message that it fails with.
+NOT_ON_TENSORFLOW = {"operations-reductions": "'<=' not supported between instances of 'int' and 'list'"}
 
 
 def load(path, extension):
@@ -22,14 +26,6 @@ def load(path, extension):
     model = keras.models.model_from_json(path.with_suffix(".json").read_text())
     model.load_weights(path.with_suffix(".weights.h5"))
     return model
-
-
-def flat(value):
-    return [np.asarray(x) for x in keras.tree.flatten(value)]
-
-
-def predict(model, inputs):
-    return flat(model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0))
 
 
 def own_h5_error(model):
@@ -45,7 +41,8 @@ def own_h5_error(model):
 
 
 def check(path, target):
-    """Checks one model; what Keras cannot do with its own files of it either, as text, or None."""
+    """Checks one model: whether it was trained on from where it stopped, and what Keras cannot do with its own files of it
+    either, as text, or None."""
     arrays = load_file(path)
     inputs, expected = numbered(arrays, "x"), numbered(arrays, "y")
     limit = None
@@ -57,26 +54,15 @@ def check(path, target):
                 raise
             limit = f"reads no .h5 of it: {str(error)[:60]}"
             continue
-        got = predict(model, inputs)
-        assert len(got) == len(expected), f"{extension}: {len(got)} outputs, expected {len(expected)}"
-        for g, e in zip(got, expected):
-            np.testing.assert_allclose(g, e, rtol=1e-5, atol=1e-5, err_msg=extension)
+        compare(predict(model, inputs), expected, extension)
         if extension == "keras":
             trained = model
-    was_compiled = trained.compiled
-    if was_compiled:
-        steps = int(trained.optimizer.iterations)
-        assert steps == arrays["steps"], f"{steps} steps, expected {arrays['steps']}"
-    else:
+    # Not from .h5: Keras 3.15.1 builds the optimizer of such a file for no weights, whoever wrote it.
+    goes_on = check_training(trained, arrays)
+    if not trained.compiled and trained.trainable_variables and all(y.dtype.kind == "f" for y in expected):
         trained.compile("sgd", "mse")
-    targets = targets_for(trained._compile_config.config.get("loss"), expected)
-    if targets and trained.trainable_variables:
-        history = trained.fit(
-            inputs if len(inputs) > 1 else inputs[0],
-            targets if len(targets) > 1 else targets[0],
-            epochs=2,
-            verbose=0,
-        )
+        targets = one_or_list([y + 0.5 for y in expected])
+        history = trained.fit(one_or_list(inputs), targets, epochs=2, verbose=0)
         assert np.isfinite(history.history["loss"]).all(), "training does not go on"
     stem = target / path.stem
     trained.save(f"{stem}.keras")
@@ -91,23 +77,31 @@ def check(path, target):
     outputs = predict(trained, inputs)
     named = {f"x{i}": x for i, x in enumerate(inputs)} | {f"y{i}": y for i, y in enumerate(outputs)}
     save_file({k: np.ascontiguousarray(v) for k, v in named.items()}, f"{stem}.safetensors")
-    return limit
+    return goes_on, limit
 
 
 def main(source, target):
     target.mkdir(parents=True, exist_ok=True)
-    paths, failures, limits = sorted(source.glob("*.safetensors")), 0, 0
+    paths, trained, failures, limits = sorted(source.glob("*.safetensors")), 0, 0, 0
     for path in paths:
         try:
-            limit = check(path, target)
+            goes_on, limit = check(path, target)
+            trained += goes_on
             if limit:
                 limits += 1
                 print(f"  {path.stem}: as the real Keras, which {limit}", flush=True)
         except Exception as error:
+            if NOT_ON_TENSORFLOW.get(path.stem, "\0") in str(error):
+                limits += 1
+                print(f"  {path.stem}: as the real Keras, which has no softmax over several axes on TensorFlow", flush=True)
+                continue
             failures += 1
             print(f"  {path.stem}: FAILED: {type(error).__name__}: {str(error)[:600]}", flush=True)
-    print(f"{len(paths)} models read by Keras {keras.__version__}: {limits} not in .h5, as its own files; {failures} fail")
-    return 1 if failures or not paths else 0
+    print(
+        f"{len(paths)} models read by Keras {keras.__version__}, {trained} trained on: {limits} not all, as its own files; "
+        f"{failures} fail"
+    )
+    return 1 if failures or not trained else 0
 
 
 if __name__ == "__main__":

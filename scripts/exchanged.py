@@ -1,6 +1,18 @@
 """What the scripts that check exchanged models have in common."""
 
+import os
+
 import numpy as np
+
+# Small models are run once: compiling each would take nearly all of the time.
+if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    import tensorflow
+
+    tensorflow.config.run_functions_eagerly(True)
+    # It advises against HDF5 at each file.
+    tensorflow.get_logger().setLevel("ERROR")
+
+STEPS = 3
 
 
 def numbered(arrays, letter):
@@ -8,13 +20,44 @@ def numbered(arrays, letter):
     return [arrays[f"{letter}{i}"] for i in range(sum(k[0] == letter and k[1:].isdigit() for k in arrays))]
 
 
-def targets_for(loss, predictions):
-    """Targets that have a gradient under a loss: classes for a sparse one, else what is predicted with a shift.
+def one_or_list(values):
+    """A list of one as its element: what models of one input or output take."""
+    return values if len(values) > 1 else values[0]
 
-    None if there are no such: predictions that are no floats.
-    """
-    if not all(np.issubdtype(p.dtype, np.floating) for p in predictions):
-        return None
-    losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list) else [loss] * len(predictions)
-    names = [getattr(one, "name", None) or str(one) for one in losses]
-    return [p.argmax(-1) if "sparse" in name else p + 0.5 for p, name in zip(predictions, names)]
+
+def flat(value):
+    """The arrays of a prediction, which may be in a list or a dict."""
+    if isinstance(value, dict):
+        return [x for v in value.values() for x in flat(v)]
+    return [x for v in value for x in flat(v)] if isinstance(value, (list, tuple)) else [np.asarray(value)]
+
+
+def predict(model, inputs):
+    return flat(model.predict(one_or_list(inputs), verbose=0))
+
+
+def compare(found, expected, what, rtol=1e-5, atol=1e-5):
+    assert len(found) == len(expected), f"{what}: {len(found)} arrays, expected {len(expected)}"
+    for f, e in zip(found, expected):
+        np.testing.assert_allclose(f, e, rtol=rtol, atol=atol, err_msg=what)
+
+
+def check_training(model, arrays):
+    """Trains a loaded model on and compares with where the writer came from there; whether the writer says that."""
+    targets, weights = numbered(arrays, "t"), numbered(arrays, "w")
+    of_keras_2 = type(model).__module__.startswith("tf_keras")
+    # tf-keras saves one number less of this one than it goes on with.
+    if not targets or (of_keras_2 and type(model.optimizer).__name__ == "Nadam"):
+        return False
+    inputs = numbered(arrays, "x")
+    steps = int(np.array(model.optimizer.iterations))
+    assert steps == arrays["steps"], f"{steps} steps, expected {arrays['steps']}"
+    batch = dict(batch_size=len(inputs[0]), epochs=STEPS, shuffle=False, verbose=0)
+    model.fit(one_or_list(inputs), one_or_list(targets), **batch)
+    # A step moves weights by a hundredth or so: what is left of an error in the state of the optimizer is larger than this.
+    compare([np.array(w) for w in model.trainable_weights], weights, "weights after more training", 1e-4, 1e-5)
+    # Its batch normalisation of pictures takes another estimate of the variance.
+    if of_keras_2 and any(type(layer).__name__ == "BatchNormalization" for layer in model.layers):
+        return True
+    compare(predict(model, inputs), numbered(arrays, "z"), "predictions after more training", 1e-4, 1e-4)
+    return True

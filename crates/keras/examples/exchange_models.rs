@@ -1,20 +1,24 @@
 //! The half of `scripts/check-with-keras.sh` that runs here: writes models for the real Keras to read, and reads what it
 //! wrote.
 //!
-//! `exchange_models write DIR` saves every model of the golden vectors in every format, and a trained one, each with inputs and
-//! predictions in `NAME.safetensors`. `exchange_models read DIR` loads the files of such a folder and compares.
+//! `exchange_models write DIR` saves every model of the golden vectors in every format, and a small one trained by each
+//! optimizer, each with inputs and predictions in `NAME.safetensors`; of one that is compiled also what more steps of training
+//! give from there. `exchange_models read DIR` loads the files of such a folder and compares.
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keras::prelude::*;
 use keras::saving::legacy::Version;
 use keras::saving::{SaveOptions, json};
 use keras::training::Batch;
-use keras::{Model, load_model, model_from_json};
+use keras::{load_model, model_from_json};
 use keras_spec::HostTensor;
+use keras_spec::object::registered;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -52,6 +56,90 @@ fn bytes(array: &HostTensor) -> Result<(Dtype, Vec<u8>)> {
     })
 }
 
+/// How many steps training goes on.
+const STEPS: usize = 3;
+
+/// Arrays for a safetensors file.
+type Arrays = Vec<(String, HostTensor)>;
+
+fn numbered(letter: char, list: Vec<HostTensor>) -> Arrays {
+    list.into_iter().enumerate().map(|(i, a)| (format!("{letter}{i}"), a)).collect()
+}
+
+/// Targets that have a gradient: classes for a loss that takes those, else what is predicted with a shift.
+fn targets(model: &Model, predictions: &[HostTensor]) -> Result<Option<Vec<HostTensor>>> {
+    let config = json::parse(&model.to_json()?)?;
+    let loss = &config["compile_config"]["loss"];
+    let text = |i: usize| match loss {
+        Value::Array(list) => list.get(i).map(Value::to_string).unwrap_or_default(),
+        Value::Object(map) if !map.contains_key("class_name") => {
+            map.values().nth(i).map(Value::to_string).unwrap_or_default()
+        }
+        one => one.to_string(),
+    };
+    let one = |(i, y): (usize, &HostTensor)| -> Result<HostTensor> {
+        let values = y.as_slice::<f32>()?;
+        if !text(i).to_lowercase().contains("sparse") {
+            return Ok(HostTensor::new(y.shape().clone(), values.iter().map(|v| v + 0.5).collect())?);
+        }
+        let Some((&classes, rest)) = y.shape().split_last() else {
+            return Err("a loss of no classes".into());
+        };
+        let best = |row: &[f32]| {
+            row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i as i32)
+        };
+        Ok(HostTensor::new(rest, values.chunks(classes).map(best).collect())?)
+    };
+    match predictions.iter().all(|y| y.dtype() == keras_spec::DType::F32) {
+        true => predictions.iter().enumerate().map(one).collect::<Result<Vec<_>>>().map(Some),
+        false => Ok(None),
+    }
+}
+
+/// One step of training, so that the state of the optimizer is not only what was read.
+fn step(model: &mut Model, inputs: &[HostTensor]) -> Result<()> {
+    if keras_spec::Model::optimizer(model).is_some() {
+        let predictions = model.predict_on_batch(inputs.to_vec())?;
+        if let Some(targets) = targets(model, &predictions)? {
+            model.train_on_batch(&Batch::new(inputs.to_vec(), targets))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether chance plays a part in training: a rate of dropout, or noise, in a configuration.
+fn is_random(config: &Value) -> bool {
+    let positive = |(key, value): (&String, &Value)| {
+        let rate = ["rate", "dropout", "recurrent_dropout", "stddev"].contains(&key.as_str());
+        rate && value.as_f64().is_some_and(|v| v > 0.0)
+    };
+    match config {
+        // The width of a distribution that first weights are drawn from is none.
+        Value::Object(map) if map.get("module").is_some_and(|m| m == "keras.initializers") => false,
+        Value::Object(map) => map.iter().any(positive) || map.values().any(is_random),
+        Value::Array(list) => list.iter().any(is_random),
+        _ => false,
+    }
+}
+
+/// What training that goes on from a file comes to: the targets `t`, then the trainable weights `w` and predictions `z` after
+/// some steps. Nothing of a model that has nothing to train, or in which chance plays a part.
+fn continued(file: &Path, inputs: &[HostTensor]) -> Result<Arrays> {
+    let mut model = load_model(file)?;
+    let predictions = model.predict_on_batch(inputs.to_vec())?;
+    let weights = model.as_layer().trainable_weights();
+    let random = is_random(&json::parse(&model.to_json()?)?);
+    let Some(targets) = targets(&model, &predictions)?.filter(|_| !weights.is_empty() && !random) else {
+        return Ok(Vec::new());
+    };
+    for _ in 0..STEPS {
+        model.train_on_batch(&Batch::new(inputs.to_vec(), targets.clone()))?;
+    }
+    let weights = weights.iter().map(|w| w.get().to_host()).collect::<std::result::Result<_, _>>()?;
+    let after = model.predict_on_batch(inputs.to_vec())?;
+    Ok([numbered('t', targets), numbered('w', weights), numbered('z', after)].concat())
+}
+
 /// Saves a model in every format.
 fn save(model: &Model, inputs: Vec<HostTensor>, directory: &Path, name: &str) -> Result<()> {
     let path = |extension: &str| directory.join(format!("{name}.{extension}"));
@@ -66,12 +154,14 @@ fn save(model: &Model, inputs: Vec<HostTensor>, directory: &Path, name: &str) ->
         }
     }
     let outputs = model.predict_on_batch(inputs.clone())?;
-    let named = |letter: char, list: Vec<HostTensor>| {
-        list.into_iter().enumerate().map(move |(i, a)| (format!("{letter}{i}"), a)).collect::<Vec<_>>()
+    let optimizer = keras_spec::Model::optimizer(model);
+    let further = match optimizer {
+        Some(_) => continued(&path("keras"), &inputs)?,
+        None => Vec::new(),
     };
-    let steps = keras_spec::Model::optimizer(model).map_or(0, |o| o.iterations());
-    let steps = HostTensor::from(i32::try_from(steps)?);
-    let arrays = [named('x', inputs), named('y', outputs), vec![("steps".to_owned(), steps)]].concat();
+    let steps = HostTensor::from(i32::try_from(optimizer.map_or(0, |o| o.iterations()))?);
+    let steps = vec![("steps".to_owned(), steps)];
+    let arrays = [numbered('x', inputs), numbered('y', outputs), steps, further].concat();
     let data = arrays.iter().map(|(_, a)| bytes(a)).collect::<Result<Vec<_>>>()?;
     let views = arrays.iter().zip(&data).map(|((key, a), (dtype, bytes))| {
         Ok((key.as_str(), TensorView::new(*dtype, a.shape().to_vec(), bytes)?))
@@ -105,15 +195,25 @@ fn write(directory: &Path) -> Result<()> {
             let inputs = case["inputs"].as_array().into_iter().flatten();
             let inputs = inputs.map(|v| array(&arrays, v["tensor"].as_str().unwrap_or_default()));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            if of_keras_2 && keras_spec::Model::optimizer(&model).is_some() {
-                // One step, so that the state of the optimizer is not only what was read.
-                let targets = model.predict_on_batch(inputs.clone())?;
-                model.train_on_batch(&Batch::new(inputs.clone(), targets))?;
-            }
+            step(&mut model, &inputs)?;
             let group = folder.file_name().unwrap_or_default().to_string_lossy();
             save(&model, inputs, directory, &format!("{group}-{stem}"))?;
             count += 1;
         }
+    }
+    for entry in registered::<dyn keras_spec::Optimizer>() {
+        let name = entry.class.name;
+        // It wraps another one.
+        if name == "LossScaleOptimizer" {
+            continue;
+        }
+        let model = Sequential::new().add(Input::new([3])).add(Dense::new(4).activation(Activation::Tanh));
+        let mut model = model.add(Dense::new(2)).build()?;
+        model.compile(Compile::new(name, "mse"))?;
+        let inputs = vec![HostTensor::new([4, 3], (0..12).map(|i| (i as f32).sin()).collect())?];
+        step(&mut model, &inputs)?;
+        save(&model, inputs, directory, &format!("optimizer-{name}"))?;
+        count += 1;
     }
     println!("{count} models written to {}", directory.display());
     Ok(())

@@ -81,3 +81,28 @@ fn metrics_of_one_output_are_not_in_a_list_of_their_own() {
     assert_eq!(config["compile_config"]["metrics"], serde_json::json!(["mae"]));
     assert!(LoadOptions::new().open(&file).is_ok());
 }
+
+#[test]
+fn nadam_s_product_of_momenta_is_where_keras_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Sequential::new().add(Input::new([2])).add(Dense::new(3)).build().unwrap();
+    model.compile(Compile::new("nadam", "mse")).unwrap();
+    let input = HostTensor::new([1, 2], vec![0.5f32, 1.0]).unwrap();
+    let target = HostTensor::new([1, 3], vec![0.5f32; 3]).unwrap();
+    let batch = keras::training::Batch::new(vec![input], vec![target]);
+    model.train_on_batch(&batch).unwrap();
+    let file = path(&folder, "nadam.keras");
+    let mut went_on = Vec::new();
+    // Real files of both: iteration, learning_rate, then the product or the momenta.
+    for (version, product) in [(Version::new(3, 9, 0), "2"), (Version::new(3, 10, 0), "6")] {
+        SaveOptions::new().readable_by(version).save(&model, &file).unwrap();
+        let held = Archive::open(&file).unwrap().h5("model.weights.h5").unwrap();
+        assert_eq!(held.root().dataset(&format!("optimizer/vars/{product}")).unwrap().shape(), [0usize; 0]);
+        let mut loaded = keras::load_model(&file).unwrap();
+        loaded.train_on_batch(&batch).unwrap();
+        went_on.push(loaded.get_weights().unwrap());
+    }
+    model.train_on_batch(&batch).unwrap();
+    let expected = model.get_weights().unwrap();
+    assert_eq!(went_on, [expected.clone(), expected]);
+}

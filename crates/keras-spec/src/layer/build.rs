@@ -8,6 +8,7 @@ use crate::layer::{LayerRef, size};
 use crate::object::Shared;
 use crate::policy::DTypePolicy;
 use crate::shape::{PartialShape, Shape};
+use crate::tensor::Tensor;
 use crate::variable::{Variable, Weight};
 
 /// What a weight is to be: [`Builder::weight`]'s argument (`Layer.add_weight`, Keras 3.15.1).
@@ -142,7 +143,10 @@ impl Builder {
         }
         check_size(&spec.name, &spec.shape, dtype)?;
         initializer.draw_seed();
-        let value = initializer.call(&spec.shape, dtype, &self.device)?;
+        let value = match size::is_replaced() {
+            true => Tensor::full(spec.shape.clone(), dtype, 0.0, &self.device)?,
+            false => initializer.call(&spec.shape, dtype, &self.device)?,
+        };
         if *value.shape() != spec.shape {
             let found = format!("{} from the initializer", value.shape());
             return Err(Error::argument(spec.name, format!("shape {}", spec.shape), found));
@@ -186,7 +190,8 @@ fn check_size(name: &str, shape: &Shape, dtype: DType) -> Result<()> {
     if let Err(left) = size::take(shape.size()) {
         return wrong(format!("at most the {left} elements that the file has for it"));
     }
-    if !crate::host::has_memory_for(shape.size().saturating_mul(WORKSPACE)) {
+    let workspace = if size::is_replaced() { dtype.size() } else { WORKSPACE };
+    if !crate::host::has_memory_for(shape.size().saturating_mul(workspace)) {
         return wrong("a shape that there is memory for".to_owned());
     }
     Ok(())

@@ -7,7 +7,7 @@ use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
 use serde_json::{Map, Value, json};
 
 use super::legacy::{self, Origin, Report, Source};
-use super::{graph_operations, h5, json as python};
+use super::{LoadOptions, graph_operations, h5, json as python};
 use crate::layers::name_lambdas;
 use crate::models::{Chain, Model};
 use crate::training::Compile;
@@ -65,7 +65,8 @@ pub(super) fn from_value(value: &Value, origin: &Origin, report: &mut Report) ->
     Ok(model)
 }
 
-/// [`from_value`] of a model whose weights are in `weights`, and which has not many more than those.
+/// [`from_value`] of a model whose weights are in `weights`, and which has not many more than those. They are not initialised
+/// unless `options` let weights be that the file does not have.
 ///
 /// # Errors
 /// As [`from_value`], or the model has more weights than the file.
@@ -73,10 +74,12 @@ pub(super) fn from_file(
     value: &Value,
     origin: &Origin,
     weights: &h5::Group,
+    options: &LoadOptions,
     report: &mut Report,
 ) -> Result<Model> {
     let held = weights.count_elements()?.saturating_add(UNNOTICED);
-    loading(held, || from_value(value, origin, report))
+    let replaced = !options.by_name && !options.skip_mismatch;
+    loading(held, replaced, || from_value(value, origin, report))
 }
 
 /// Whether a Keras before 3 wrote it. Where no version is known, only Keras 3 says which module the model's class is from.

@@ -59,7 +59,7 @@ pub(super) fn load(
     let place = || format!("{file}: {CONFIG}");
     let name = format!("{file}: {WEIGHTS}");
     let root = archive.h5(WEIGHTS)?.root();
-    let mut model = architecture::from_file(&config, &origin, &root, report).at(place)?;
+    let mut model = architecture::from_file(&config, &origin, &root, options, report).at(place)?;
     let weights = Tree { file: &name, roots: vec![root] };
     assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {

@@ -25,7 +25,9 @@ pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report:
     // tf-keras does not keep single numbers: the product of Nadam's momenta, what Adafactor has in the place of rows.
     let is_kept = |v: &&Variable| v.name() == "iteration" || v.shape().rank() > 0;
     let without_numbers: Vec<Variable> = own.iter().filter(is_kept).cloned().collect();
-    for places in [&own, &without_rate, &fresh, &only_steps, &without_numbers] {
+    let mut before_3_10 = own.clone();
+    product_first(&mut before_3_10, Variable::name);
+    for places in [&own, &before_3_10, &without_rate, &fresh, &only_steps, &without_numbers] {
         if fits(places) {
             let steps = saved.first().and_then(|s| s.to_f64_vec().first().copied());
             assign(places.iter().cloned().zip(saved).collect())?;
@@ -45,6 +47,18 @@ pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report:
     }
     left_out(optimizer, saved.len(), report);
     Ok(())
+}
+
+/// Moves the product of Nadam's momenta before them, where Keras 3 had it before 3.10. Nadam alone has a variable without a
+/// name of its own.
+pub(super) fn product_first<T>(all: &mut [T], name: impl Fn(&T) -> &str) {
+    let product = all.iter().position(|one| name(one) == "variable");
+    let momentum = all.iter().position(|one| name(one).ends_with("_momentum"));
+    if let (Some(momentum), Some(product)) = (momentum, product)
+        && momentum < product
+    {
+        all[momentum..=product].rotate_right(1);
+    }
 }
 
 fn contains(variables: &[Variable], one: &Variable) -> bool {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::FileError;
 use super::legacy::{Report, Version};
-use super::{LoadOptions, h5};
+use super::{LoadOptions, h5, optimizer_state};
 use crate::models::{Chain, Functional, Model};
 
 /// The attribute of a model that holds its optimizer.
@@ -122,7 +122,11 @@ fn written(model: &Model) -> Result<Vec<Place>> {
 /// # Errors
 /// A device fails, or two objects claim one place; the version cannot take the state of the optimizer back.
 pub(super) fn write(model: &Model, version: Option<Version>, file: &mut h5::Writer) -> Result<()> {
-    let places = written(model)?;
+    let mut places = written(model)?;
+    if version.is_some_and(|v| v < Version::new(3, 10, 0)) {
+        let states = places.iter_mut().filter(|p| p.path == OPTIMIZER);
+        states.for_each(|state| optimizer_state::product_first(&mut state.saved, |(v, _)| v.name()));
+    }
     // Keras before 3.3 asks for the weights of the layer, too, that `Bidirectional` made its two from.
     let has_origin =
         |p: &&Place| version.is_some_and(|v| v < Version::new(3, 3, 0)) && p.path.contains(FORWARD);

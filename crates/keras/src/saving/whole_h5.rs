@@ -164,7 +164,7 @@ pub(super) fn load(
         keras1::share_axes(&mut config, &|layer| layer_weights::shapes(&held, layer));
     }
     let place = || format!("{file}: {}", object("model_config"));
-    let mut model = architecture::from_file(&config, &origin, &held, report).at(place)?;
+    let mut model = architecture::from_file(&config, &origin, &held, options, report).at(place)?;
     let weights = SavedWeights::read(file, &held, &origin, options, model.source.as_ref(), report)?;
     let training = parse("training_config")?.filter(|t| options.compile && !t.is_null());
     if let Some(training) = training {

@@ -1,6 +1,6 @@
 //! Element types: HDF5's and Keras's.
 
-use bytemuck::{Pod, cast_slice, pod_read_unaligned};
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use hdf5_pure::{
     Datatype, DatatypeByteOrder, EnumTypeBuilder, FixedPointLayout, FloatingPointLayout, FormatError,
 };
@@ -107,30 +107,44 @@ pub(crate) fn to_hdf5(dtype: DType) -> Result<Datatype, FormatError> {
     })
 }
 
-/// The elements stored in `bytes`; bytes after the last whole element are ignored.
-pub(crate) fn decode(mut bytes: Vec<u8>, element: Element) -> HostData {
-    if element.big_endian != cfg!(target_endian = "big") {
-        bytes.chunks_exact_mut(element.dtype.size()).for_each(<[u8]>::reverse);
+/// `count` elements, of which `fill` is given the place for the stored bytes.
+///
+/// # Errors
+/// Those of `fill`.
+pub(crate) fn read<E>(
+    element: Element,
+    count: usize,
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<HostData, E> {
+    fn values<T: Pod, E>(
+        count: usize,
+        swap: bool,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Vec<T>, E> {
+        let mut values = vec![T::zeroed(); count];
+        let bytes: &mut [u8] = cast_slice_mut(&mut values);
+        fill(bytes)?;
+        if swap {
+            bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
+        }
+        Ok(values)
     }
-    match element.dtype {
-        DType::Bool => HostData::Bool(bytes.iter().map(|b| *b != 0).collect()),
-        DType::U8 => HostData::U8(bytes),
-        DType::U16 => HostData::U16(collect(&bytes)),
-        DType::U32 => HostData::U32(collect(&bytes)),
-        DType::U64 => HostData::U64(collect(&bytes)),
-        DType::I8 => HostData::I8(collect(&bytes)),
-        DType::I16 => HostData::I16(collect(&bytes)),
-        DType::I32 => HostData::I32(collect(&bytes)),
-        DType::I64 => HostData::I64(collect(&bytes)),
-        DType::F16 => HostData::F16(collect(&bytes)),
-        DType::BF16 => HostData::BF16(collect(&bytes)),
-        DType::F32 => HostData::F32(collect(&bytes)),
-        DType::F64 => HostData::F64(collect(&bytes)),
-    }
-}
-
-fn collect<T: Pod>(bytes: &[u8]) -> Vec<T> {
-    bytes.chunks_exact(size_of::<T>()).map(pod_read_unaligned).collect()
+    let swap = element.big_endian != cfg!(target_endian = "big");
+    Ok(match element.dtype {
+        DType::Bool => HostData::Bool(values::<u8, E>(count, swap, fill)?.iter().map(|b| *b != 0).collect()),
+        DType::U8 => HostData::U8(values(count, swap, fill)?),
+        DType::U16 => HostData::U16(values(count, swap, fill)?),
+        DType::U32 => HostData::U32(values(count, swap, fill)?),
+        DType::U64 => HostData::U64(values(count, swap, fill)?),
+        DType::I8 => HostData::I8(values(count, swap, fill)?),
+        DType::I16 => HostData::I16(values(count, swap, fill)?),
+        DType::I32 => HostData::I32(values(count, swap, fill)?),
+        DType::I64 => HostData::I64(values(count, swap, fill)?),
+        DType::F16 => HostData::F16(values(count, swap, fill)?),
+        DType::BF16 => HostData::BF16(values(count, swap, fill)?),
+        DType::F32 => HostData::F32(values(count, swap, fill)?),
+        DType::F64 => HostData::F64(values(count, swap, fill)?),
+    })
 }
 
 /// The elements as little-endian bytes.

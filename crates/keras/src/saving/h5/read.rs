@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub struct File {
 
 struct Shared {
     hdf5: hdf5_pure::File,
+    bytes: Arc<Bytes>,
     /// How error messages name the file.
     name: String,
     len: u64,
@@ -57,10 +59,11 @@ impl File {
     pub(crate) fn from_source(name: String, bytes: Bytes) -> Result<Self> {
         let len = bytes.len();
         let budget = Budget::for_len(len);
-        let source = Metered { bytes, budget: budget.clone() };
+        let bytes = Arc::new(bytes);
+        let source = Metered { bytes: bytes.clone(), budget: budget.clone() };
         let properties = FileAccessProperties::new().with_metadata_cache(MetadataCacheConfig::new(1 << 20));
         match hdf5_pure::File::from_source_with_options(source, properties) {
-            Ok(hdf5) => Ok(File { shared: Arc::new(Shared { hdf5, name, len, budget }) }),
+            Ok(hdf5) => Ok(File { shared: Arc::new(Shared { hdf5, bytes, name, len, budget }) }),
             Err(Error::Format(FormatError::SignatureNotFound)) => {
                 Err(FileError::unexpected(name, "", "an HDF5 file", "no HDF5 signature"))
             }
@@ -380,6 +383,8 @@ pub struct Dataset {
     path: String,
     shape: Vec<usize>,
     element: Element,
+    /// Where the elements begin, if they lie one after the other.
+    start: Option<u64>,
 }
 
 impl Dataset {
@@ -390,10 +395,10 @@ impl Dataset {
             FileError::unexpected(&shared.name, absolute(&path), "numbers or booleans", datatype.to_string())
         })?;
         let shape = hdf5.shape().map_err(fail)?;
-        check_storage(&shared, &hdf5, &path, &shape, element.dtype)?;
+        let start = check_storage(&shared, &hdf5, &path, &shape, element.dtype)?;
         let shape = shape.into_iter().map(usize::try_from).collect::<std::result::Result<_, _>>();
         let shape = shape.map_err(|_| shared.refused(&path, "its shape does not fit this machine"))?;
-        let dataset = Dataset { shared, hdf5, path, shape, element };
+        let dataset = Dataset { shared, hdf5, path, shape, element, start };
         dataset.check_opaque(&datatype)?;
         Ok(dataset)
     }
@@ -439,10 +444,24 @@ impl Dataset {
     /// # Errors
     /// The array is damaged or truncated.
     pub fn read(&self) -> Result<HostTensor> {
-        self.shared.budget.refill();
-        let bytes = self.hdf5.read_raw().map_err(|e| self.shared.error(&self.path, e))?;
-        let found = bytes.len();
-        let data = element::decode(bytes, self.element);
+        let damaged = |why: String| FileError::damaged(&self.shared.name, self.path(), why);
+        let size = self.element.dtype.size();
+        let data = match self.start {
+            // As all arrays of Keras are: into place, without a copy.
+            Some(start) => {
+                let fill = |place: &mut [u8]| self.shared.bytes.read_at(start, place);
+                element::read(self.element, self.shape.iter().product(), fill)
+            }
+            None => {
+                self.shared.budget.refill();
+                let bytes = self.hdf5.read_raw().map_err(|e| self.shared.error(&self.path, e))?;
+                let whole = bytes.len() / size * size;
+                let fill = |place: &mut [u8]| (&bytes[..whole]).read_exact(place);
+                element::read(self.element, whole / size, fill)
+            }
+        };
+        let data = data.map_err(|e| damaged(e.to_string()))?;
+        let found = data.len() * size;
         HostTensor::from_data(self.shape.as_slice(), data).map_err(|_| {
             let expected = format!("{} of shape {:?}", self.element.dtype, self.shape);
             FileError::unexpected(&self.shared.name, self.path(), expected, format!("{found} bytes"))
@@ -450,14 +469,15 @@ impl Dataset {
     }
 }
 
-/// Checks that an array of `shape` can be what is stored, before memory is taken for it.
+/// Checks that an array of `shape` can be what is stored, before memory is taken for it. Where it lies in one piece, the start
+/// of that is returned.
 fn check_storage(
     shared: &Shared,
     hdf5: &hdf5_pure::Dataset,
     path: &str,
     shape: &[u64],
     dtype: DType,
-) -> Result<()> {
+) -> Result<Option<u64>> {
     let bytes_of = |shape: &[u64]| shape.iter().try_fold(dtype.size() as u64, |n, &d| n.checked_mul(d));
     let describe = |shape: &[u64]| format!("an array of shape {shape:?}, {dtype}");
     let too_large =
@@ -465,14 +485,14 @@ fn check_storage(
     let needed = bytes_of(shape).ok_or_else(|| too_large(shared.len))?;
     match hdf5.layout().map_err(|e| shared.error(path, e))? {
         Layout::Compact { size } if size < needed => Err(too_large(size)),
-        Layout::Compact { .. } => Ok(()),
+        Layout::Compact { .. } => Ok(None),
         Layout::Contiguous { address: Some(start), size } => {
             let stored = size.min(shared.len.saturating_sub(start));
-            if stored < needed { Err(too_large(stored)) } else { Ok(()) }
+            if stored < needed { Err(too_large(stored)) } else { Ok(Some(start)) }
         }
         // Nothing was ever written; HDF5 would make up zeros.
         Layout::Contiguous { address: None, .. } if needed > 0 => Err(too_large(0)),
-        Layout::Contiguous { address: None, .. } => Ok(()),
+        Layout::Contiguous { address: None, .. } => Ok(None),
         Layout::Chunked { chunk_shape, .. } => {
             let limit = shared.len.saturating_mul(MAX_EXPANSION);
             let chunk = bytes_of(&chunk_shape).filter(|chunk| *chunk > 0 && *chunk <= limit);
@@ -502,7 +522,7 @@ fn check_storage(
             let expansion = if hdf5.filters().is_empty() { 1 } else { MAX_EXPANSION };
             // A filter may need some bytes even for nothing.
             let limit = stored.saturating_mul(expansion);
-            if needed > limit || chunk > limit.max(needed) { Err(too_large(stored)) } else { Ok(()) }
+            if needed > limit || chunk > limit.max(needed) { Err(too_large(stored)) } else { Ok(None) }
         }
         Layout::Virtual => Err(shared.refused(path, "a virtual dataset, whose data are in other files")),
         other => Err(shared.error(path, Error::Shape(format!("storage of an unknown kind: {other}")))),

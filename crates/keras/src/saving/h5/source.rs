@@ -32,7 +32,8 @@ impl Bytes {
         }
     }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    /// Fills `buf` with the bytes from `offset` on.
+    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let past_the_end = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.len());
         let end = end.ok_or_else(past_the_end)?;
@@ -87,7 +88,7 @@ impl Budget {
 }
 
 pub(crate) struct Metered {
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: Arc<Bytes>,
     pub(crate) budget: Budget,
 }
 
