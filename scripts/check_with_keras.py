@@ -58,7 +58,7 @@ def check(path, target):
         if extension == "keras":
             trained = model
     # Not from .h5: Keras 3.15.1 builds the optimizer of such a file for no weights, whoever wrote it.
-    goes_on = check_training(trained, arrays)
+    goes_on = check_training(trained, arrays, path.stem, keras.__version__)
     if not trained.compiled and trained.trainable_variables and all(y.dtype.kind == "f" for y in expected):
         trained.compile("sgd", "mse")
         targets = one_or_list([y + 0.5 for y in expected])
