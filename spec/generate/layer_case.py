@@ -41,7 +41,7 @@ class Run:
     """A built layer with its state set, and the arguments of the call."""
 
     def __init__(self, layer, args, kwargs, input_masks=None):
-        self.layer, self.args, self.kwargs = layer, args, kwargs
+        self.layer, self.args, self.kwargs, self.python_seed = layer, args, kwargs, None
         self.leaves = tree.flatten(args)
         self.input_masks = input_masks
 
@@ -64,6 +64,8 @@ class Run:
         variables = self.layer.variables + self.rnn_states()
         before = [to_numpy(v) for v in variables]
         self.layer._clear_losses()
+        if self.python_seed is not None:
+            keras.utils.set_random_seed(self.python_seed)
         outputs = tree.flatten(self.call())
         masks = [get_keras_mask(o) for o in outputs]
         losses = [to_numpy(v) for v in self.layer.losses]
@@ -159,18 +161,21 @@ def measured_tolerance(run, object_, state, args, kwargs, calls_before, results,
 
 
 def add_layer_case(
-    file, id, make, args, kwargs=None, *, weights=None, seeds=None, input_masks=None, calls_before=(), grads=True, exact=False, measure=True
+    file, id, make, args, kwargs=None, *, weights=None, seeds=None, input_masks=None, calls_before=(), grads=True, exact=False, measure=True,
+    python_seed=None,
 ):
     """Runs the layer that `make()` gives on `args` and adds the case to `file`.
 
     `weights` and `seeds` replace the random ones (an entry of None is random), `exact` demands bit for bit
     agreement, for whole numbers. `measure=False` saves the second computation in float64 where the layer's
-    rounding is known to be far below the default tolerance.
+    rounding is known to be far below the default tolerance. `python_seed` is what `set_random_seed` is called with before, for
+    layers that draw from Python's own generator.
     """
     kwargs = kwargs or {}
     clear_session(free_memory=False)
     with jax.enable_x64(needs_64_bits(serialize(make()), args, kwargs)):
         run, state = prepare(make, args, kwargs, input_masks, weights, seeds, calls_before)
+        run.python_seed = python_seed
         object_ = serialize(run.layer)
         outputs, masks, losses, after = run.forward()
         changed = any(a.tobytes() != b.tobytes() for a, b in zip(state["weights"], after)) or bool(calls_before)
@@ -210,6 +215,7 @@ def add_layer_case(
         cotangents=cotangents,
         input_grads=input_grads,
         weight_grads=weight_grads,
+        python_seed=python_seed,
         raw={"tolerance": tolerance} if tolerance else None,
     )
 

@@ -79,6 +79,19 @@ def integers():
     print(file.path, len(file.cases), file.write())
 
 
+def gamma():
+    file = vectors.VectorFile("random/gamma")
+    for alpha in [0.05, 0.5, 1.0, 2.5, 40.0]:
+        for seed in [11, STATES[1]]:
+            label = f"alpha={alpha},seed={np.asarray(seed).tolist()}"
+            add(file, "gamma", label, (4, 5), alpha, seed=seed)
+            add(file, "beta", label, (4, 5), alpha, 0.7, seed=seed)
+    for dtype in ["float32", "float64"]:
+        add(file, "gamma", f"dtype={dtype}", (7,), 1.5, dtype=dtype, seed=11)
+        add(file, "beta", f"dtype={dtype}", (7,), 1.5, 0.25, dtype=dtype, seed=11)
+    print(file.path, len(file.cases), file.write())
+
+
 def dropout():
     file = vectors.VectorFile("random/dropout")
     for rate in [0.1, 0.25, 0.5, 0.9]:
@@ -176,6 +189,7 @@ def write_json(name, value, rows):
 if __name__ == "__main__":
     floats()
     integers()
+    gamma()
     dropout()
     promotion()
     python_random()

@@ -271,8 +271,10 @@ pub(super) fn all() -> Vec<(&'static str, &'static str, String)> {
         }
         "random" {
             "SeedGenerator": type keras::random::SeedGenerator;
+            "beta": call random::beta => |d| random::beta([1], 1.0, 1.0, keras_spec::DType::F32, None, d);
             "categorical": fn random::categorical;
             "dropout": fn random::dropout;
+            "gamma": call random::gamma => |d| random::gamma([1], 1.0, keras_spec::DType::F32, None, d);
             "normal": call random::normal => |d| random::normal([1], 0.0, 1.0, keras_spec::DType::F32, None, d);
             "randint": call random::randint => |d| random::randint([1], 0, 1, keras_spec::DType::I32, None, d);
             "shuffle": fn random::shuffle;

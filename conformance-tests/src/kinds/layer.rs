@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use keras_spec::layer::{Argument, Outputs};
+use keras_spec::random::set_random_seed;
 use keras_spec::{Call, Device, HostTensor, LayerRef, PartialShape, Tensor, TensorSpec, Variable, scope};
 use serde_json::Value;
 
@@ -25,6 +26,9 @@ pub(super) fn run(case: &Case, device: &Device, check: &mut Check) -> Result {
         for call in before {
             invoke_before(case, call, &layer, device)?;
         }
+    }
+    if let Some(seed) = case.json("python_seed").as_u64() {
+        set_random_seed(seed as u32);
     }
     let (outputs, trainable) = scope::recorded(|| {
         let trainable: Vec<Tensor> = layer.trainable_weights().iter().map(Variable::watched).collect();

@@ -48,7 +48,7 @@ fn halves(case: Arc<Case>, place: &str) -> impl Iterator<Item = Test> {
             kind: case.kind.clone(),
             class_name: case.class.clone(),
             file: place.to_owned(),
-            exclusive: case.kind == "seeded_model",
+            exclusive: case.kind == "seeded_model" || !case.json("python_seed").is_null(),
             work: Box::new(move |device| kinds::run(&case, part, device)),
         }
     };

@@ -308,6 +308,21 @@ def rand_augment(grid):
     grid.add({"dtype": "mixed_float16"}, images(), call=INFERENCE, **quick)
 
 
+def aug_mix(grid):
+    def add(config, x, tag=None, call=TRAINING, seed=5):
+        seeds = [[seed, 0]] + [[0, 0]] * (9 if config.get("all_ops", True) else 5)
+        grid.add(config, x, call=call, tag=tag, seeds=seeds, python_seed=seed, grads=False, measure=False)
+
+    for seed in [1, 2, 3]:
+        add({}, images(), f"seed={seed}", seed=seed)
+    for config in [{"num_chains": 1}, {"chain_depth": 1}, {"factor": [0.2, 0.8]}, {"alpha": 0.4}, {"interpolation": "nearest"}, {"all_ops": False}, {"seed": 7}, {"name": "mix"}]:
+        add(config, images())
+    add(UNIT, unit())
+    add({}, images(SHAPE[1:]), "one image")
+    add({"data_format": "channels_first"}, first())
+    add({"dtype": "mixed_float16"}, images(), call=INFERENCE)
+
+
 def cut_mix(grid):
     for factor in [1.0, 0.3, [0.5, 0.9]]:
         for start in [3, 4]:
@@ -367,6 +382,7 @@ GRIDS = {
     layers.ContrastLimitedAdaptiveHistogramEqualization: clahe,
     layers.MaxNumBoundingBoxes: max_num_bounding_boxes,
     layers.RandAugment: rand_augment,
+    layers.AugMix: aug_mix,
     layers.CutMix: cut_mix,
     layers.MixUp: mix_up,
     layers.Pipeline: pipeline,

@@ -59,6 +59,13 @@ impl Arguments<'_> {
                 let (mean, stddev) = (self.number(1, "mean", 0.0), self.number(2, "stddev", 1.0));
                 random::truncated_normal(shape()?, mean, stddev, float?, Some(&seed), self.device)?
             }
+            "gamma" => {
+                random::gamma(shape()?, self.number(1, "alpha", 1.0), float?, Some(&seed), self.device)?
+            }
+            "beta" => {
+                let (alpha, beta) = (self.number(1, "alpha", 1.0), self.number(2, "beta", 1.0));
+                random::beta(shape()?, alpha, beta, float?, Some(&seed), self.device)?
+            }
             "dropout" => {
                 let x = Tensor::from_host(self.array(0, "inputs")?, self.device)?;
                 let noise: Option<Vec<Option<usize>>> = self.read(2, "noise_shape")?;

@@ -12,6 +12,8 @@ pub mod threefry;
 #[cfg(test)]
 mod tests;
 
-pub use seed::{Seed, SeedGenerator, draw_seed, global_permutation, make_default_seed, set_random_seed};
+pub use seed::{
+    Seed, SeedGenerator, draw_seed, global_choice, global_permutation, make_default_seed, set_random_seed,
+};
 pub use special::erf_inv;
 pub use threefry::Key;

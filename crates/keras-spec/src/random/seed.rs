@@ -103,6 +103,11 @@ pub fn make_default_seed() -> u32 {
     default_seed(&mut lock(&GLOBAL).python)
 }
 
+/// One of `len` things from the global generator of Python, `random.choice`, which [`set_random_seed`] seeds: its place.
+pub fn global_choice(len: u32) -> u32 {
+    lock(&GLOBAL).python.one_to(len) - 1
+}
+
 /// A random order of `0..len` from the global generator of NumPy, `numpy.random.permutation(len)`: the order in
 /// which `fit` takes the samples of shuffled arrays.
 pub fn global_permutation(len: usize) -> Vec<usize> {

@@ -58,7 +58,7 @@ pub use self::pooling::{
     MaxPooling3D, Pooling,
 };
 pub use self::preprocessing::{
-    AutoContrast, CategoryEncoding, CenterCrop, ContrastLimitedAdaptiveHistogramEqualization, CutMix,
+    AugMix, AutoContrast, CategoryEncoding, CenterCrop, ContrastLimitedAdaptiveHistogramEqualization, CutMix,
     Discretization, Equalization, Factor, FactorIn, FillMode, FlipMode, HashedCrossing, Hashing,
     IntegerLookup, MaxNumBoundingBoxes, MelSpectrogram, MixUp, Normalization, OovMethod, OutputMode,
     Pipeline, RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast,

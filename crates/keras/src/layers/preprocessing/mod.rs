@@ -1,5 +1,6 @@
 //! Layers that prepare data.
 
+mod aug_mix;
 mod augmentation;
 mod auto_contrast;
 mod category_encoding;
@@ -54,6 +55,7 @@ mod stft_spectrogram;
 mod summary;
 mod windows;
 
+pub use aug_mix::AugMix;
 pub use auto_contrast::AutoContrast;
 pub use category_encoding::CategoryEncoding;
 pub use center_crop::CenterCrop;
