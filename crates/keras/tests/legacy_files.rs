@@ -282,3 +282,35 @@ fn files_named_by_the_environment_predict_what_their_writers_did() {
         assert!(failed.is_empty(), "{} files are wrong:\n{}", failed.len(), failed.join("\n"));
     }
 }
+
+/// What tf-keras 2.21 writes for `add_loss` and `y` of `x = Input((2, 3))`, `y = tf.slice(x[..., ::-1], [0, 1, 0], [-1, 1, 2])`,
+/// and what it predicts.
+#[test]
+fn slices_and_added_losses_of_tf_keras() {
+    let text = r#"{"class_name": "Functional", "keras_version": "2.21.0", "backend": "tensorflow", "config": {
+        "name": "model", "trainable": true, "layers": [
+        {"class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+            "config": {"batch_input_shape": [null, 2, 3], "dtype": "float32", "name": "x"}},
+        {"class_name": "SlicingOpLambda", "name": "turned", "config": {"name": "turned", "trainable": true,
+            "dtype": "float32", "function": "__operators__.getitem"}, "inbound_nodes": [["x", 0, 0, {"slice_spec":
+            [{"class_name": "__ellipsis__", "config": {}}, {"start": null, "stop": null, "step": -1}]}]]},
+        {"class_name": "TFOpLambda", "name": "part", "config": {"name": "part", "trainable": true, "dtype": "float32",
+            "function": "slice"}, "inbound_nodes": [["turned", 0, 0, {"begin": [0, 1, 0], "size": [-1, 1, 2]}]]},
+        {"class_name": "TFOpLambda", "name": "mean", "config": {"name": "mean", "trainable": true, "dtype": "float32",
+            "function": "math.reduce_mean"}, "inbound_nodes": [["x", 0, 0, {}]]},
+        {"class_name": "AddLoss", "name": "add_loss", "config": {"name": "add_loss", "trainable": true,
+            "dtype": "float32", "unconditional": false}, "inbound_nodes": [[["mean", 0, 0, {}]]]}],
+        "input_layers": [["x", 0, 0]], "output_layers": [["part", 0, 0]]}}"#;
+    let mut model = keras::model_from_json(text).unwrap();
+    let x = HostTensor::new([1, 2, 3], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let y = model.predict(Data::One(x)).unwrap();
+    assert_eq!(y[0].shape().dims(), [1, 1, 2]);
+    assert_eq!(y[0].to_f64_vec(), [6.0, 5.0]);
+    let over_all = text.replace("math.reduce_mean", "math.l2_normalize");
+    let error = keras::model_from_json(&over_all).unwrap_err().to_string();
+    assert!(error.contains("`mean`") && error.contains("over all axes"), "{error}");
+    let own = text.replace("\"AddLoss\"", "\"ConvDNA\"");
+    let error = keras::model_from_json(&own).unwrap_err().to_string();
+    let line = "`keras_spec::class!(dyn Layer, Class::of(\"my_package\", \"ConvDNA\"), ConvDNA)`";
+    assert!(error.contains("add_loss") && error.contains(line), "{error}");
+}

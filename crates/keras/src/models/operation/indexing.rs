@@ -1,7 +1,7 @@
 //! Operations that move elements: indexing, shapes, repetition.
 
 use keras_spec::{CompareOp, DType, Error, Result, Shape, Tensor};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Run;
 
@@ -13,7 +13,7 @@ pub(super) fn along(run: &Run, x: Tensor) -> Result<(Tensor, isize)> {
     }
 }
 
-/// `x[key]` of Python: integers, slices with positive steps, `...` and `None`.
+/// `x[key]` of Python: integers, slices, `...` and `None`.
 pub(super) fn get_item(run: &Run) -> Result<Vec<Tensor>> {
     let mut x = run.tensor(0)?;
     let key = run.value(1)?;
@@ -78,8 +78,19 @@ fn sliced(run: &Run, x: &Tensor, axis: usize, length: usize, slice: &Value) -> R
         Some(i) => length.min(i.unsigned_abs()),
     };
     let step = bound("step")?.unwrap_or(1);
+    if step < 0 {
+        // Backwards is forwards through what is turned around, where -1 is the place before the first element.
+        let turned = |name: &str| {
+            let at = |i: isize| if i < 0 { i.saturating_add_unsigned(length).max(-1) } else { i };
+            let last = length as isize - 1;
+            Ok::<_, Error>(bound(name)?.map(|i| last - at(i).min(last)))
+        };
+        let forwards =
+            json!({ "start": turned("start")?, "stop": turned("stop")?, "step": step.checked_neg() });
+        return sliced(run, &x.flip(&[axis as isize])?, axis, length, &forwards);
+    }
     let step = usize::try_from(step).ok().filter(|s| *s > 0);
-    let step = step.ok_or_else(|| run.wrong("key", "slices with positive steps", slice))?;
+    let step = step.ok_or_else(|| run.wrong("key", "slices whose step is not 0", slice))?;
     let mut starts = vec![0; x.rank()];
     let mut limits = x.shape().to_vec();
     let mut strides = vec![1; x.rank()];

@@ -115,6 +115,14 @@ pub(super) fn upgrade_layer(
             ["max_value", "negative_slope", "threshold"].iter().for_each(|key| plain_number(config, key))
         }
         "ELU" => plain_number(config, "alpha"),
+        // They hand on what they are called on.
+        "AddLoss" | "AddMetric" => {
+            let what = if class == "AddLoss" { "loss" } else { "metric" };
+            report.dropped(&*name, format!("a {what} that the model had beside those it was compiled with"));
+            config.retain(|key, _| ["name", "trainable", "dtype"].contains(&&**key));
+            config.insert("activation".to_owned(), "linear".into());
+            return Ok(Some("Activation"));
+        }
         // The dtype of its inputs; its weights were floats.
         "Embedding" if config.get("dtype").and_then(Value::as_str).is_some_and(|d| d.starts_with("int")) => {
             config.insert("dtype".to_owned(), "float32".into());
@@ -206,17 +214,63 @@ fn same_on_theano(name: &str, config: &mut Config, origin: &Origin, report: &mut
     }
 }
 
-/// Numbers that stand as arrays of NumPy.
+/// Numbers that stand as arrays of NumPy, in JSON or as Python's YAML writes the parts of one.
 fn plain_number(config: &mut Config, key: &str) {
-    if let Some(value) = config.get_mut(key)
-        && let Some(inner) = value.pointer("/config/value").or_else(|| value.get("value"))
-    {
-        *value = inner.clone();
+    let Some(value) = config.get_mut(key) else { return };
+    let given = value.pointer("/config/value").or_else(|| value.get("value"));
+    if let Some(inner) = given.cloned().or_else(|| pickled_number(value)) {
+        *value = inner;
+    }
+}
+
+/// The bytes of a short text in base 64.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let text = text.trim().trim_end_matches('=');
+    let (mut bits, mut known, mut out) = (0u32, 0, Vec::new());
+    for c in text.bytes() {
+        bits = bits << 6 | u32::try_from(DIGITS.iter().position(|d| *d == c)?).ok()?;
+        known += 6;
+        if known >= 8 {
+            known -= 8;
+            out.push((bits >> known) as u8);
+        }
+    }
+    Some(out)
+}
+
+/// The number in the parts of an array without axes: `state` ends with its bytes, and before them has the dtype.
+fn pickled_number(value: &Value) -> Option<Value> {
+    let state = value.get("state")?.as_array()?;
+    let dtype = state.iter().find_map(|part| part.pointer("/args/0")?.as_str())?;
+    let bytes = base64(state.last()?.as_str()?)?;
+    match dtype {
+        "f4" => Some(f64::from(f32::from_le_bytes(bytes.try_into().ok()?)).into()),
+        "f8" => Some(f64::from_le_bytes(bytes.try_into().ok()?).into()),
+        _ => None,
     }
 }
 
 fn rename(config: &mut Config, from: &str, to: &str) {
     if let Some(value) = config.shift_remove(from) {
         config.insert(to.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    // `yaml.dump(numpy.float32(1.5))`, and of an array without axes, without their tags.
+    #[test]
+    fn numbers_of_numpy_in_yaml() {
+        let dtype = json!({ "args": ["f4", 0, 1], "state": [3, "<", null, null, null, -1, -1, 0] });
+        let array = json!({ "args": [null, [0], "Yg==\n"], "state": [1, [], dtype, false, "AADAPw==\n"] });
+        assert_eq!(pickled_number(&array), Some(json!(1.5)));
+        assert_eq!(pickled_number(&json!({ "state": [1, [], { "args": ["O8"] }, false, "AADAPw=="] })), None);
+        assert_eq!(base64("AAECAwQ="), Some(vec![0, 1, 2, 3, 4]));
+        assert_eq!(base64("A*=="), None);
     }
 }

@@ -7,11 +7,16 @@ use super::{Origin, Program, Report, Version};
 use crate::saving::h5_config;
 
 /// What a model before Keras 3 was compiled with (`training_config` of HDF5 files, `compile_config` of archives), in the form
-/// of Keras 3's `compile_config`.
+/// of Keras 3's `compile_config`. `outputs` are those of the model.
 ///
 /// # Errors
 /// The optimizer's configuration is no object.
-pub(crate) fn upgrade_compile(training: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
+pub(crate) fn upgrade_compile(
+    training: &Value,
+    outputs: usize,
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<Value> {
     let mut compile = h5_config::compile_config(training.clone());
     if let Some(optimizer) = compile.get_mut("optimizer").filter(|o| o.is_object()) {
         upgrade_optimizer(optimizer, origin, report)?;
@@ -23,10 +28,24 @@ pub(crate) fn upgrade_compile(training: &Value, origin: &Origin, report: &mut Re
     }
     for key in ["loss", "metrics", "weighted_metrics"] {
         if let Some(value) = compile.get_mut(key) {
+            if key != "loss" {
+                for_each_output(value, outputs);
+            }
             upgrade_function(value, origin, report);
         }
     }
     Ok(compile)
+}
+
+/// Metrics in one list are those of every output before Keras 3; an empty list is none.
+fn for_each_output(metrics: &mut Value, outputs: usize) {
+    let Value::Array(list) = metrics else { return };
+    if list.is_empty() {
+        *metrics = Value::Null;
+    } else if outputs > 1 && !list.iter().any(|m| m.is_array() || m.is_null()) {
+        let each = std::mem::take(metrics);
+        *metrics = vec![each; outputs].into();
+    }
 }
 
 fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report) -> Result<()> {
@@ -139,5 +158,25 @@ fn upgrade_object(map: &mut Map<String, Value>) {
     if let (true, Some(name)) = (wrapper, name) {
         let name = Value::from(function_name(name));
         map.insert("class_name".to_owned(), name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // metrics=['acc'] and metrics=[] of a model with two outputs, as Keras 2.2.4 writes them.
+    #[test]
+    fn metrics_in_one_list_are_those_of_every_output() {
+        let upgraded = |metrics: Value, outputs| {
+            let training = json!({ "optimizer_config": { "class_name": "SGD", "config": {} }, "loss": "mse",
+                "metrics": metrics });
+            let report = &mut Report::default();
+            upgrade_compile(&training, outputs, &Origin::default(), report).unwrap()["metrics"].take()
+        };
+        assert_eq!(upgraded(json!(["acc"]), 2), json!([["acc"], ["acc"]]));
+        assert_eq!(upgraded(json!(["acc"]), 1), json!(["acc"]));
+        assert_eq!(upgraded(json!([["acc"], []]), 2), json!([["acc"], []]));
+        assert_eq!(upgraded(json!([]), 2), Value::Null);
     }
 }

@@ -75,6 +75,21 @@ fn name_of(layer: &Value) -> Option<&str> {
     layer.get("name").or_else(|| layer.pointer("/config/name")).and_then(Value::as_str)
 }
 
+/// Whether a value is a tensor of a graph: layer, call, result.
+fn is_triple(value: &Value) -> bool {
+    value.as_array().is_some_and(|v| v.first().is_some_and(Value::is_string))
+}
+
+/// The tensors in lists of lists, in their order.
+fn triples(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(list) if !list.first().is_some_and(Value::is_string) => {
+            list.into_iter().flat_map(triples).collect()
+        }
+        one => vec![one],
+    }
+}
+
 impl Graph {
     fn add(&mut self, layer: &Value) {
         let Some(name) = name_of(layer) else { return };
@@ -175,7 +190,6 @@ impl Graph {
 
     /// The inputs or outputs of the graph. Here Keras 3 counts the own call of graphs, but not that of chains.
     fn ends(&self, ends: &mut Value) {
-        let is_triple = |v: &Value| v.as_array().is_some_and(|v| v.first().is_some_and(Value::is_string));
         match ends {
             Value::Array(triple) if triple.first().is_some_and(Value::is_string) => {
                 let called = triple[0].as_str().and_then(|name| self.layers.get(name));
@@ -186,6 +200,10 @@ impl Graph {
             }
             Value::Array(list) => {
                 list.iter_mut().for_each(|end| self.ends(end));
+                // A layer that returned lists made lists of outputs; all are in one row here.
+                if list.iter().any(is_triple) && !list.iter().all(is_triple) {
+                    *list = std::mem::take(list).into_iter().flat_map(triples).collect();
+                }
                 // A single tensor could not be told from a list of one.
                 if list.len() == 1 && is_triple(&list[0]) {
                     *ends = list.remove(0);

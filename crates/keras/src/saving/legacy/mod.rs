@@ -54,7 +54,9 @@ pub(super) fn upgrade_compile(
         true => keras1::upgrade_compile(training, report),
         false => Some(training.clone()),
     };
-    second.map(|training| compile::upgrade_compile(&training, &source.origin, report)).transpose()
+    let ends = source.config.pointer("/config/output_layers").and_then(Value::as_array);
+    let outputs = ends.map_or(1, Vec::len);
+    second.map(|training| compile::upgrade_compile(&training, outputs, &source.origin, report)).transpose()
 }
 
 /// The arrays of one layer of a file with their names.

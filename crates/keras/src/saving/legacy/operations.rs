@@ -62,7 +62,7 @@ static FUNCTIONS: &[Function] = functions! {
     ["math.cos", "cos"] "numpy" Cos ("x");
     ["math.tanh", "tanh", "nn.tanh"] "numpy" Tanh ("x");
     ["math.sign", "sign"] "numpy" Sign ("x");
-    ["math.round", "round"] "numpy" Round ("x");
+    ["math.round", "round", "math.rint"] "numpy" Round ("x");
     ["math.floor", "floor"] "numpy" Floor ("x");
     ["math.ceil", "ceil"] "numpy" Ceil ("x");
     ["math.reciprocal"] "numpy" Reciprocal ("x");
@@ -130,7 +130,8 @@ static FUNCTIONS: &[Function] = functions! {
     ["pad"] "numpy" Pad ("tensor") { "paddings" => "pad_width", "mode" => "mode", "constant_values" => "constant_values" };
     ["broadcast_to"] "numpy" BroadcastTo ("input") { "shape" => "shape" };
     ["clip_by_value"] "numpy" Clip ("t") { "clip_value_min" => "x_min", "clip_value_max" => "x_max" };
-    ["gather"] "numpy" Take ("params", "indices") { "axis" => "axis", "batch_dims" => "" };
+    ["nn.embedding_lookup"] "numpy" Take ("params", "ids") { "axis" => "axis" };
+    ["gather"] "numpy" Take ("params", "indices") { "axis" => "axis" };
     ["where"] "numpy" Where ("condition", "x", "y");
     ["linalg.matmul", "matmul"] "numpy" Matmul ("a", "b");
     ["zeros_like"] "numpy" ZerosLike ("input") { "dtype" => "dtype" };
@@ -198,10 +199,31 @@ fn operation(layer: &str, name: &str, call: &Value) -> Result<Operation> {
         });
     }
     let plain = name.strip_prefix("compat.v1.").unwrap_or(name);
+    if plain == "gather" && keywords.get("batch_dims").is_some_and(|n| *n == 0) {
+        keywords.shift_remove("batch_dims");
+    }
     if plain == "sort" && keywords.get("direction").is_some_and(|d| d == "ASCENDING") {
         keywords.shift_remove("direction");
     }
-    if plain == "identity" {
+    // Where an image begins, from its end: height, width and channels are the last axes.
+    let axis = match plain {
+        "image.flip_left_right" => Some(-2),
+        "image.flip_up_down" => Some(-3),
+        _ => None,
+    };
+    if let Some(axis) = axis {
+        positional.extend(keywords.shift_remove("image"));
+        let config = Map::from_iter([("axis".to_owned(), json!([axis]))]);
+        return Ok(Operation { module: "keras.src.ops.numpy", class: "Flip", config, args: positional });
+    }
+    if plain == "slice" {
+        return part(layer, positional, &keywords);
+    }
+    if ["identity", "convert_to_tensor", "ensure_shape"].contains(&plain) {
+        positional.truncate(1);
+        for key in ["input", "value", "x"] {
+            positional.extend(keywords.shift_remove(key).filter(|_| positional.is_empty()));
+        }
         // The operation of Keras 3 that changes nothing; there is none of the name.
         let config = Map::from_iter([("axis".to_owned(), json!([]))]);
         return Ok(Operation { module: "keras.src.ops.numpy", class: "Squeeze", config, args: positional });
@@ -229,6 +251,26 @@ fn operation(layer: &str, name: &str, call: &Value) -> Result<Operation> {
     Ok(Operation { module: function.module, class: function.class, config, args: positional })
 }
 
+/// `tf.slice`: so many elements from a place on, along each axis; -1 are all the rest.
+fn part(layer: &str, mut args: Vec<Value>, keywords: &Map<String, Value>) -> Result<Operation> {
+    let named = ["input_", "begin", "size"].into_iter().skip(args.len());
+    args.extend(named.filter_map(|key| keywords.get(key).cloned()));
+    let numbers = |v: &Value| v.as_array()?.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
+    let unknown = || Error::config(layer, "`tf.slice` from a place, or of a size, that is computed");
+    let [tensor, begin, size] = args.try_into().map_err(|_| unknown())?;
+    let (begin, size) = (numbers(&begin).ok_or_else(unknown)?, numbers(&size).ok_or_else(unknown)?);
+    let key: Vec<Value> = begin
+        .iter()
+        .zip(size)
+        .map(|(start, size)| {
+            let stop = if size < 0 { Value::Null } else { start.saturating_add(size).into() };
+            slice(json!({ "start": start, "stop": stop, "step": null }))
+        })
+        .collect();
+    let args = vec![tensor, key.into()];
+    Ok(Operation { module: "keras.src.ops.numpy", class: "GetItem", config: Map::new(), args })
+}
+
 /// A product of matrices of which one is transposed: Keras has a product of sums for it.
 fn transposed_product(name: &str, args: &[Value], keywords: &Map<String, Value>) -> Option<Operation> {
     let is = |keys: [&str; 2]| keys.iter().any(|key| keywords.get(*key).is_some_and(|v| v == true));
@@ -252,13 +294,25 @@ fn prepare(layer: &str, function: &str, keywords: &mut Map<String, Value>) -> Re
         keywords.entry(key.to_owned()).or_insert(value);
     };
     match function {
-        "math.argmax" | "argmax" | "math.argmin" | "argmin" | "math.cumsum" | "cumsum" | "math.cumprod"
-        | "stack" | "split" | "gather" => default("axis", 0.into()),
+        "math.argmax"
+        | "argmax"
+        | "math.argmin"
+        | "argmin"
+        | "math.cumsum"
+        | "cumsum"
+        | "math.cumprod"
+        | "stack"
+        | "split"
+        | "gather"
+        | "nn.embedding_lookup" => default("axis", 0.into()),
         "nn.leaky_relu" => default("alpha", json!(0.2)),
         "unstack" => default("axis", 0.into()),
         "sort" => default("axis", json!(-1)),
         "math.top_k" | "nn.top_k" => default("k", 1.into()),
         "math.l2_normalize" | "nn.l2_normalize" | "linalg.l2_normalize" => {
+            if ["axis", "dim"].iter().all(|key| keywords.get(*key).is_none_or(Value::is_null)) {
+                return Err(Error::config(layer, format!("`tf.{function}` over all axes together")));
+            }
             // TensorFlow's bound is that of the square.
             let epsilon = keywords.get("epsilon").and_then(Value::as_f64).unwrap_or(1e-12);
             keywords.insert("epsilon".to_owned(), epsilon.sqrt().into());

@@ -45,6 +45,16 @@ pub(crate) fn convert(
                 }
             }
         }
+        if ["PReLU", "SReLU", "ParametricSoftplus"].contains(&part.class().name) {
+            for (variable, &i) in own.iter().zip(&places) {
+                if let Some(spread) = spread(&arrays[i], variable.shape())? {
+                    arrays[i] = spread;
+                    let text =
+                        "axes that share a parameter, which the architecture does not say, have it each";
+                    report.converted(layer.name(), text);
+                }
+            }
+        }
         let recurrent = ["kernel", "recurrent_kernel", "bias"];
         if own.len() == recurrent.len() && own.iter().zip(recurrent).all(|(v, name)| v.name() == name) {
             let units = own[1].shape().first().copied().unwrap_or(0);
@@ -99,6 +109,27 @@ fn lengthened(array: &HostTensor, shape: &Shape, at_end: bool) -> Result<Option<
         out[target] = value;
     }
     Ok(Some(HostTensor::new(shape.clone(), out)?.cast(array.dtype())))
+}
+
+/// An array repeated along axes where it has one element and `shape` has more; `None` if it is of the shape already, or cannot
+/// be.
+fn spread(array: &HostTensor, shape: &Shape) -> Result<Option<HostTensor>> {
+    let (old, new) = (array.shape().dims(), shape.dims());
+    if old == new || old.len() != new.len() || old.iter().zip(new).any(|(o, n)| o != n && *o != 1) {
+        return Ok(None);
+    }
+    let values = array.to_f64_vec();
+    let at = |i: usize| {
+        let (mut rest, mut place, mut stride) = (i, 0, 1);
+        for axis in (0..old.len()).rev() {
+            place += (rest % new[axis]).min(old[axis] - 1) * stride;
+            rest /= new[axis];
+            stride *= old[axis];
+        }
+        values[place]
+    };
+    let spread: Vec<f64> = (0..shape.size()).map(at).collect();
+    Ok(Some(HostTensor::new(shape.clone(), spread)?.cast(array.dtype())))
 }
 
 /// Weights of CuDNNLSTM or CuDNNGRU as those of LSTM or GRU.
@@ -169,6 +200,17 @@ mod tests {
         assert_eq!(longer(true), [1.0, 2.0, 0.0]);
         assert_eq!(longer(false), [0.0, 1.0, 2.0]);
         assert!(lengthened(&kernel, &Shape::from([4, 1, 1]), true).unwrap().is_none());
+    }
+
+    #[test]
+    fn shared_parameters_are_repeated() {
+        let row = HostTensor::new([1, 3], vec![1.0f32, 2.0, 3.0]).unwrap();
+        let all = spread(&row, &Shape::from([2, 3])).unwrap().unwrap();
+        assert_eq!(all.to_f64_vec(), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+        let column = HostTensor::new([2, 1], vec![1.0f32, 2.0]).unwrap();
+        let all = spread(&column, &Shape::from([2, 3])).unwrap().unwrap();
+        assert_eq!(all.to_f64_vec(), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+        assert!(spread(&row, &Shape::from([2, 2])).unwrap().is_none());
     }
 
     // numpy: k = arange(24).reshape(3, 8); hstack([k[:, g*2:g*2+2].T.reshape((3, 2), order='F') for g in range(4)]);

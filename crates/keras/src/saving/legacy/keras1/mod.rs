@@ -80,7 +80,8 @@ pub(crate) fn upgrade_call(layer: &Value) -> Result<(Value, Value)> {
 pub(crate) fn upgrade_optimizer_call(optimizer: Value) -> Result<Value> {
     let origin = Origin { version: Some(Version::new(1, 2, 2)), ..Origin::default() };
     let training = json!({ "optimizer_config": optimizer });
-    let mut compiled = super::compile::upgrade_compile(&training, &origin, &mut Report::new(origin.clone()))?;
+    let mut compiled =
+        super::compile::upgrade_compile(&training, 1, &origin, &mut Report::new(origin.clone()))?;
     Ok(compiled["optimizer"].take())
 }
 
