@@ -108,14 +108,14 @@ static FUNCTIONS: &[Function] = functions! {
     ["nn.elu"] "nn" Elu ("features");
     ["nn.selu"] "nn" Selu ("features");
     ["nn.gelu"] "nn" Gelu ("features") { "approximate" => "approximate" };
-    ["nn.silu", "nn.swish"] "nn" Silu ("features") { "beta" => "" };
+    ["nn.silu", "nn.swish"] "nn" Silu ("features");
     ["nn.sigmoid", "math.sigmoid", "sigmoid"] "nn" Sigmoid ("x");
     ["math.log_sigmoid"] "nn" LogSigmoid ("x");
     ["nn.softmax"] "nn" Softmax ("logits") { "axis" => "axis" };
     ["nn.log_softmax", "math.log_softmax"] "nn" LogSoftmax ("logits") { "axis" => "axis" };
     ["nn.softplus", "math.softplus"] "nn" Softplus ("features");
     ["nn.softsign", "math.softsign"] "nn" Softsign ("features");
-    ["one_hot"] "nn" OneHot ("indices") { "depth" => "num_classes", "axis" => "axis" };
+    ["one_hot"] "nn" OneHot ("indices") { "depth" => "num_classes", "axis" => "axis", "dtype" => "dtype" };
     ["concat"] "numpy" Concatenate ("values") { "axis" => "axis" };
     ["stack"] "numpy" Stack ("values") { "axis" => "axis" };
     ["split"] "numpy" Split ("value") { "num_or_size_splits" => "indices_or_sections", "axis" => "axis" };
@@ -130,7 +130,7 @@ static FUNCTIONS: &[Function] = functions! {
     ["pad"] "numpy" Pad ("tensor") { "paddings" => "pad_width", "mode" => "mode", "constant_values" => "constant_values" };
     ["broadcast_to"] "numpy" BroadcastTo ("input") { "shape" => "shape" };
     ["clip_by_value"] "numpy" Clip ("t") { "clip_value_min" => "x_min", "clip_value_max" => "x_max" };
-    ["nn.embedding_lookup"] "numpy" Take ("params", "ids") { "axis" => "axis" };
+    ["nn.embedding_lookup"] "numpy" Take ("params", "ids") { "axis" => "axis", "partition_strategy" => "" };
     ["gather"] "numpy" Take ("params", "indices") { "axis" => "axis" };
     ["where"] "numpy" Where ("condition", "x", "y");
     ["linalg.matmul", "matmul"] "numpy" Matmul ("a", "b");
@@ -199,6 +199,11 @@ fn operation(layer: &str, name: &str, call: &Value) -> Result<Operation> {
         });
     }
     let plain = name.strip_prefix("compat.v1.").unwrap_or(name);
+    if ["nn.silu", "nn.swish"].contains(&plain)
+        && keywords.get("beta").is_some_and(|b| b.as_f64() == Some(1.0))
+    {
+        keywords.shift_remove("beta");
+    }
     if plain == "gather" && keywords.get("batch_dims").is_some_and(|n| *n == 0) {
         keywords.shift_remove("batch_dims");
     }
