@@ -127,19 +127,24 @@ fn gradients_agree(instance: &FusedInstance, draw: &mut Draw<'_>, device: &Devic
 
 /// How the device does each operation.
 pub(crate) fn routes(device: &Device) -> BTreeMap<String, Route> {
-    let mut routes = BTreeMap::new();
+    // Of each method, how many of its functions and dtypes are done by the device, and how many there are.
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for family in families() {
         let method = family.name.split('/').next().unwrap_or(&family.name).to_owned();
-        let via_host = family.dtypes.iter().any(|&dtype| {
-            samples(&family.name, 1, |draw| (family.make)(draw, dtype))
-                .iter()
-                .any(|instance| device.backend().via_host(&instance.op, dtype))
-        });
-        let route = routes.entry(method).or_insert(Route::Native);
-        if via_host {
-            *route = Route::ViaHost;
+        let (native, of) = counts.entry(method).or_default();
+        for &dtype in &family.dtypes {
+            let sample = samples(&family.name, 1, |draw| (family.make)(draw, dtype));
+            let via_host = sample.iter().any(|instance| device.backend().via_host(&instance.op, dtype));
+            *native += usize::from(!via_host);
+            *of += 1;
         }
     }
+    let route = |(method, (native, of))| match native {
+        _ if native == of => (method, Route::Native),
+        0 => (method, Route::ViaHost),
+        _ => (method, Route::Partly { native, of }),
+    };
+    let mut routes: BTreeMap<String, Route> = counts.into_iter().map(route).collect();
     for family in &FUSED {
         let samples = samples(family.name, CASES as usize, |draw| (family.make)(draw, DType::F32));
         for op in samples.iter().flat_map(|s| s.backward.iter().chain([&s.op])) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{Count, Outcome, Report};
+use super::{Count, Outcome, Report, Route};
 use crate::tier::Tier;
 
 /// A page with the score of each backend, then what it does of every tier, layer and operation.
@@ -27,9 +27,12 @@ pub fn markdown(reports: &[Report]) -> String {
     };
     table(&mut out, "layer", reports, classes.iter().map(row));
     out.push_str("\n## Operations\n\n");
+    if reports.iter().flat_map(|r| r.routes.values()).any(|route| matches!(route, Route::Partly { .. })) {
+        out.push_str("*native N of M*: of M pairs of a function and a dtype.\n\n");
+    }
     let names: BTreeSet<&String> = reports.iter().flat_map(|r| r.routes.keys()).collect();
     let row = |&name: &&String| {
-        let how = |r: &Report| r.routes.get(name).map_or("", |route| route.name()).to_owned();
+        let how = |r: &Report| r.routes.get(name).map(ToString::to_string).unwrap_or_default();
         (name.clone(), reports.iter().map(how).collect())
     };
     table(&mut out, "operation", reports, names.iter().map(row));
@@ -93,7 +96,7 @@ fn not_passed(out: &mut String, reports: &[Report]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Route, Status};
+    use crate::report::Status;
 
     fn outcome(tier: Tier, kind: &str, class: &str, status: Status) -> Outcome {
         Outcome {
@@ -121,12 +124,15 @@ mod tests {
         };
         let a = report("a", Status::Passed, Route::Fused);
         let b = report("b", Status::Unsupported("no such dtype".to_owned()), Route::Composed);
-        let page = markdown(&[a, b]);
+        let mut page = markdown(&[a.clone(), b]);
+        let c = report("c", Status::Passed, Route::Partly { native: 2, of: 3 });
+        page += &markdown(&[a, c]);
         for line in [
             "| all | 2 of 2 | 1 of 2 |",
             "| layers | pass (2) | 1 unsupported of 2 |",
             "| Dense | pass (2) | 1 unsupported of 2 |",
             "| dense | fused | composed |",
+            "| dense | fused | native 2 of 3, else via host |",
             "- no such dtype: `Dense/1`",
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");

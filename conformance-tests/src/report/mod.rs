@@ -5,6 +5,7 @@ mod markdown;
 mod table;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -51,16 +52,23 @@ pub enum Route {
     Composed,
     /// In host memory.
     ViaHost,
+    /// By itself for some of its functions and dtypes, in host memory for the others.
+    Partly {
+        /// How many pairs of a function and a dtype it does by itself.
+        native: usize,
+        /// Of how many.
+        of: usize,
+    },
 }
 
-impl Route {
-    /// In words.
-    pub fn name(self) -> &'static str {
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Route::Native => "native",
-            Route::Fused => "fused",
-            Route::Composed => "composed",
-            Route::ViaHost => "via host",
+            Route::Native => f.write_str("native"),
+            Route::Fused => f.write_str("fused"),
+            Route::Composed => f.write_str("composed"),
+            Route::ViaHost => f.write_str("via host"),
+            Route::Partly { native, of } => write!(f, "native {native} of {of}, else via host"),
         }
     }
 }
