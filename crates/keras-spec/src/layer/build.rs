@@ -4,6 +4,7 @@ use crate::contracts::{Constraint, Initializer, Regularizer};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::host::HostTensor;
 use crate::layer::{LayerRef, size};
 use crate::object::Shared;
 use crate::policy::DTypePolicy;
@@ -144,7 +145,8 @@ impl Builder {
         check_size(&spec.name, &spec.shape, dtype)?;
         initializer.draw_seed();
         let value = match size::is_replaced() {
-            true => Tensor::full(spec.shape.clone(), dtype, 0.0, &self.device)?,
+            // Not `Tensor::full`, which writes to the memory: zeros of the allocator's take none before they are read.
+            true => Tensor::from_host(HostTensor::full(spec.shape.clone(), dtype, 0.0), &self.device)?,
             false => initializer.call(&spec.shape, dtype, &self.device)?,
         };
         if *value.shape() != spec.shape {
