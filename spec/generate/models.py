@@ -137,6 +137,19 @@ def masked():
     return keras.Model(x, L.TimeDistributed(L.Dense(3, "softmax"))(h), name="masked")
 
 
+def decoder():
+    """Recurrent layers called on masked tensors with initial states, where only the mask that is given is used."""
+    x, h, s = L.Input((6,), dtype="int32", name="tokens"), L.Input((4,), name="state"), L.Input((3, 2), name="rows")
+    e = L.Embedding(11, 4, mask_zero=True)(x)
+    gru = L.GRU(4, return_sequences=True)(e, initial_state=h)
+    both = L.Bidirectional(L.LSTM(4, return_sequences=True))(gru, initial_state=[h, h, h, h])
+    cell = L.RNN(L.SimpleRNNCell(4), return_sequences=True, name="cell")(both, initial_state=h)
+    rows = L.ConvLSTM1D(2, 2, return_sequences=True)(L.TimeDistributed(L.Reshape((4, 1)))(e), initial_state=[s, s])
+    given = L.GRU(4, return_sequences=True, name="given")(e, initial_state=h, mask=keras.ops.not_equal(x, 0))
+    borne = L.SimpleRNN(4, return_sequences=True, name="borne")(cell)
+    return keras.Model([x, h, s], [gru, both, cell, rows, given, borne], name="decoder")
+
+
 def bidirectional():
     x = L.Input((5, 3))
     h = L.Masking(0.0)(x)
@@ -170,13 +183,15 @@ def shapes():
 def functional():
     """Graphs: several inputs and outputs, shared layers, nested models, masks."""
     file = ModelFile("models/functional/cases")
-    for make in [two_in_two_out, nested, masked, bidirectional, convolutions, shapes]:
+    for make in [two_in_two_out, nested, masked, decoder, bidirectional, convolutions, shapes]:
         clear_session(free_memory=False)
         model = make()
         randomize(model, make.__name__)
         inputs = [vectors.data(f"models/{model.name}/{i}", (3, *x.shape[1:]), low=-1, high=1) for i, x in enumerate(model.inputs)]
         if make is masked:
             inputs = [np.array([[1, 2, 3, 0, 0, 0], [4, 5, 0, 6, 7, 0], [10, 9, 8, 7, 6, 5]], "int32")]
+        if make is decoder:
+            inputs[0] = np.array([[0, 2, 0, 3, 0, 0], [4, 5, 0, 6, 7, 0], [10, 9, 8, 7, 6, 5]], "int32")
         if make is bidirectional:
             inputs[0][0, 3:] = inputs[0][1, 1] = 0
         file.add(model, make.__name__, inputs)

@@ -46,6 +46,16 @@ def recurrent():
     return keras.Model(x, L.GRU(3, reset_after=False, go_backwards=True)(h), name="recurrent")
 
 
+def decoder():
+    """Recurrent layers called on masked tensors with initial states: the mask is used, unlike in Keras 3."""
+    x, h = L.Input((6,), dtype="int32", name="tokens"), L.Input((4,), name="state")
+    e = L.Embedding(11, 4, mask_zero=True)(x)
+    gru = L.GRU(4, return_sequences=True)(e, initial_state=h)
+    both = L.Bidirectional(L.LSTM(4, return_sequences=True))(gru, initial_state=[h, h, h, h])
+    cell = L.RNN(L.SimpleRNNCell(4), return_sequences=True, name="cell")(both, initial_state=h)
+    return keras.Model([x, h], [gru, both, cell], name="decoder")
+
+
 def graph():
     a, b = L.Input((4,), name="a"), L.Input((4,), name="b")
     shared = L.Dense(3, "tanh", name="shared")
@@ -82,7 +92,7 @@ def main():
         lstm: keras.optimizers.RMSprop(0.01, centered=True),
         recurrent: keras.optimizers.AdamW(0.01),
     }
-    for make in [dense, convolutions, sequences, lstm, recurrent, graph, shapes]:
+    for make in [dense, convolutions, sequences, lstm, recurrent, decoder, graph, shapes]:
         keras.backend.clear_session()
         keras.utils.set_random_seed(1)
         model = make()
@@ -90,6 +100,8 @@ def main():
         inputs = [vectors.data(f"tf_keras/{make.__name__}/{i}", (3, *x.shape[1:])) for i, x in enumerate(model.inputs)]
         if make is lstm:
             inputs = [np.array([[1, 2, 3, 4, 0, 0, 0], [7, 0, 8, 9, 19, 0, 0], [5] * 7], "float32")]
+        if make is decoder:
+            inputs[0] = np.array([[1, 2, 0, 3, 0, 0], [4, 5, 0, 6, 7, 0], [10, 9, 8, 7, 6, 5]], "int32")
         if make is recurrent:
             inputs[0][0, 3:] = 0
         x = inputs if len(inputs) > 1 else inputs[0]

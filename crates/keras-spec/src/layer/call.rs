@@ -28,6 +28,9 @@ pub struct Call {
     pub training: bool,
     /// One per input: which time steps (or elements) count.
     pub masks: Vec<Option<Tensor>>,
+    /// Whether the masks are only what the inputs of a model's graph bear, and were not given for this call: recurrent layers
+    /// that are given states do without such a mask, as in Keras 3.
+    pub masks_borne: bool,
     /// Further arguments.
     pub arguments: Arguments,
     pub(super) compute_dtype: Option<DType>,

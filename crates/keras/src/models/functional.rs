@@ -43,8 +43,20 @@ pub struct Functional {
 struct Step {
     layer: LayerRef,
     inputs: Vec<Slot>,
+    mask: Mask,
     keywords: Vec<(String, Keyword)>,
     outputs: std::ops::Range<usize>,
+}
+
+/// The argument `mask` of a call.
+#[derive(Clone, Copy)]
+enum Mask {
+    /// There is none: what the inputs bear.
+    Borne,
+    /// `true`: what the inputs bear, for recurrent layers with initial states too, as before Keras 3.
+    Heeded,
+    /// A tensor, for the first input.
+    Given(Slot),
 }
 
 enum Keyword {
@@ -58,6 +70,9 @@ struct Slot {
     /// Nobody reads it after this.
     last: bool,
 }
+
+/// The name of the argument that masks are given by.
+const MASK: &str = "mask";
 
 type Value = (Tensor, Option<Tensor>);
 
@@ -148,6 +163,12 @@ impl Functional {
                 slots += 1;
             }
             let slot = |t: &&KerasTensor| Slot { index: slot_of[&t.key()], last: false };
+            let is_layer = node.layer().downcast::<Operation>().is_none();
+            let mask = match node.keywords().get(MASK).filter(|_| is_layer) {
+                Some(Arg::Tensor(t)) => Mask::Given(slot(&t)),
+                Some(Arg::Value(value)) if value == true => Mask::Heeded,
+                _ => Mask::Borne,
+            };
             let keywords = node.keywords().iter().map(|(name, arg)| {
                 let mut tensors = Vec::new();
                 arg.collect(&mut tensors);
@@ -161,6 +182,7 @@ impl Functional {
             self.steps.push(Step {
                 layer: node.layer().clone(),
                 inputs: node.positional().iter().map(slot).collect(),
+                mask,
                 keywords: keywords.chain(form).collect(),
                 outputs: first..slots,
             });
@@ -173,7 +195,11 @@ impl Functional {
                 Keyword::Tensors(slots) => slots.iter_mut(),
                 Keyword::Value(_) => [].iter_mut(),
             });
-            let mut all: Vec<&mut Slot> = step.inputs.iter_mut().chain(keywords).collect();
+            let mask = match &mut step.mask {
+                Mask::Given(slot) => Some(slot),
+                Mask::Borne | Mask::Heeded => None,
+            };
+            let mut all: Vec<&mut Slot> = step.inputs.iter_mut().chain(mask).chain(keywords).collect();
             all.reverse();
             for slot in all {
                 slot.last = read.insert(slot.index);
@@ -193,6 +219,10 @@ impl Functional {
                 let (tensor, mask) = read(&mut values, *slot)?;
                 tensors.push(tensor);
                 inner.masks.push(mask);
+            }
+            inner.masks_borne = matches!(step.mask, Mask::Borne);
+            if let (Mask::Given(slot), Some(first)) = (step.mask, inner.masks.first_mut()) {
+                *first = Some(read(&mut values, slot)?.0);
             }
             inner.arguments = step.arguments(&mut values)?;
             // The layer casts what it reads, which would leave a second handle here.

@@ -1,19 +1,25 @@
 //! Operations in the graphs of Keras 3 that only compute masks.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::models::is_operation;
 
 /// Takes the operations out of graphs that compute the mask of a `Masking` or `Embedding` layer, and the `mask` arguments
-/// that they lead to: Keras writes them out, while layers here hand masks on by themselves, as Keras's do.
+/// that they lead to: Keras writes them out, while layers here hand masks on by themselves, as Keras's do. Beside an
+/// `initial_state`, where Keras does not, the argument is the user's.
 pub(super) fn drop_masks(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(drop_masks),
         Value::Object(map) => {
             if map.get("class_name").is_some_and(|c| c == "Functional")
-                && let Some(Value::Array(layers)) = map.get_mut("config").and_then(|c| c.get_mut("layers"))
+                && let Some(config) = map.get_mut("config")
             {
-                remove_masks(layers);
+                let outputs = config.get("output_layers").cloned().unwrap_or_default();
+                if let Some(Value::Array(layers)) = config.get_mut("layers") {
+                    remove_masks(layers, &outputs);
+                }
             }
             map.values_mut().for_each(drop_masks);
         }
@@ -34,7 +40,7 @@ fn history(tensor: &Value) -> Option<&Value> {
     tensor.get("config")?.get("keras_history")
 }
 
-fn remove_masks(layers: &mut Vec<Value>) {
+fn remove_masks(layers: &mut Vec<Value>, outputs: &Value) {
     // What is masked, and the value that says so.
     let mut masked: Vec<(Value, f64)> = Vec::new();
     for layer in layers.iter() {
@@ -66,12 +72,43 @@ fn remove_masks(layers: &mut Vec<Value>) {
         .filter_map(name)
         .collect();
     masks.extend(reduced);
-    layers.retain(|layer| !(class_of(layer).1 && name(layer).is_some_and(|n| masks.contains(&n))));
-    for layer in layers {
+    for layer in layers.iter_mut() {
         let calls = layer.get_mut("inbound_nodes").and_then(Value::as_array_mut).into_iter().flatten();
-        for keywords in calls.filter_map(|c| c.get_mut("kwargs")?.as_object_mut()) {
-            drop_mask(keywords, |mask| leads_to(&masks, mask));
+        for call in calls.filter(|call| !has_states(call)) {
+            if let Some(keywords) = call.get_mut("kwargs").and_then(Value::as_object_mut) {
+                drop_mask(keywords, |mask| leads_to(&masks, mask));
+            }
         }
+    }
+    loop {
+        let mut read = HashSet::new();
+        collect_texts(outputs, &mut read);
+        layers
+            .iter()
+            .filter_map(|l| l.get("inbound_nodes"))
+            .for_each(|calls| collect_texts(calls, &mut read));
+        let unread = |name: String| masks.contains(&name) && !read.contains(&name);
+        let before = layers.len();
+        layers.retain(|layer| !(class_of(layer).1 && name(layer).is_some_and(unread)));
+        if layers.len() == before {
+            return;
+        }
+    }
+}
+
+/// Whether a call of a layer gives states beside the first argument.
+fn has_states(call: &Value) -> bool {
+    let states = call.pointer("/kwargs/initial_state").or_else(|| call.pointer("/args/1"));
+    states.is_some_and(|states| !states.is_null())
+}
+
+/// Adds every text in a value to `out`, names of layers among them.
+fn collect_texts(value: &Value, out: &mut HashSet<String>) {
+    match value {
+        Value::String(text) => drop(out.insert(text.clone())),
+        Value::Array(list) => list.iter().for_each(|v| collect_texts(v, out)),
+        Value::Object(map) => map.values().for_each(|v| collect_texts(v, out)),
+        _ => {}
     }
 }
 

@@ -6,7 +6,7 @@ use keras_spec::{
 };
 use serde_json::Value;
 
-use super::sequence::{Sequence, sequence_build_config, sequence_methods, step_mask, step_shape};
+use super::sequence::{Sequence, sequence_build_config, sequence_methods, step_mask, step_shape, used_mask};
 use crate::layers::common::input_of_min_rank;
 
 /// A recurrent layer around any cell: `(batch, steps, …)` → `(batch, features)`, or `(batch, steps, features)` with
@@ -121,7 +121,7 @@ impl Layer for RNN {
             return Err(Error::argument("inputs", "a tensor", "nothing"));
         };
         let cell = cell_of(&self.cell)?;
-        let mask = call.mask(0).map(|m| step_mask(m, x)).transpose()?;
+        let mask = used_mask(call, given).map(|m| step_mask(m, x)).transpose()?;
         let dtype = self.cell.policy().compute_dtype();
         let states =
             self.sequence.initial_states(given, call, dtype, || self.first_states(x.shape()[0], x))?;

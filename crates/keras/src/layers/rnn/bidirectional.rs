@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::recurrent::use_cudnn;
-use super::sequence::{Sequence, sequence_build_config};
+use super::sequence::{Sequence, sequence_build_config, used_mask};
 use crate::layers::defaults::yes;
 
 /// How the outputs of both directions become one.
@@ -262,7 +262,7 @@ impl Layer for Bidirectional {
         }
         let (forward_states, backward_states) = states.split_at(states.len() / 2);
         let run = |layer: &LayerRef, states: &[Tensor]| -> Result<(Tensor, Vec<Tensor>)> {
-            let mut inner = call.inner().with_masks(vec![call.mask(0).cloned()]);
+            let mut inner = call.inner().with_masks(vec![used_mask(call, states).cloned()]);
             if !states.is_empty() {
                 inner = inner.with_tensors("initial_state", states.to_vec());
             }

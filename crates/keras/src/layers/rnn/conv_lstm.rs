@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::cell::{cell_arguments, take};
 use super::conv_lstm_cell::ConvLSTMCell;
-use super::sequence::{Sequence, sequence_build_config, sequence_methods, step_mask, step_shape};
+use super::sequence::{Sequence, sequence_build_config, sequence_methods, step_mask, step_shape, used_mask};
 use crate::activations::Activation;
 use crate::layers::common::{DataFormat, Lengths, input_of_rank};
 use crate::layers::window::Padding;
@@ -175,7 +175,7 @@ where
         let weights = self.cell.weights(x)?;
         let dtype = weights.kernel.dtype();
         let x = x.cast(dtype)?;
-        let mask = call.mask(0).map(|m| step_mask(m, &x)).transpose()?;
+        let mask = used_mask(call, given).map(|m| step_mask(m, &x)).transpose()?;
         let first_step = x.index(1, 0)?;
         let first = || self.cell.initial_state(&first_step.shape().into(), dtype, x.device());
         let states = self.sequence.initial_states(given, call, dtype, first)?;

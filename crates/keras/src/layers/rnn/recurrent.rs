@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::cell::{
     Masks, RecurrentCell, RecurrentKind, Run, Step, Weights, cell_arguments, check_states, take,
 };
-use super::sequence::{Sequence, Stepped, sequence_build_config, sequence_methods, step_mask};
+use super::sequence::{Sequence, Stepped, sequence_build_config, sequence_methods, step_mask, used_mask};
 use super::{GRU, LSTM};
 use crate::activations::Activation;
 use crate::layers::common::{axis_length, input_of_rank};
@@ -232,7 +232,7 @@ impl<K: RecurrentKind> Layer for Recurrent<K> {
         let weights = self.cell.weights(x)?;
         let dtype = weights.kernel.dtype();
         let x = x.cast(dtype)?;
-        let mask = call.mask(0).map(|m| step_mask(m, &x)).transpose()?;
+        let mask = used_mask(call, given).map(|m| step_mask(m, &x)).transpose()?;
         let first = || self.cell.initial_state(x.shape()[0], dtype, x.device());
         let states = self.sequence.initial_states(given, call, dtype, first)?;
         let zero_states =

@@ -253,6 +253,13 @@ fn over(counts: &Tensor, like: &Tensor) -> Result<Tensor> {
     counts.reshape(shape)
 }
 
+/// The mask that the steps of a call with these states heed. Keras 3 takes the mask that a tensor bears for the argument `mask`
+/// only if there is no other tensor argument (`Layer.__call__`, Keras 3.15.1), so not beside states.
+pub(super) fn used_mask<'a>(call: &'a Call, states: &[Tensor]) -> Option<&'a Tensor> {
+    let has_states = !states.is_empty() || !call.tensors("initial_state").is_empty();
+    call.mask(0).filter(|_| !(call.masks_borne && has_states))
+}
+
 /// The mask as `(batch, steps)` of dtype `bool`.
 pub(super) fn step_mask(mask: &Tensor, x: &Tensor) -> Result<Tensor> {
     if mask.shape()[..] != x.shape()[..2] {

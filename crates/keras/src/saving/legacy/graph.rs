@@ -22,13 +22,18 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
     let ends = ["input_layers", "output_layers"].iter().filter_map(|key| config.get(*key));
     ends.chain(layers.iter().filter_map(|l| l.get("inbound_nodes"))).for_each(|v| graph.see(v));
     let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
-    masks::merge_as_keras_2(layers, report);
+    let masks = masks::merge_as_keras_2(layers, report);
     for layer in layers.iter_mut() {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let causal = layer.pointer("/config/causal").is_some_and(|c| c == true);
+        let masked = RECURRENT.contains(&&*class) && masks.reach(layer);
         if let Some(Value::Array(nodes)) = layer.get_mut("inbound_nodes") {
             for node in nodes.iter_mut().filter(|n| n.get("args").is_none()) {
                 *node = graph.call(&class, node)?;
+                if masked && node.pointer("/kwargs/initial_state").is_some_and(|state| !state.is_null()) {
+                    // Keras 3 leaves the mask out beside states.
+                    heed_mask(node);
+                }
                 if causal {
                     node["kwargs"]["use_causal_mask"] = true.into();
                 }
@@ -45,6 +50,14 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
         }
     }
     Ok(())
+}
+
+/// Lets a call use the mask that its input bears, unless it is given one.
+fn heed_mask(node: &mut Value) {
+    let mask = &mut node["kwargs"]["mask"];
+    if mask.is_null() {
+        *mask = true.into();
+    }
 }
 
 /// A layer of a graph.

@@ -17,9 +17,20 @@ const ENDS: [&str; 6] = ["Flatten", "Reshape", "Permute", "Dot", "Lambda", "Repe
 /// The layers from which the masks of a layer's output come.
 type Sources = BTreeSet<String>;
 
+/// From where the outputs of the layers of a graph have masks, by the layers' names.
+pub(super) struct Masks(HashMap<String, Sources>);
+
+impl Masks {
+    /// Whether the first tensor that a layer is called on may bear a mask.
+    pub(super) fn reach(&self, layer: &Value) -> bool {
+        let first = inputs(layer).first().and_then(|input| self.0.get(*input));
+        first.is_some_and(|sources| !sources.is_empty())
+    }
+}
+
 /// Makes the merging layers of a graph those of Keras 2 where masks of different layers meet, or where values would depend on
 /// them. `layers` have the calls as Keras 2 writes them.
-pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) {
+pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Masks {
     let mut masks: HashMap<String, Sources> = HashMap::new();
     // A layer may stand before one that it is called on.
     for _ in 0..layers.len().min(64) {
@@ -50,6 +61,7 @@ pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) {
         layer["config"]["merging"] = class.as_str().into();
         report.converted(name, format!("`{class}` of inputs with masks as before Keras 3"));
     }
+    Masks(masks)
 }
 
 fn class(layer: &Value) -> &str {
@@ -79,6 +91,11 @@ fn inputs(layer: &Value) -> Vec<&str> {
     out
 }
 
+/// The layers of a model that is a layer.
+fn inner_layers(layer: &Value) -> Option<&Vec<Value>> {
+    layer.pointer("/config/layers").or_else(|| layer.get("config")).and_then(Value::as_array)
+}
+
 fn sources(layer: &Value, masks: &HashMap<String, Sources>) -> Sources {
     let class = class(layer);
     let is = |key: &str| {
@@ -86,6 +103,11 @@ fn sources(layer: &Value, masks: &HashMap<String, Sources>) -> Sources {
         at("/config") || at("/config/layer/config")
     };
     if class == "Masking" || (class == "Embedding" && is("mask_zero")) {
+        return Sources::from([name(layer).to_owned()]);
+    }
+    if let Some(inner) = inner_layers(layer)
+        && inner.iter().any(|inner| !sources(inner, &HashMap::new()).is_empty())
+    {
         return Sources::from([name(layer).to_owned()]);
     }
     let steps_end = ENDS.contains(&class)
