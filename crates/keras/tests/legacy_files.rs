@@ -314,3 +314,23 @@ fn slices_and_added_losses_of_tf_keras() {
     let line = "`keras_spec::class!(dyn Layer, Class::of(\"my_package\", \"ConvDNA\"), ConvDNA)`";
     assert!(error.contains("add_loss") && error.contains(line), "{error}");
 }
+
+/// What tf-keras 2.21 writes and predicts.
+#[test]
+fn preprocessing_of_tf_keras_predicts_as_it_did() {
+    let text = r#"{"class_name": "Sequential", "keras_version": "2.21.0", "backend": "tensorflow", "config": {
+        "name": "sequential", "layers": [
+        {"class_name": "InputLayer", "config": {"batch_input_shape": [null, 4, 2, 1], "dtype": "float32", "name": "x"}},
+        {"class_name": "RandomHeight", "config": {"name": "height", "trainable": true, "dtype": "float32",
+            "rng_type": "stateful", "factor": 0.3, "interpolation": "bilinear", "seed": null}},
+        {"class_name": "RandomCrop", "config": {"name": "crop", "trainable": true, "dtype": "float32",
+            "rng_type": "stateful", "height": 2, "width": 2, "seed": null}},
+        {"class_name": "Discretization", "config": {"name": "ranges", "trainable": true, "dtype": "int64",
+            "bin_boundaries": [2.5, 4.5], "num_bins": null, "epsilon": 0.01, "output_mode": "int", "sparse": false}}]}}"#;
+    let mut model = keras::model_from_json(text).unwrap();
+    let x = HostTensor::new([1, 4, 2, 1], (0..8).map(|i| i as f32 - 0.25).collect()).unwrap();
+    let y = model.predict(Data::One(x)).unwrap();
+    assert_eq!(y[0].shape().dims(), [1, 2, 2, 1]);
+    // Rows 1 and 2: 1.75, 2.75, 3.75, 4.75.
+    assert_eq!(y[0].to_f64_vec(), [0.0, 1.0, 1.0, 2.0]);
+}

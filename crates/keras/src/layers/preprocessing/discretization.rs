@@ -153,6 +153,11 @@ impl Layer for Discretization {
         one(inputs).map(drop)
     }
 
+    // To be cast to the integers that it may give would move numbers to other ranges.
+    fn autocast(&self) -> bool {
+        false
+    }
+
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
         let x = one(inputs)?;
         let Some(boundaries) = self.bin_boundaries.get() else {

@@ -115,6 +115,24 @@ pub(super) fn upgrade_layer(
             ["max_value", "negative_slope", "threshold"].iter().for_each(|key| plain_number(config, key))
         }
         "ELU" => plain_number(config, "alpha"),
+        // It predicted from the largest window of the size's ratio, which Keras 3 leaves to another layer.
+        "RandomCrop" => {
+            report.converted(
+                &*name,
+                "`RandomCrop` predicts as `Resizing` with `crop_to_aspect_ratio`; so it trains, too",
+            );
+            config.retain(|key, _| ["name", "trainable", "dtype", "height", "width"].contains(&&**key));
+            config.insert("crop_to_aspect_ratio".to_owned(), true.into());
+            return Ok(Some("Resizing"));
+        }
+        "RandomHeight" | "RandomWidth" => {
+            report.dropped(
+                &*name,
+                format!("`{class}`, which Keras 3 does not have: it changed nothing but in training"),
+            );
+            config.retain(|key, _| ["name", "trainable", "dtype"].contains(&&**key));
+            return Ok(Some("Identity"));
+        }
         // They hand on what they are called on.
         "AddLoss" | "AddMetric" => {
             let what = if class == "AddLoss" { "loss" } else { "metric" };
