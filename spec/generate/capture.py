@@ -157,6 +157,8 @@ def capture(name):
         try:
             if any(isinstance(v, dict) for v in call["args"]):
                 raise Rejected("images together with labels or boxes, as data sets have them and models do not")
+            if call["object"]["config"].get("num_ops", 0) > 2:
+                raise Rejected("operations one after the other, each of which may be off by the tolerance")
             add_layer_case(
                 file, id, lambda: keras.saving.deserialize_keras_object(call["object"]), call["args"], explicit(call),
                 weights=own_weights(call["weights"]), input_masks=call["masks"], grads=call["class"] not in CANCELLING,
