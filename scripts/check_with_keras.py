@@ -13,7 +13,7 @@ import tempfile
 
 import keras
 import numpy as np
-from exchanged import check_training, compare, numbered, one_or_list, predict
+from exchanged import check_training, compare, models, numbered, one_or_list, predict
 from safetensors.numpy import load_file, save_file
 
 # What the real Keras does not run on TensorFlow, by the message that it fails with.
@@ -82,7 +82,7 @@ def check(path, target):
 
 def main(source, target):
     target.mkdir(parents=True, exist_ok=True)
-    paths, trained, failures, limits = sorted(source.glob("*.safetensors")), 0, 0, 0
+    paths, trained, failures, limits = models(source), 0, 0, 0
     for path in paths:
         try:
             goes_on, limit = check(path, target)

@@ -8,7 +8,7 @@ Models that the writer refused, since the program cannot have them, are listed w
 import pathlib
 import sys
 
-from exchanged import check_training, compare, numbered, predict
+from exchanged import check_training, compare, models, numbered, predict
 from safetensors.numpy import load_file
 
 program, source = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -22,7 +22,7 @@ else:
     extension = f"{program}.keras"
 
 read, trained, failures, refused, missing = 0, 0, 0, [], []
-for path in sorted(source.glob("*.safetensors")):
+for path in models(source):
     file = path.with_name(f"{path.stem}.{extension}")
     why = file.with_name(f"{file.name}.refused")
     if why.exists():

@@ -68,6 +68,19 @@ Maximum Minimum Concatenate Dot ReLU LeakyReLU ELU PReLU Softmax GaussianNoise S
 SimpleRNNCell LSTMCell GRUCell EinsumDense Identity ReversibleEmbedding ActivityRegularization Attention
 AdditiveAttention MultiHeadAttention GroupQueryAttention GroupNormalization RMSNormalization UnitNormalization
 SpectralNormalization AlphaDropout GaussianDropout Rescaling Normalization Resizing CenterCrop"""
+# Each with what it needs, as it is and with another dtype.
+PREPROCESSING = {
+    "AugMix": {}, "AutoContrast": {}, "CategoryEncoding": {"num_tokens": 4}, "ContrastLimitedAdaptiveHistogramEqualization": {}, "CutMix": {},
+    "Discretization": {"bin_boundaries": [0.0, 1.5, 2.0]}, "Equalization": {}, "HashedCrossing": {"num_bins": 4}, "Hashing": {"num_bins": 4},
+    "MaxNumBoundingBoxes": {"max_number": 3}, "MelSpectrogram": {}, "MixUp": {},
+    "Pipeline": {"layers": [keras.layers.Rescaling(0.5)]}, "RandAugment": {}, "RandomBrightness": {"factor": 0.25},
+    "RandomColorDegeneration": {"factor": 0.25}, "RandomColorJitter": {}, "RandomContrast": {"factor": 0.25},
+    "RandomCrop": {"height": 4, "width": 3, "seed": 1}, "RandomElasticTransform": {}, "RandomErasing": {}, "RandomFlip": {},
+    "RandomGaussianBlur": {}, "RandomGrayscale": {}, "RandomHue": {"factor": 0.25}, "RandomInvert": {}, "RandomPerspective": {},
+    "RandomPosterization": {"factor": 4}, "RandomRotation": {"factor": 0.25}, "RandomSaturation": {"factor": 0.25},
+    "RandomSharpness": {"factor": 0.25}, "RandomShear": {}, "RandomTranslation": {"height_factor": 0.25, "width_factor": 0.5},
+    "RandomZoom": {"height_factor": 0.25}, "STFTSpectrogram": {}, "Solarization": {},
+}  # fmt: skip
 LOSSES = """BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy BinaryFocalCrossentropy
 CategoricalFocalCrossentropy KLDivergence Poisson MeanSquaredError MeanAbsoluteError MeanAbsolutePercentageError
 MeanSquaredLogarithmicError Huber LogCosh CosineSimilarity Hinge SquaredHinge CategoricalHinge
@@ -219,6 +232,15 @@ def layers():
     c.write()
 
 
+def preprocessing():
+    c = Configs("preprocessing")
+    for name, arguments in PREPROCESSING.items():
+        cls = getattr(L, name)
+        c.add(cls, "default", **arguments)
+        c.add(cls, "dtype=float16", **arguments, dtype="float16")
+    c.write()
+
+
 def optimizers():
     c = Configs("optimizers")
     for cls in [O.SGD, O.Adam, O.AdamW, O.RMSprop, O.Adagrad, O.Adadelta, O.Adamax, O.Nadam, O.Ftrl, O.Lion, O.Lamb,
@@ -242,6 +264,7 @@ def main():
                 c.add(cls, "dtype", dtype="float16")
         c.write()
     optimizers()
+    preprocessing()
     c = Configs("optimizers.schedules")
     for cls in [S.ExponentialDecay, S.InverseTimeDecay, S.PiecewiseConstantDecay, S.PolynomialDecay, S.CosineDecay,
                 S.CosineDecayRestarts]:  # fmt: skip

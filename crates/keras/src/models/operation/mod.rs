@@ -70,6 +70,7 @@ impl Operation {
     /// ```
     /// use keras::models::Operation;
     /// use keras::prelude::*;
+    /// use keras_spec::Call;
     ///
     /// let roll = LayerRef::from(Operation::new("Roll", serde_json::from_str(r#"{"shift": 1}"#).unwrap())?);
     /// let x = Tensor::from_host(HostTensor::new([3], vec![1.0_f32, 2.0, 3.0])?, &Device::default_device()?)?;
