@@ -6,6 +6,7 @@
 use keras_spec::{Constraint, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::Number;
 use crate::class::{builders, keras_class};
 use crate::regularizers::EPSILON;
 
@@ -59,7 +60,7 @@ fn scaled(w: &Tensor, desired: Tensor, norms: Tensor) -> Result<Tensor> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaxNorm {
-    max_value: f64,
+    max_value: Number,
     axis: Axes,
 }
 
@@ -67,14 +68,14 @@ keras_class!(dyn Constraint, "keras.constraints", MaxNorm, aliases["max_norm"]);
 
 impl Default for MaxNorm {
     fn default() -> Self {
-        MaxNorm { max_value: 2.0, axis: Axes::default() }
+        MaxNorm { max_value: 2.into(), axis: Axes::default() }
     }
 }
 
 impl MaxNorm {
     /// Norms along axis 0 of at most `max_value`; Keras's default is 2.
-    pub fn new(max_value: f64) -> Self {
-        MaxNorm { max_value, ..Self::default() }
+    pub fn new(max_value: impl Into<Number>) -> Self {
+        MaxNorm { max_value: max_value.into(), ..Self::default() }
     }
 
     builders! {
@@ -86,7 +87,7 @@ impl MaxNorm {
 impl Constraint for MaxNorm {
     fn call(&self, w: &Tensor) -> Result<Tensor> {
         let norms = norms(w, &self.axis)?;
-        scaled(w, norms.clip(0.0, self.max_value)?, norms)
+        scaled(w, norms.clip(0.0, self.max_value.value())?, norms)
     }
 }
 

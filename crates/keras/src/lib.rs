@@ -12,6 +12,7 @@ pub mod legacy;
 pub mod losses;
 pub mod metrics;
 pub mod models;
+mod number;
 pub mod optimizers;
 pub mod prelude;
 pub mod random;
@@ -30,5 +31,6 @@ use backend_tch as _;
 
 pub use keras_spec::{Device, Error, Result, set_backend};
 pub use models::{Input, Model, Sequential};
+pub use number::Number;
 pub use saving::{load_model, load_model_from_bytes, model_from_json, model_from_yaml};
 pub use training::callbacks;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::accuracy;
 use super::correlation::{concordance_correlation, pearson_correlation};
 use super::state::{State, add};
+use crate::Number;
 use crate::class::{builders, keras_class};
 use crate::losses::divide_no_nan;
 use crate::losses::functions::{self, same_rank};
@@ -300,9 +301,9 @@ mean_metric! {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool = false,
         /// Moves targets towards 0.5.
-        label_smoothing: f64 = 0.0,
+        label_smoothing: Number = 0.into(),
     },
-    |this, t, p| functions::binary_crossentropy(t, p, this.from_logits, this.label_smoothing, -1)
+    |this, t, p| functions::binary_crossentropy(t, p, this.from_logits, this.label_smoothing.value(), -1)
 }
 
 mean_metric! {
@@ -312,11 +313,11 @@ mean_metric! {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool = false,
         /// Moves targets towards equal probabilities.
-        label_smoothing: f64 = 0.0,
+        label_smoothing: Number = 0.into(),
         /// The axis of the classes.
         axis: isize = -1,
     },
-    |this, t, p| functions::categorical_crossentropy(t, p, this.from_logits, this.label_smoothing, this.axis)
+    |this, t, p| functions::categorical_crossentropy(t, p, this.from_logits, this.label_smoothing.value(), this.axis)
 }
 
 /// The mean of [`functions::sparse_categorical_crossentropy`] (`keras.metrics.SparseCategoricalCrossentropy`).

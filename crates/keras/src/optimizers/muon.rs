@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision};
 use super::declare::optimizer;
 use super::rules::run;
+use crate::Number;
 use crate::class::builders;
 use crate::flattened::flattened;
 
@@ -23,7 +24,7 @@ pub struct Muon {
     muon_a: f64,
     muon_b: f64,
     muon_c: f64,
-    adam_lr_ratio: f64,
+    adam_lr_ratio: Number,
     momentum: f64,
     ns_steps: u64,
     nesterov: bool,
@@ -45,7 +46,7 @@ impl Default for Muon {
             muon_a: 3.4445,
             muon_b: -4.775,
             muon_c: 2.0315,
-            adam_lr_ratio: 1.0,
+            adam_lr_ratio: 1.into(),
             momentum: 0.95,
             ns_steps: 5,
             nesterov: true,
@@ -71,7 +72,7 @@ impl Muon {
         /// The third coefficient. Default: 2.0315.
         muon_c: f64;
         /// Adam's learning rate in units of Muon's. Default: 1.
-        adam_lr_ratio: f64;
+        adam_lr_ratio: Number;
         /// How much of the momentum of matrices is kept. Default: 0.95.
         momentum: f64;
         /// How often the iteration is repeated. Default: 5.
@@ -118,7 +119,7 @@ impl Muon {
     fn adam(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Update {
         let dtype = variable.dtype();
         let f = |x: f64| in_precision(dtype, x);
-        let rate = f(f64::from(step.learning_rate) * self.adam_lr_ratio);
+        let rate = f(f64::from(step.learning_rate) * self.adam_lr_ratio.value());
         let root = f(correction(dtype, self.adam_beta_2, step).sqrt());
         let op = Fused::Adam {
             alpha: f(f(rate * root) / correction(dtype, self.adam_beta_1, step)),

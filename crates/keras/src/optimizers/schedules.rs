@@ -6,6 +6,7 @@ use keras_spec::{Error, LearningRateSchedule, Result};
 use serde::{Deserialize, Serialize};
 
 use super::LearningRate;
+use crate::Number;
 use crate::class::{builders, keras_class};
 
 macro_rules! schedule {
@@ -28,7 +29,7 @@ fn positive(name: &str, value: f64) -> Result<()> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExponentialDecay {
     initial_learning_rate: f64,
-    decay_steps: f64,
+    decay_steps: Number,
     decay_rate: f64,
     #[serde(default)]
     staircase: bool,
@@ -44,10 +45,10 @@ schedule!(ExponentialDecay, validate);
 
 impl ExponentialDecay {
     /// Multiplies the rate by `decay_rate` every `decay_steps` steps.
-    pub fn new(initial_learning_rate: f64, decay_steps: f64, decay_rate: f64) -> Self {
+    pub fn new(initial_learning_rate: f64, decay_steps: impl Into<Number>, decay_rate: f64) -> Self {
         ExponentialDecay {
             initial_learning_rate,
-            decay_steps,
+            decay_steps: decay_steps.into(),
             decay_rate,
             staircase: false,
             name: exponential(),
@@ -60,7 +61,7 @@ impl ExponentialDecay {
     }
 
     fn validate(&self) -> Result<()> {
-        positive("decay_steps", self.decay_steps)
+        positive("decay_steps", self.decay_steps.value())
     }
 }
 
@@ -71,7 +72,7 @@ fn progress(step: u64, decay_steps: f64, staircase: bool) -> f32 {
 
 impl LearningRateSchedule for ExponentialDecay {
     fn at(&self, step: u64) -> f32 {
-        let p = progress(step, self.decay_steps, self.staircase);
+        let p = progress(step, self.decay_steps.value(), self.staircase);
         self.initial_learning_rate as f32 * (self.decay_rate as f32).powf(p)
     }
 }
@@ -80,7 +81,7 @@ impl LearningRateSchedule for ExponentialDecay {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InverseTimeDecay {
     initial_learning_rate: f64,
-    decay_steps: f64,
+    decay_steps: Number,
     decay_rate: f64,
     #[serde(default)]
     staircase: bool,
@@ -96,10 +97,10 @@ schedule!(InverseTimeDecay, validate);
 
 impl InverseTimeDecay {
     /// Divides the rate by one more `decay_rate` every `decay_steps` steps.
-    pub fn new(initial_learning_rate: f64, decay_steps: f64, decay_rate: f64) -> Self {
+    pub fn new(initial_learning_rate: f64, decay_steps: impl Into<Number>, decay_rate: f64) -> Self {
         InverseTimeDecay {
             initial_learning_rate,
-            decay_steps,
+            decay_steps: decay_steps.into(),
             decay_rate,
             staircase: false,
             name: inverse_time(),
@@ -112,13 +113,13 @@ impl InverseTimeDecay {
     }
 
     fn validate(&self) -> Result<()> {
-        positive("decay_steps", self.decay_steps)
+        positive("decay_steps", self.decay_steps.value())
     }
 }
 
 impl LearningRateSchedule for InverseTimeDecay {
     fn at(&self, step: u64) -> f32 {
-        let p = progress(step, self.decay_steps, self.staircase);
+        let p = progress(step, self.decay_steps.value(), self.staircase);
         self.initial_learning_rate as f32 / (1.0 + self.decay_rate as f32 * p)
     }
 }
@@ -126,7 +127,7 @@ impl LearningRateSchedule for InverseTimeDecay {
 /// One value up to and including each boundary, and another beyond the last.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PiecewiseConstantDecay {
-    boundaries: Vec<f64>,
+    boundaries: Vec<Number>,
     values: Vec<f64>,
     #[serde(default = "piecewise")]
     name: String,
@@ -143,9 +144,12 @@ impl PiecewiseConstantDecay {
     ///
     /// # Errors
     /// [`Error::Argument`] if the numbers do not match.
-    pub fn new(boundaries: impl Into<Vec<f64>>, values: impl Into<Vec<f64>>) -> Result<Self> {
+    pub fn new<N: Into<Number>>(
+        boundaries: impl IntoIterator<Item = N>,
+        values: impl Into<Vec<f64>>,
+    ) -> Result<Self> {
         let schedule = PiecewiseConstantDecay {
-            boundaries: boundaries.into(),
+            boundaries: boundaries.into_iter().map(N::into).collect(),
             values: values.into(),
             name: piecewise(),
         };
@@ -165,7 +169,7 @@ impl PiecewiseConstantDecay {
 impl LearningRateSchedule for PiecewiseConstantDecay {
     fn at(&self, step: u64) -> f32 {
         // Keras compares in the integer type of the step.
-        let passed = self.boundaries.iter().filter(|&&b| step as i64 > b as i64).count();
+        let passed = self.boundaries.iter().filter(|&&b| step as i64 > b.value() as i64).count();
         self.values.get(passed).copied().unwrap_or(0.0) as f32
     }
 }
@@ -174,7 +178,7 @@ impl LearningRateSchedule for PiecewiseConstantDecay {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PolynomialDecay {
     initial_learning_rate: f64,
-    decay_steps: f64,
+    decay_steps: Number,
     #[serde(default = "end")]
     end_learning_rate: f64,
     #[serde(default = "one")]
@@ -201,10 +205,10 @@ schedule!(PolynomialDecay, validate);
 
 impl PolynomialDecay {
     /// Falls to 0.0001 within `decay_steps` steps, linearly.
-    pub fn new(initial_learning_rate: f64, decay_steps: f64) -> Self {
+    pub fn new(initial_learning_rate: f64, decay_steps: impl Into<Number>) -> Self {
         PolynomialDecay {
             initial_learning_rate,
-            decay_steps,
+            decay_steps: decay_steps.into(),
             end_learning_rate: end(),
             power: one(),
             cycle: false,
@@ -222,13 +226,13 @@ impl PolynomialDecay {
     }
 
     fn validate(&self) -> Result<()> {
-        positive("decay_steps", self.decay_steps)
+        positive("decay_steps", self.decay_steps.value())
     }
 }
 
 impl LearningRateSchedule for PolynomialDecay {
     fn at(&self, step: u64) -> f32 {
-        let (step, mut steps) = (step as f32, self.decay_steps as f32);
+        let (step, mut steps) = (step as f32, self.decay_steps.value() as f32);
         let mut at = step;
         if self.cycle {
             steps *= if step == 0.0 { 1.0 } else { (step / steps).ceil() };
@@ -244,15 +248,19 @@ impl LearningRateSchedule for PolynomialDecay {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CosineDecay {
     initial_learning_rate: f64,
-    decay_steps: f64,
+    decay_steps: Number,
     #[serde(default)]
     alpha: f64,
     #[serde(default = "cosine")]
     name: String,
     #[serde(default)]
     warmup_target: Option<f64>,
-    #[serde(default)]
-    warmup_steps: f64,
+    #[serde(default = "none")]
+    warmup_steps: Number,
+}
+
+fn none() -> Number {
+    0.into()
 }
 
 fn cosine() -> String {
@@ -263,14 +271,14 @@ schedule!(CosineDecay, validate);
 
 impl CosineDecay {
     /// Falls to 0 within `decay_steps` steps.
-    pub fn new(initial_learning_rate: f64, decay_steps: f64) -> Self {
+    pub fn new(initial_learning_rate: f64, decay_steps: impl Into<Number>) -> Self {
         CosineDecay {
             initial_learning_rate,
-            decay_steps,
+            decay_steps: decay_steps.into(),
             alpha: 0.0,
             name: cosine(),
             warmup_target: None,
-            warmup_steps: 0.0,
+            warmup_steps: none(),
         }
     }
 
@@ -281,18 +289,18 @@ impl CosineDecay {
 
     /// Rises linearly to `target` within `steps` steps first.
     #[must_use]
-    pub fn warmup(mut self, target: f64, steps: f64) -> Self {
+    pub fn warmup(mut self, target: f64, steps: impl Into<Number>) -> Self {
         self.warmup_target = Some(target);
-        self.warmup_steps = steps;
+        self.warmup_steps = steps.into();
         self
     }
 
     fn validate(&self) -> Result<()> {
-        positive("decay_steps", self.decay_steps)
+        positive("decay_steps", self.decay_steps.value())
     }
 
     fn decayed(&self, step: f32, from: f32) -> f32 {
-        let cosine = 0.5 * (1.0 + (PI * (step / self.decay_steps as f32)).cos());
+        let cosine = 0.5 * (1.0 + (PI * (step / self.decay_steps.value() as f32)).cos());
         let alpha = self.alpha as f32;
         from * ((1.0 - alpha) * cosine + alpha)
     }
@@ -300,11 +308,11 @@ impl CosineDecay {
 
 impl LearningRateSchedule for CosineDecay {
     fn at(&self, step: u64) -> f32 {
-        let (initial, steps) = (self.initial_learning_rate as f32, self.decay_steps as f32);
+        let (initial, steps) = (self.initial_learning_rate as f32, self.decay_steps.value() as f32);
         let Some(target) = self.warmup_target.map(|t| t as f32) else {
             return self.decayed((step as f32).min(steps), initial);
         };
-        let warmup = self.warmup_steps as f32;
+        let warmup = self.warmup_steps.value() as f32;
         let step = (step as f32).min(steps + warmup);
         if step < warmup {
             (target - initial) * (step / warmup) + initial
@@ -318,7 +326,7 @@ impl LearningRateSchedule for CosineDecay {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CosineDecayRestarts {
     initial_learning_rate: f64,
-    first_decay_steps: f64,
+    first_decay_steps: Number,
     #[serde(default = "two")]
     t_mul: f64,
     #[serde(default = "one")]
@@ -341,10 +349,10 @@ schedule!(CosineDecayRestarts, validate);
 
 impl CosineDecayRestarts {
     /// A first period of `first_decay_steps` steps; each one twice as long as the one before.
-    pub fn new(initial_learning_rate: f64, first_decay_steps: f64) -> Self {
+    pub fn new(initial_learning_rate: f64, first_decay_steps: impl Into<Number>) -> Self {
         CosineDecayRestarts {
             initial_learning_rate,
-            first_decay_steps,
+            first_decay_steps: first_decay_steps.into(),
             t_mul: two(),
             m_mul: one(),
             alpha: 0.0,
@@ -362,13 +370,13 @@ impl CosineDecayRestarts {
     }
 
     fn validate(&self) -> Result<()> {
-        positive("first_decay_steps", self.first_decay_steps)
+        positive("first_decay_steps", self.first_decay_steps.value())
     }
 }
 
 impl LearningRateSchedule for CosineDecayRestarts {
     fn at(&self, step: u64) -> f32 {
-        let mut done = step as f32 / self.first_decay_steps as f32;
+        let mut done = step as f32 / self.first_decay_steps.value() as f32;
         let t = self.t_mul as f32;
         let restart;
         if t == 1.0 {

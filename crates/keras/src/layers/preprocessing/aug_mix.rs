@@ -150,7 +150,7 @@ impl AugMix {
             }
             mixed = (mixed + (changed * weights.index(0, i)?)?)?;
         }
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         ((&kept * images)? + ((1.0 - &kept)? * mixed)?)?.clip(low, high)
     }
 }

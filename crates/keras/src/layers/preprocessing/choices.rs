@@ -80,7 +80,7 @@ macro_rules! with_seed {
 impl Parts {
     /// The part of a name.
     pub(super) fn make(&self, attribute: &'static str) -> Part {
-        let (pair, range, policy) = (self.factor.0, self.value_range, self.policy);
+        let (pair, range, policy) = (self.factor.range(), self.value_range, self.policy);
         match attribute {
             "random_shear" => {
                 let layer =

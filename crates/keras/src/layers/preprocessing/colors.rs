@@ -71,7 +71,7 @@ pub(super) fn rescale(images: &Tensor, from: ValueRange, to: ValueRange, dtype: 
     if from == to {
         return Ok(images.clone());
     }
-    let ([low, high], [new_low, new_high]) = (from.0, to.0);
+    let ([low, high], [new_low, new_high]) = (from.range(), to.range());
     let unit = ((images.cast(dtype)? - low)? / (high - low))?;
     (unit * (new_high - new_low))? + new_low
 }

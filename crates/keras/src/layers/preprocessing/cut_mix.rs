@@ -60,7 +60,7 @@ impl Augmentation for CutMix {
         if scope::is_abstract() {
             return Ok(Vec::new());
         }
-        let alpha = (draws.uniform_computed([], self.factor.0)? + 1e-6)?;
+        let alpha = (draws.uniform_computed([], self.factor.range())? + 1e-6)?;
         let kept = draws.beta([shape[0]], alpha.item()?, alpha.dtype())?;
         let side = (1.0 - kept)?.sqrt()?;
         let columns = patch::span(&side, shape[2], draws)?;

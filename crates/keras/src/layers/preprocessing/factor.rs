@@ -3,34 +3,47 @@
 use keras_spec::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::Number;
+
 /// Between which numbers a random layer draws: a pair, or one number for the pair of it and its negative.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Factor {
     /// From the negative of the number to the number.
-    Around(f64),
+    Around(Number),
     /// From one number to another.
-    Between([f64; 2]),
+    Between([Number; 2]),
 }
 
-impl From<f64> for Factor {
-    fn from(factor: f64) -> Self {
-        Factor::Around(factor)
-    }
+/// One number or two, integers or floats, convert into the type by way of `$one` and `$two`.
+macro_rules! from_numbers {
+    ([$($bounds:tt)*] $Type:ty, $two:expr $(, $one:expr)?) => {
+        from_numbers! { @each [$($bounds)*] $Type, $two $(, $one)?; i32, i64, f64, Number }
+    };
+    (@each $bounds:tt $Type:ty, $two:expr; $($N:ty),+) => {
+        $(from_numbers! { @impl $bounds $Type, [$N; 2], |pair: [$N; 2]| $two(pair.map(Number::from)) })+
+    };
+    (@each $bounds:tt $Type:ty, $two:expr, $one:expr; $($N:ty),+) => {
+        from_numbers! { @each $bounds $Type, $two; $($N),+ }
+        $(from_numbers! { @impl $bounds $Type, $N, |one: $N| $one(Number::from(one)) })+
+    };
+    (@impl [$($bounds:tt)*] $Type:ty, $From:ty, $make:expr) => {
+        impl<$($bounds)*> From<$From> for $Type {
+            fn from(given: $From) -> Self {
+                $make(given)
+            }
+        }
+    };
 }
 
-impl From<[f64; 2]> for Factor {
-    fn from(factor: [f64; 2]) -> Self {
-        Factor::Between(factor)
-    }
-}
+from_numbers! { [] Factor, Factor::Between, Factor::Around }
 
 impl Factor {
     /// Both numbers, the smaller one first.
     pub(super) fn range(self) -> [f64; 2] {
         match self {
-            Factor::Around(f) => [-f.abs(), f.abs()],
-            Factor::Between([a, b]) => [a.min(b), a.max(b)],
+            Factor::Around(f) => [-f.value().abs(), f.value().abs()],
+            Factor::Between(pair) => ascending(pair).map(Number::value),
         }
     }
 
@@ -45,8 +58,8 @@ impl Factor {
     /// Refuses numbers that `fits` does not hold for.
     pub(super) fn check(self, argument: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<()> {
         let given = match self {
-            Factor::Around(f) => vec![f],
-            Factor::Between(pair) => pair.to_vec(),
+            Factor::Around(f) => vec![f.value()],
+            Factor::Between(pair) => pair.map(Number::value).to_vec(),
         };
         if given.iter().all(|&f| fits(f)) {
             return Ok(());
@@ -55,32 +68,23 @@ impl Factor {
     }
 }
 
+fn ascending([a, b]: [Number; 2]) -> [Number; 2] {
+    if b.value() < a.value() { [b, a] } else { [a, b] }
+}
+
 /// A [`Factor`] whose numbers lie between `LOW` and `HIGH`; files have it as a pair. One number `f` is the pair of the larger
 /// one of `-f` and `LOW`, and `f`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FactorIn<const LOW: i8, const HIGH: i8>(pub(super) [f64; 2]);
+pub struct FactorIn<const LOW: i8, const HIGH: i8>([Number; 2]);
 
-impl<const LOW: i8, const HIGH: i8> From<f64> for FactorIn<LOW, HIGH> {
-    fn from(f: f64) -> Self {
-        let (low, high) = (f64::from(LOW), f64::from(HIGH));
-        // What is out of bounds stays so for `check`.
-        if f < low || f > high {
-            return FactorIn([f; 2]);
-        }
-        FactorIn([if -f.abs() > low { -f.abs() } else { low }, f.abs()])
-    }
-}
-
-impl<const LOW: i8, const HIGH: i8> From<[f64; 2]> for FactorIn<LOW, HIGH> {
-    fn from([a, b]: [f64; 2]) -> Self {
-        FactorIn([a.min(b), a.max(b)])
-    }
+from_numbers! {
+    [const LOW: i8, const HIGH: i8] FactorIn<LOW, HIGH>, |pair| FactorIn(ascending(pair)), FactorIn::<LOW, HIGH>::around
 }
 
 impl<const LOW: i8, const HIGH: i8> Serialize for FactorIn<LOW, HIGH> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         // Numbers of bits: Keras cannot draw between floats.
-        if LOW > 0 { self.0.map(|f| f as i64).serialize(s) } else { self.0.serialize(s) }
+        if LOW > 0 { self.range().map(|f| f as i64).serialize(s) } else { self.0.serialize(s) }
     }
 }
 
@@ -91,36 +95,57 @@ impl<'de, const LOW: i8, const HIGH: i8> Deserialize<'de> for FactorIn<LOW, HIGH
 }
 
 impl<const LOW: i8, const HIGH: i8> FactorIn<LOW, HIGH> {
+    fn around(f: Number) -> Self {
+        // What is out of bounds stays so for `check`.
+        if f.value() < f64::from(LOW) || f.value() > f64::from(HIGH) {
+            return FactorIn([f; 2]);
+        }
+        let (negative, positive) = match f {
+            Number::Int(n) => (Number::Int(-n.abs()), Number::Int(n.abs())),
+            Number::Float(x) => (Number::Float(-x.abs()), Number::Float(x.abs())),
+        };
+        let bounded = negative.value() > f64::from(LOW);
+        FactorIn([if bounded { negative } else { Number::Int(LOW.into()) }, positive])
+    }
+
+    /// Both numbers, the smaller one first.
+    pub(super) fn range(self) -> [f64; 2] {
+        self.0.map(Number::value)
+    }
+
     /// Refuses numbers that lie outside of the bounds. Of a pair that reaches across a bound, Keras takes it all.
     pub(super) fn check(self, argument: &str) -> Result<()> {
-        let [low, high] = self.0;
+        let [low, high] = self.range();
         if low <= f64::from(HIGH) && high >= f64::from(LOW) {
             return Ok(());
         }
         let expected = format!("a number, or two, in the range [{LOW}, {HIGH}]");
-        Err(Error::argument(argument, expected, format!("{:?}", self.0)))
+        Err(Error::argument(argument, expected, format!("{:?}", self.range())))
     }
 }
 
 /// The least and the largest number of an image: `value_range`. Default: 0 and 255.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct ValueRange(pub(super) [f64; 2]);
+pub struct ValueRange([Number; 2]);
 
 impl Default for ValueRange {
     fn default() -> Self {
-        ValueRange([0.0, 255.0])
+        [0, 255].into()
     }
 }
 
-impl From<[f64; 2]> for ValueRange {
-    fn from([a, b]: [f64; 2]) -> Self {
-        ValueRange([a.min(b), a.max(b)])
-    }
-}
+from_numbers! { [] ValueRange, |pair| ValueRange(ascending(pair)) }
 
 impl<'de> Deserialize<'de> for ValueRange {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        <[f64; 2]>::deserialize(d).map(ValueRange::from)
+        <[Number; 2]>::deserialize(d).map(ValueRange::from)
+    }
+}
+
+impl ValueRange {
+    /// Both numbers, the smaller one first.
+    pub(super) fn range(self) -> [f64; 2] {
+        self.0.map(Number::value)
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::windows::window;
+use crate::Number;
 use crate::class::builders;
 use crate::layers::common::{all_positive, keras_layer, one};
 
@@ -31,7 +32,7 @@ pub struct MelSpectrogram {
     sampling_rate: usize,
     num_mel_bins: usize,
     min_freq: f64,
-    max_freq: Option<f64>,
+    max_freq: Option<Number>,
     power_to_db: bool,
     top_db: f64,
     mag_exp: f64,
@@ -83,7 +84,7 @@ impl MelSpectrogram {
         /// The lowest frequency, in Hz. Default: 20.
         min_freq = f64;
         /// The highest frequency, in Hz. Default: half the sampling rate.
-        some max_freq = f64;
+        some max_freq: Number;
         /// Whether the result is in decibels. Default: yes.
         power_to_db = bool;
         /// How much quieter than the loudest the quietest is at most, in decibels. Default: 80.
@@ -118,8 +119,8 @@ impl MelSpectrogram {
         self.sequence_length.filter(|&n| n > 0).unwrap_or(self.fft_length)
     }
 
-    fn highest(&self) -> f64 {
-        self.max_freq.filter(|&f| f > 0.0).unwrap_or((self.sampling_rate / 2) as f64)
+    fn highest(&self) -> Number {
+        self.max_freq.filter(|f| f.value() > 0.0).unwrap_or(Number::Int(self.sampling_rate as i64 / 2))
     }
 
     fn bins(&self) -> usize {
@@ -172,7 +173,7 @@ impl MelSpectrogram {
             if i + 1 == count { to } else { from * (1.0 - part) + to * part }
         };
         let (bins, count) = (self.bins(), self.num_mel_bins);
-        let (lowest, highest) = (mel(self.min_freq as f32), mel(self.highest() as f32));
+        let (lowest, highest) = (mel(self.min_freq as f32), mel(self.highest().value() as f32));
         let edge = |i: usize| line(lowest, highest, i, count + 2);
         let mut weights = vec![0f32; bins * count];
         // The first frequency is none.

@@ -18,12 +18,12 @@ impl Augmentation for RandomBrightness {
     }
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        let [low, high] = self.value_range.0;
-        Ok(vec![(draws.uniform([shape[0], 1, 1, 1], self.factor.0)? * (high - low))?])
+        let [low, high] = self.value_range.range();
+        Ok(vec![(draws.uniform([shape[0], 1, 1, 1], self.factor.range())? * (high - low))?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], _compute: DType) -> Result<Tensor> {
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         (images + drawn[0].cast(images.dtype())?)?.clip(low, high)
     }
 }

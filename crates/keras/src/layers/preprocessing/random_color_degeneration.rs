@@ -20,12 +20,12 @@ impl Augmentation for RandomColorDegeneration {
     }
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        Ok(vec![draws.uniform([shape[0], 1, 1, 1], self.factor.0)?])
+        Ok(vec![draws.uniform([shape[0], 1, 1, 1], self.factor.range())?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], compute: DType) -> Result<Tensor> {
         let images = images.cast(compute)?;
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         let grey = grayscale(&images)?;
         (&images + (drawn[0].cast(compute)? * (grey - &images)?)?)?.clip(low, high)
     }

@@ -19,13 +19,13 @@ impl Augmentation for RandomContrast {
     }
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        let [low, high] = self.factor.0;
+        let [low, high] = self.factor.range();
         Ok(vec![draws.uniform_computed([shape[0], 1, 1, 1], [1.0 - low, 1.0 + high])?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], _compute: DType) -> Result<Tensor> {
         let mean = images.mean(&[1], true)?.mean(&[2], true)?;
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         (((images - &mean)? * &drawn[0])? + mean)?.clip(low, high)
     }
 }

@@ -77,7 +77,7 @@ impl RandomElasticTransform {
     }
 
     fn does_nothing(&self) -> bool {
-        self.scale.0[1] == 0.0 || self.factor.0[1] == 0.0
+        self.scale.range()[1] == 0.0 || self.factor.range()[1] == 0.0
     }
 }
 
@@ -86,8 +86,8 @@ impl Augmentation for RandomElasticTransform {
         if self.does_nothing() {
             return Ok(Vec::new());
         }
-        let chosen = draws.chosen(shape[0], self.factor.0)?;
-        let strength = draws.uniform_computed([], self.scale.0)?;
+        let chosen = draws.chosen(shape[0], self.factor.range())?;
+        let strength = draws.uniform_computed([], self.scale.range())?;
         Ok(vec![chosen, strength, draws.normal_computed([shape[0], shape[1], shape[2], 1])?])
     }
 
@@ -113,7 +113,7 @@ impl Augmentation for RandomElasticTransform {
             let by = moves[(image * height + y as usize) * width + x as usize];
             [y + by, x + by]
         })?;
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         chosen.select(&changed, images)?.clip(low, high)
     }
 }

@@ -84,17 +84,17 @@ impl RandomErasing {
                 draws.normal_computed([batch, channels, height, width])?.permute(&[0, 2, 3, 1])?
             }
         };
-        noise * self.value_range.0[1]
+        noise * self.value_range.range()[1]
     }
 }
 
 impl Augmentation for RandomErasing {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        let sides = draws.uniform_computed([shape[0], 2], self.scale.0)?.sqrt()?;
+        let sides = draws.uniform_computed([shape[0], 2], self.scale.range())?.sqrt()?;
         let columns = patch::span(&sides.index(1, 0)?, shape[2], draws)?;
         let rows = patch::span(&sides.index(1, 1)?, shape[1], draws)?;
         let inside = patch::mask(&rows, &columns, shape)?;
-        let chosen = draws.chosen(shape[0], self.factor.0)?;
+        let chosen = draws.chosen(shape[0], self.factor.range())?;
         let fill = match self.fill_value.is_null() {
             true => self.noise(shape, draws)?,
             false => {
@@ -102,7 +102,7 @@ impl Augmentation for RandomErasing {
                 Tensor::from_host(HostTensor::cast(&fill, sides.dtype()), sides.device())?
             }
         };
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         Ok(vec![chosen.and(&inside)?, fill.clip(low, high)?])
     }
 

@@ -71,12 +71,12 @@ impl RandomGaussianBlur {
 
 impl Augmentation for RandomGaussianBlur {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        let chosen = draws.chosen(shape[0], self.factor.0)?;
-        Ok(vec![chosen, (draws.uniform_computed([2], self.sigma.0)? + 1e-6)?])
+        let chosen = draws.chosen(shape[0], self.factor.range())?;
+        Ok(vec![chosen, (draws.uniform_computed([2], self.sigma.range())? + 1e-6)?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], _compute: DType) -> Result<Tensor> {
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         let sigma = [drawn[1].index(0, 0)?, drawn[1].index(0, 1)?];
         let blurred = gaussian_blur(images, self.kernel_size.0, sigma)?;
         drawn[0].select(&blurred, images)?.clip(low, high)

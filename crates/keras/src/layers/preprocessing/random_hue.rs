@@ -21,12 +21,12 @@ impl Augmentation for RandomHue {
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
         let direction = draws.uniform([shape[0], 1, 1], [0.0, 1.0])?.compare_with(CompareOp::Gt, 0.5)?;
-        let factor = draws.uniform([shape[0], 1, 1], self.factor.0)?;
+        let factor = draws.uniform([shape[0], 1, 1], self.factor.range())?;
         Ok(vec![(direction.select(&(-&factor)?, &factor)? * 0.5)?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], compute: DType) -> Result<Tensor> {
-        let unit = ValueRange([0.0, 1.0]);
+        let unit = ValueRange::from([0.0, 1.0]);
         let images = rescale(images, self.value_range, unit, DType::F32)?;
         let [hue, saturation, value] = rgb_to_hsv(&images)?;
         let hue = (&hue + drawn[0].cast(hue.dtype())?)?;

@@ -61,10 +61,10 @@ impl Augmentation for RandomInvert {
     }
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        Ok(vec![draws.chosen(shape[0], self.factor.0)?])
+        Ok(vec![draws.chosen(shape[0], self.factor.range())?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], _compute: DType) -> Result<Tensor> {
-        drawn[0].select(&(self.value_range.0[1] - images)?, images)
+        drawn[0].select(&(self.value_range.range()[1] - images)?, images)
     }
 }

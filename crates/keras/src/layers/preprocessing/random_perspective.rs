@@ -69,7 +69,7 @@ impl RandomPerspective {
 
 impl Augmentation for RandomPerspective {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        let chosen = draws.chosen(shape[0], self.factor.0)?;
+        let chosen = draws.chosen(shape[0], self.factor.range())?;
         let moves = draws.uniform_computed([shape[0], 4, 2], [-0.5 * self.scale, 0.5 * self.scale])?;
         Ok(vec![chosen, moves])
     }

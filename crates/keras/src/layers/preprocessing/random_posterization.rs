@@ -19,7 +19,7 @@ impl Augmentation for RandomPosterization {
     }
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        Ok(vec![draws.integers([shape[0], 1, 1, 1], self.factor.0.map(|bits| bits as i64))?])
+        Ok(vec![draws.integers([shape[0], 1, 1, 1], self.factor.range().map(|bits| bits as i64))?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], compute: DType) -> Result<Tensor> {

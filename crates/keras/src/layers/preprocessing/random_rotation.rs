@@ -65,7 +65,7 @@ impl RandomRotation {
 
 impl Augmentation for RandomRotation {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        Ok(vec![draws.uniform([shape[0]], self.factor.0.map(|f| f * 360.0))?])
+        Ok(vec![draws.uniform([shape[0]], self.factor.range().map(|f| f * 360.0))?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], _compute: DType) -> Result<Tensor> {

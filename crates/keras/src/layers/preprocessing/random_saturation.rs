@@ -23,14 +23,14 @@ impl Augmentation for RandomSaturation {
     }
 
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        let factor = draws.uniform([shape[0], 1, 1], self.factor.0)?;
+        let factor = draws.uniform([shape[0], 1, 1], self.factor.range())?;
         let rest = ((1.0 - &factor)? + EPSILON)?;
         Ok(vec![(factor / rest)?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], compute: DType) -> Result<Tensor> {
         let [hue, saturation, value] = rgb_to_hsv(images)?;
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         let saturation = (saturation * drawn[0].cast(compute)?)?.clip(low, high)?;
         hsv_to_rgb([hue, saturation, value])
     }

@@ -15,7 +15,7 @@ factor_layer! {
 
 impl Augmentation for RandomSharpness {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
-        Ok(vec![draws.uniform([shape[0], 1, 1, 1], self.factor.0)?])
+        Ok(vec![draws.uniform([shape[0], 1, 1, 1], self.factor.range())?])
     }
 
     fn apply(&self, images: &Tensor, drawn: &[Tensor], compute: DType) -> Result<Tensor> {
@@ -25,7 +25,7 @@ impl Augmentation for RandomSharpness {
         let kernel = HostTensor::new([3, 3], kernel)?.cast(compute);
         let smooth = depthwise(images, &Tensor::from_host(kernel, images.device())?)?;
         let part = (1.0 - (&drawn[0] * 2.0)?.cast(compute)?)?;
-        let [low, high] = self.value_range.0;
+        let [low, high] = self.value_range.range();
         (images + (part * (smooth - images)?)?)?.clip(low, high)
     }
 }

@@ -75,7 +75,7 @@ impl RandomShear {
 impl Augmentation for RandomShear {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
         let inverted = draws.uniform_computed([shape[0]], [0.0, 1.0])?.compare_with(CompareOp::Gt, 0.5)?;
-        let [y, x] = [self.y_factor, self.x_factor].map(|f| draws.uniform_computed([shape[0]], f.0));
+        let [y, x] = [self.y_factor, self.x_factor].map(|f| draws.uniform_computed([shape[0]], f.range()));
         let directed = |f: Tensor| inverted.select(&(-&f)?, &f);
         Ok(vec![directed(x?)?, directed(y?)?])
     }

@@ -65,7 +65,7 @@ impl Augmentation for Solarization {
     fn draw(&self, shape: &Shape, draws: &Draws) -> Result<Vec<Tensor>> {
         // Keras multiplies the larger number alone.
         let drawn = |factor: FactorIn<0, 1>| {
-            let [low, high] = factor.0;
+            let [low, high] = factor.range();
             draws.uniform_computed([shape[0], 1, 1, 1], [low, high * 255.0])
         };
         Ok(vec![drawn(self.addition_factor)?, drawn(self.threshold_factor)?])
