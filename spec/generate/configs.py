@@ -72,6 +72,7 @@ SpectralNormalization AlphaDropout GaussianDropout Rescaling Normalization Resiz
 PREPROCESSING = {
     "AugMix": {}, "AutoContrast": {}, "CategoryEncoding": {"num_tokens": 4}, "ContrastLimitedAdaptiveHistogramEqualization": {}, "CutMix": {},
     "Discretization": {"bin_boundaries": [0.0, 1.5, 2.0]}, "Equalization": {}, "HashedCrossing": {"num_bins": 4}, "Hashing": {"num_bins": 4},
+    "IntegerLookup": {},
     "MaxNumBoundingBoxes": {"max_number": 3}, "MelSpectrogram": {}, "MixUp": {},
     "Pipeline": {"layers": [keras.layers.Rescaling(0.5)]}, "RandAugment": {}, "RandomBrightness": {"factor": 0.25},
     "RandomColorDegeneration": {"factor": 0.25}, "RandomColorJitter": {}, "RandomContrast": {"factor": 0.25},

@@ -21,6 +21,21 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files").join(name)
 }
 
+/// Vocabularies that `adapt` learnt are kept by Keras in files of their own; by us in the configuration.
+#[test]
+fn vocabularies_beside_the_configuration_are_read() {
+    let model = load_model(fixture("keras-3.15.1-integer_lookup.keras")).unwrap();
+    let again = load_model_from_bytes(&model.to_keras_bytes().unwrap()).unwrap();
+    for model in [model, again] {
+        let x = HostTensor::new([2, 3], vec![7i64, 99, 25, 3, 0, -4]).unwrap();
+        let outputs = model.predict_on_batch(x).unwrap();
+        let found: Vec<Vec<i64>> = outputs.into_iter().map(|y| y.into_vec().unwrap()).collect();
+        // What Keras 3.15.1 predicted with the model before it saved it.
+        assert_eq!(found[0], [2, 1, 4, 3, 0, 7]);
+        assert_eq!(found[1], [0, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1]);
+    }
+}
+
 /// The cases of one folder of golden vectors, and their arrays.
 struct Vectors {
     folder: PathBuf,

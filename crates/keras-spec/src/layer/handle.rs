@@ -171,7 +171,7 @@ impl LayerRef {
         self.0.layer.adjust_config(self, &mut config);
         let mut out = Serialized::new(self.class(), config);
         out.shared_object_id = sharing::met(self);
-        out.build_config = self.0.built.get().and_then(|b| self.0.layer.build_config(&b.inputs));
+        out.build_config = self.0.layer.build_config(self.0.built.get().map_or(&[], |b| &b.inputs));
         Ok(out)
     }
 

@@ -7,7 +7,9 @@ mod handle;
 mod sharing;
 mod size;
 
-use crate::error::Result;
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
 use crate::object::{Config, Object, family};
 use crate::policy::DTypePolicy;
 use crate::shape::{PartialShape, TensorSpec};
@@ -181,9 +183,20 @@ pub trait Layer: Object {
         let _ = (layer, config);
     }
 
-    /// What files record of the shapes that the layer was built for (`get_build_config`).
+    /// Takes what Keras keeps beside the configuration in the archive (`load_assets`): files by their names, such as
+    /// `vocabulary.txt`.
+    ///
+    /// # Errors
+    /// If the files are not what the layer keeps; by default, since it keeps none.
+    fn load_assets(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+        let names: Vec<&str> = files.keys().map(String::as_str).collect();
+        Err(Error::config(self.class().name, format!("no files beside the configuration, found {names:?}")))
+    }
+
+    /// What files record of the shapes that the layer was built for (`get_build_config`); none where it is not built.
     fn build_config(&self, shapes: &[PartialShape]) -> Option<serde_json::Value> {
         match shapes {
+            [] => None,
             [one] => Some(serde_json::json!({ "input_shape": one })),
             _ => Some(serde_json::json!({ "input_shape": shapes })),
         }

@@ -60,6 +60,7 @@ pub(super) fn load(
     let name = format!("{file}: {WEIGHTS}");
     let root = archive.h5(WEIGHTS)?.root();
     let mut model = architecture::from_file(&config, &origin, &root, options, report).at(place)?;
+    tree::load_assets(model.as_layer(), &mut archive)?;
     let weights = Tree { file: &name, roots: vec![root] };
     assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {

@@ -88,6 +88,11 @@ impl Archive {
         Ok(Archive { name, members, place: Place::Zip { zip, path } })
     }
 
+    /// How error messages name the archive.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The names of all members, folders excluded.
     pub fn members(&self) -> &[String] {
         &self.members

@@ -1,11 +1,12 @@
 //! Where Keras 3 keeps the weights of a model in a file: by the way from the model to the object that has them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use keras_spec::layer::{Child, to_snake_case};
-use keras_spec::{Error, HostTensor, LayerRef, Result, Tensor, Variable};
+use keras_spec::{Error, HostTensor, LayerRef, Result, ResultExt, Tensor, Variable};
 use serde_json::{Map, Value, json};
 
+use super::container::{ASSETS, Archive};
 use super::error::FileError;
 use super::legacy::{Report, Version};
 use super::{LoadOptions, h5, optimizer_state};
@@ -90,6 +91,36 @@ fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec
         }
     }
     Ok(())
+}
+
+/// Gives layers what the archive has for them beside configurations and weights.
+///
+/// # Errors
+/// A member is damaged, belongs to no layer, or is not what its layer keeps.
+pub(super) fn load_assets(root: &LayerRef, archive: &mut Archive) -> Result<()> {
+    let mut folders: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+    let members: Vec<String> = archive.members().iter().filter(|m| m.starts_with(ASSETS)).cloned().collect();
+    for member in members {
+        let (folder, file) = member[ASSETS.len()..].rsplit_once('/').unwrap_or(("", &member[ASSETS.len()..]));
+        folders.entry(folder.to_owned()).or_default().insert(file.to_owned(), archive.read(&member)?);
+    }
+    if folders.is_empty() {
+        return Ok(());
+    }
+    for place in places(root)? {
+        if let (Some(layer), Some(files)) = (place.layer, folders.remove(&place.path)) {
+            let at = || format!("{}: layer `{}`: {ASSETS}{}", archive.name(), place.name, place.path);
+            layer.layer().load_assets(&files).at(at)?;
+        }
+    }
+    match folders.into_keys().next() {
+        None => Ok(()),
+        Some(folder) => {
+            let found = "files that no layer of the model has a place for";
+            let object = format!("{ASSETS}{folder}");
+            Err(FileError::unexpected(archive.name(), object, "files of layers of the model", found).into())
+        }
+    }
 }
 
 /// The only one of `earlier` places whose object has the class, the name and the arguments of that of `place`.

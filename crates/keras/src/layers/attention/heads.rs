@@ -336,6 +336,7 @@ pub(super) fn shapes(inputs: &[PartialShape]) -> Result<(&PartialShape, &Partial
 
 /// What Keras writes of the shapes that the layer was built for.
 pub(super) fn build_config(shapes: &[PartialShape]) -> Option<serde_json::Value> {
+    shapes.first()?;
     let named =
         INPUTS.iter().zip(shapes).map(|(name, shape)| (format!("{name}_shape"), serde_json::json!(shape)));
     Some(serde_json::json!({ "shapes_dict": named.collect::<keras_spec::Config>() }))

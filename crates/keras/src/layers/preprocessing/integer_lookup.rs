@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use keras_spec::{
     Call, Config, DType, Error, HostTensor, Layer, LayerRef, PartialShape, Result, Tensor, scope,
 };
@@ -134,6 +136,10 @@ impl Layer for IntegerLookup {
 
     fn adjust_config(&self, _layer: &LayerRef, config: &mut Config) {
         self.lookup.learnt_config(config);
+    }
+
+    fn load_assets(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+        self.lookup.load_assets("IntegerLookup", files)
     }
 
     fn build_config(&self, _shapes: &[PartialShape]) -> Option<serde_json::Value> {

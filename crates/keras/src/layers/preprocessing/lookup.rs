@@ -1,15 +1,19 @@
 //! Vocabularies: which number stands for which token. What `IntegerLookup` and `StringLookup` have in common.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
+use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use keras_spec::{DType, Error, HostTensor, Result, Tensor};
+use keras_spec::{DType, Error, HostTensor, Result, Tensor, scope};
 use serde::{Deserialize, Serialize};
 
 use super::encoding::OutputMode;
 use super::hash::{bucket, salt};
+
+/// Where Keras keeps a vocabulary that was learnt.
+const VOCABULARY: &str = "vocabulary.txt";
 
 /// A token: an integer or a text.
 pub(super) trait Token: Clone + Debug + Display + Eq + Hash + Ord {
@@ -76,7 +80,7 @@ pub(super) struct Lookup<T> {
     pub(super) idf_weights: Option<Vec<f64>>,
     #[serde(default)]
     pub(super) vocabulary: Option<Vec<T>>,
-    /// Computed when it is written.
+    /// How long the vocabulary is, where that is in a file of its own.
     #[serde(default)]
     vocabulary_size: Option<usize>,
     #[serde(default)]
@@ -221,6 +225,24 @@ impl<T: Token> Lookup<T> {
         *self.learnt.write().unwrap_or_else(PoisonError::into_inner) = Some(Learnt { tokens, idf_weights });
     }
 
+    /// Learns the vocabulary of a file of Keras, one token per line.
+    pub(super) fn load_assets(&self, class: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<()>
+    where
+        T: FromStr,
+    {
+        if self.output_mode == OutputMode::TfIdf {
+            let why = "`tf_idf` needs the vocabulary and `idf_weights` as arguments; this file keeps what `adapt` learnt elsewhere";
+            return Err(Error::config(class, why));
+        }
+        let wrong = |found: &str| Error::config(class, format!("`{VOCABULARY}`: expected a token per line, found {found}"));
+        let bytes = files.get(VOCABULARY).ok_or_else(|| wrong("no such file"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| wrong("bytes that are not text"))?;
+        let tokens = text.trim_end_matches('\n').lines().map(|line| line.parse().map_err(|_| wrong(&format!("{line:?}"))));
+        let tokens: Vec<T> = tokens.collect::<Result<_>>()?;
+        self.learn(self.without_special(&tokens).to_vec(), None);
+        Ok(())
+    }
+
     /// Learns the tokens of documents, the most frequent ones first; of equally frequent ones the greatest.
     pub(super) fn adapt(&self, documents: &[Vec<T>]) -> Result<()> {
         if self.vocabulary.is_some() {
@@ -345,7 +367,10 @@ impl<T: Token> Lookup<T> {
         }
         let depth = match self.max_tokens.filter(|_| self.pad_to_max_tokens) {
             Some(max) => max,
-            None => self.token_start() + self.known()?.len(),
+            None => match (self.size(), self.vocabulary_size) {
+                (None, Some(size)) if scope::is_abstract() => size,
+                _ => self.token_start() + self.known()?.len(),
+            },
         };
         let encoded = self.output_mode.encode(numbers, depth, DType::I64, None)?;
         if self.output_mode != OutputMode::TfIdf {
