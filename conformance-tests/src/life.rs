@@ -113,7 +113,9 @@ fn live(case: &Case, device: &Device) -> Result {
         let policy = DTypePolicy::new(policy)?;
         stage(&policy.name(), calls(&with_policy(object, policy), &inputs, fixed, device, Some(policy)))?;
     }
-    stage("training and saving", trains_and_saves(object, &inputs, fixed))
+    stage("training and saving", trains_and_saves(object, &inputs, fixed))?;
+    let mixed = with_policy(object, DTypePolicy::new("mixed_bfloat16")?);
+    stage("training in mixed_bfloat16", trained(&mixed, &inputs, fixed).map(drop))
 }
 
 fn survives_serialization(object: &Value) -> Result {
@@ -191,8 +193,8 @@ fn set_policy(value: &mut Value, policy: DTypePolicy) {
     }
 }
 
-/// A model of this layer alone is trained for one step, saved, loaded, and predicts the same.
-fn trains_and_saves(object: &Value, inputs: &[HostTensor], fixed: bool) -> Result {
+/// A model of this layer alone after a step of training, which has changed its trainable weights.
+fn trained(object: &Value, inputs: &[HostTensor], fixed: bool) -> Result<Model> {
     let mut given = Vec::with_capacity(inputs.len());
     for x in inputs {
         given.push(Input::with_batch_shape(symbolic(x, fixed).shape).dtype(x.dtype()).tensor()?);
@@ -200,8 +202,8 @@ fn trains_and_saves(object: &Value, inputs: &[HostTensor], fixed: bool) -> Resul
     let layer = LayerRef::from_value(object)?;
     let honest = honest_mode(layer.class().name);
     let outputs = match &given[..] {
-        [one] => layer.apply_all(one, [])?,
-        several => layer.apply_all(several, [])?,
+        [one] => layer.clone().apply_all(one, [])?,
+        several => layer.clone().apply_all(several, [])?,
     };
     let mut model = Model::new(&given, &outputs)?;
     let before = model.predict(inputs.to_vec())?;
@@ -209,10 +211,23 @@ fn trains_and_saves(object: &Value, inputs: &[HostTensor], fixed: bool) -> Resul
     let trains = before.iter().all(|y| y.dtype().is_float()) && samples(&before) == samples(inputs);
     if trains && !honest.training {
         model.compile(Compile::new("sgd", vec!["mse"; before.len()]))?;
+        // Zeros are what some layers give anyway.
         let targets: Vec<HostTensor> =
-            before.iter().map(|y| HostTensor::full(y.shape().clone(), y.dtype(), 0.0)).collect();
+            before.iter().map(|y| HostTensor::full(y.shape().clone(), y.dtype(), -1.0)).collect();
+        let values = || layer.trainable_weights().iter().map(|w| w.get().to_host()).collect();
+        let old: keras_spec::Result<Vec<HostTensor>> = values();
         model.fit(inputs.to_vec(), targets, Fit::new().verbose(0))?;
+        let (old, new): (_, Vec<HostTensor>) = (old?, values()?);
+        if !old.is_empty() && old == new {
+            return mismatch(format!("none of {} trainable weights has changed", old.len()));
+        }
     }
+    Ok(model)
+}
+
+/// A model of this layer alone is trained for one step, saved, loaded, and predicts the same.
+fn trains_and_saves(object: &Value, inputs: &[HostTensor], fixed: bool) -> Result {
+    let mut model = trained(object, inputs, fixed)?;
     let mut loaded = load_model_from_bytes(model.to_keras_bytes()?)?;
     if fixed {
         // The states of stateful layers are in no file: the same model without them.

@@ -49,6 +49,7 @@ mod tests {
             file: String::new(),
             status,
             error: 0.0,
+            fused: Vec::new(),
             rerun: None,
             failure: None,
         };

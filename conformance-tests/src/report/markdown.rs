@@ -17,13 +17,19 @@ pub fn markdown(reports: &[Report]) -> String {
     out.push_str("\n## Tiers\n\n");
     let tier = |tier: Tier| (tier.name().to_owned(), cells(reports, |o| o.tier == tier));
     table(&mut out, "tier", reports, Tier::ALL.map(tier));
-    out.push_str("\n## Layers\n\nGolden vectors, gradients included, and the life of a layer.\n\n");
+    out.push_str("\n## Layers\n\nGolden vectors, gradients included, and the life of a layer. *fused*: fused operations of the \
+                  backend's own took part.\n\n");
     let is_layer = |o: &&Outcome| o.kind == "layer" || o.kind == "life";
     let all = reports.iter().flat_map(|r| &r.cases);
     let classes: BTreeSet<&str> = all.filter(is_layer).map(|o| o.class_name.as_str()).collect();
     let row = |&class: &&str| {
-        let layer = cells(reports, |o| is_layer(&o) && o.class_name == class);
-        (class.to_owned(), layer)
+        let cells = reports.iter().map(|r| {
+            let tests = || r.cases.iter().filter(is_layer).filter(|o| o.class_name == class);
+            let own = |name: &String| r.routes.get(name) == Some(&Route::Fused);
+            let fused = if tests().flat_map(|o| &o.fused).any(own) { ", fused" } else { "" };
+            format!("{}{fused}", cell(Count::of(tests())))
+        });
+        (class.to_owned(), cells.collect())
     };
     table(&mut out, "layer", reports, classes.iter().map(row));
     out.push_str("\n## Operations\n\n");
@@ -107,6 +113,7 @@ mod tests {
             file: String::new(),
             status,
             error: 0.0,
+            fused: Vec::new(),
             rerun: None,
             failure: None,
         }
@@ -118,7 +125,10 @@ mod tests {
             backend: backend.to_owned(),
             routes: BTreeMap::from([("dense".to_owned(), route)]),
             cases: vec![
-                outcome(Tier::Layers, "layer", "Dense", Status::Passed),
+                Outcome {
+                    fused: vec!["dense".to_owned()],
+                    ..outcome(Tier::Layers, "layer", "Dense", Status::Passed)
+                },
                 outcome(Tier::Layers, "life", "Dense", status),
             ],
         };
@@ -130,7 +140,7 @@ mod tests {
         for line in [
             "| all | 2 of 2 | 1 of 2 |",
             "| layers | pass (2) | 1 unsupported of 2 |",
-            "| Dense | pass (2) | 1 unsupported of 2 |",
+            "| Dense | pass (2), fused | 1 unsupported of 2 |",
             "| dense | fused | composed |",
             "| dense | fused | native 2 of 3, else via host |",
             "- no such dtype: `Dense/1`",

@@ -91,6 +91,9 @@ pub struct Outcome {
     pub status: Status,
     /// The largest error of what was compared and agreed, in units of the tolerance.
     pub error: f64,
+    /// The fused operations that the backend did of its own meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fused: Vec<String>,
     /// The command that runs only this test, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun: Option<String>,

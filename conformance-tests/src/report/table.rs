@@ -71,6 +71,7 @@ mod tests {
             file: "a.json".to_owned(),
             status,
             error: 0.5,
+            fused: Vec::new(),
             rerun: None,
             failure: None,
         };

@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use keras_spec::Device;
+use keras_spec::{Device, scope};
 
 use super::{Options, Ran, Suite, Test};
 use crate::expected::{ExpectedFailure, ExpectedFailures, FailureKind};
@@ -59,14 +60,24 @@ pub(super) fn execute(
     let _alone = exclusive.then(|| GLOBAL_SEED.write().unwrap_or_else(PoisonError::into_inner));
     let _others = (!exclusive).then(|| GLOBAL_SEED.read().unwrap_or_else(PoisonError::into_inner));
     let device = *device;
-    let work = move || match caught(|| Ok(work(&device))) {
-        Ok(ran) => ran,
-        Err(panic) => (Err(panic), 0.0),
+    let work = move || {
+        scope::noting_fused(|| caught(|| Ok(work(&device))).unwrap_or_else(|panic| (Err(panic), 0.0)))
     };
-    let (result, error) = limited(&id, work, options.time_limit);
+    let ((result, error), fused) = limited(&id, work, options.time_limit);
     let (status, failure) = judge(result, entry);
     let rerun = matches!(status, Status::Failed(_)).then(|| options.rerun(&id));
-    Outcome { id, tier, kind, class_name, file, status, error, rerun, failure }
+    Outcome {
+        id,
+        tier,
+        kind,
+        class_name,
+        file,
+        status,
+        error,
+        fused: fused.into_iter().map(str::to_owned).collect(),
+        rerun,
+        failure,
+    }
 }
 
 /// Whether a test ended as it should, and the kind of its failure if a backend can be the cause of it.
@@ -99,13 +110,17 @@ fn judge(result: Result<(), Failure>, entry: Option<&ExpectedFailure>) -> (Statu
     (status, kind)
 }
 
+/// How a test ended, and the fused operations that the backend did of its own.
+type Noted = (Ran, BTreeSet<&'static str>);
+
 /// Runs `work` on a thread of its own, which is left behind if it does not end in time.
-fn limited(name: &str, work: impl FnOnce() -> Ran + Send + 'static, limit: Duration) -> Ran {
+fn limited(name: &str, work: impl FnOnce() -> Noted + Send + 'static, limit: Duration) -> Noted {
     let (send, receive) = std::sync::mpsc::channel();
+    let failed = |failure| ((Err(failure), 0.0), BTreeSet::new());
     let name = format!("{THREAD}{}", name.replace('\0', " "));
     match std::thread::Builder::new().name(name).spawn(move || send.send(work())) {
-        Ok(_detached) => receive.recv_timeout(limit).unwrap_or((Err(Failure::Hung(limit)), 0.0)),
-        Err(e) => (Err(Failure::Panic(format!("no thread: {e}"))), 0.0),
+        Ok(_detached) => receive.recv_timeout(limit).unwrap_or_else(|_| failed(Failure::Hung(limit))),
+        Err(e) => failed(Failure::Panic(format!("no thread: {e}"))),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Per-thread modes: whether operations are recorded, composed, or run on shapes only.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
 thread_local! {
+    static FUSED: RefCell<Option<BTreeSet<&'static str>>> = const { RefCell::new(None) };
     static MODE: Cell<Mode> = const { Cell::new(Mode::NORMAL) };
     static PATH: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -132,6 +134,19 @@ pub fn autocasting<R>(dtype: Option<DType>, f: impl FnOnce() -> R) -> R {
 /// The dtype that float variables are read as.
 pub fn autocast() -> Option<DType> {
     MODE.get().autocast
+}
+
+/// Runs `f`; gives with its result the names of the fused operations that backends did of their own on this thread meanwhile.
+pub fn noting_fused<R>(f: impl FnOnce() -> R) -> (R, BTreeSet<&'static str>) {
+    let before = FUSED.replace(Some(BTreeSet::new()));
+    let result = f();
+    let noted = FUSED.replace(before).unwrap_or_default();
+    (result, noted)
+}
+
+/// For [`noting_fused`].
+pub(crate) fn note_fused(op: &'static str) {
+    FUSED.with_borrow_mut(|noted| noted.as_mut().map(|names| names.insert(op)));
 }
 
 struct Leave;

@@ -25,7 +25,7 @@ fn fixture(name: &str) -> PathBuf {
 #[test]
 fn vocabularies_beside_the_configuration_are_read() {
     let model = load_model(fixture("keras-3.15.1-integer_lookup.keras")).unwrap();
-    let again = load_model_from_bytes(&model.to_keras_bytes().unwrap()).unwrap();
+    let again = load_model_from_bytes(model.to_keras_bytes().unwrap()).unwrap();
     for model in [model, again] {
         let x = HostTensor::new([2, 3], vec![7i64, 99, 25, 3, 0, -4]).unwrap();
         let outputs = model.predict_on_batch(x).unwrap();

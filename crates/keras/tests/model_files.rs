@@ -32,7 +32,7 @@ fn weighted_sum(array: &HostTensor) -> f64 {
 fn arrays_are_what_h5py_reads() {
     let expected = json::parse(&fs::read_to_string(fixture("expected.json")).unwrap()).unwrap();
     let files = expected.as_object().unwrap();
-    assert_eq!(files.len(), 12);
+    assert_eq!(files.len(), 13);
     for (name, arrays) in files {
         let root = if name == "made-dtypes.h5" || name == "made-compressed.h5" || name == "made-long_names.h5"
         {

@@ -279,6 +279,7 @@ fn run_fused(op: Fused, operands: Operands) -> Result<Results> {
     }
     let fuses = operands.first().is_some_and(|x| device.backend().fuses(&op, x.dtype));
     if fuses {
+        scope::note_fused(op.name());
         ensure_memory(op.name(), &specs)?;
     }
     let draft = mode.drafts(&operands).then(|| Draft::new(&operands, |wanted| vjp::fused_saves(&op, wanted)));
@@ -345,6 +346,7 @@ pub(crate) fn update(op: Fused, operands: &mut [&mut Tensor]) -> Result<()> {
         && operands.iter().all(|t| t.device == device)
         && device.backend().fuses(&op, operands[0].dtype);
     if in_place {
+        scope::note_fused(op.name());
         let take = |t: &mut &mut Tensor| std::mem::replace(&mut t.buffer, nothing());
         let mut buffers: Buffers = operands.iter_mut().map(take).collect();
         let done = device.backend().update(&op, &mut buffers);

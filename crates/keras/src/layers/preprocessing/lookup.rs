@@ -234,10 +234,15 @@ impl<T: Token> Lookup<T> {
             let why = "`tf_idf` needs the vocabulary and `idf_weights` as arguments; this file keeps what `adapt` learnt elsewhere";
             return Err(Error::config(class, why));
         }
-        let wrong = |found: &str| Error::config(class, format!("`{VOCABULARY}`: expected a token per line, found {found}"));
+        let wrong = |found: &str| {
+            Error::config(class, format!("`{VOCABULARY}`: expected a token per line, found {found}"))
+        };
         let bytes = files.get(VOCABULARY).ok_or_else(|| wrong("no such file"))?;
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("bytes that are not text"))?;
-        let tokens = text.trim_end_matches('\n').lines().map(|line| line.parse().map_err(|_| wrong(&format!("{line:?}"))));
+        let tokens = text
+            .trim_end_matches('\n')
+            .lines()
+            .map(|line| line.parse().map_err(|_| wrong(&format!("{line:?}"))));
         let tokens: Vec<T> = tokens.collect::<Result<_>>()?;
         self.learn(self.without_special(&tokens).to_vec(), None);
         Ok(())
