@@ -193,8 +193,22 @@ fn set_policy(value: &mut Value, policy: DTypePolicy) {
     }
 }
 
+/// How often a layer may begin with weights that a step does not change, before that counts as a failure: with some draws of
+/// initial weights, no unit of a `relu` gives anything.
+const TRIES: usize = 20;
+
 /// A model of this layer alone after a step of training, which has changed its trainable weights.
 fn trained(object: &Value, inputs: &[HostTensor], fixed: bool) -> Result<Model> {
+    for _ in 0..TRIES {
+        if let Some(model) = after_step(object, inputs, fixed)? {
+            return Ok(model);
+        }
+    }
+    mismatch("a step of training changes no trainable weight".to_owned())
+}
+
+/// A model of this layer alone after a step of training; `None` if no trainable weight has changed.
+fn after_step(object: &Value, inputs: &[HostTensor], fixed: bool) -> Result<Option<Model>> {
     let mut given = Vec::with_capacity(inputs.len());
     for x in inputs {
         given.push(Input::with_batch_shape(symbolic(x, fixed).shape).dtype(x.dtype()).tensor()?);
@@ -219,10 +233,10 @@ fn trained(object: &Value, inputs: &[HostTensor], fixed: bool) -> Result<Model> 
         model.fit(inputs.to_vec(), targets, Fit::new().verbose(0))?;
         let (old, new): (_, Vec<HostTensor>) = (old?, values()?);
         if !old.is_empty() && old == new {
-            return mismatch(format!("none of {} trainable weights has changed", old.len()));
+            return Ok(None);
         }
     }
-    Ok(model)
+    Ok(Some(model))
 }
 
 /// A model of this layer alone is trained for one step, saved, loaded, and predicts the same.
