@@ -6,10 +6,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <optional>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/native_batch_norm_backward.h>
 #include <ATen/ops/native_layer_norm_backward.h>
 
@@ -91,6 +94,12 @@ char *backend_tch_sgd(const Tensor *w, const Tensor *g, const Tensor *m, double 
 char *backend_tch_adam(const Tensor *w, const Tensor *g, const Tensor *m, const Tensor *v, double alpha,
                        double beta_1, double beta_2, double epsilon) {
   return guarded([&] {
+    if (w->is_contiguous() && m->is_contiguous() && v->is_contiguous()) {
+      // One pass over memory. Without end, the steps no longer correct the moments: that is in `alpha`.
+      const Tensor step = at::full({}, std::numeric_limits<double>::infinity(), w->options().dtype(at::kFloat));
+      at::_fused_adam_({*w}, {g->contiguous()}, {*m}, {*v}, {}, {step}, alpha, beta_1, beta_2, 0.0, epsilon, false, false);
+      return;
+    }
     m->lerp_(*g, 1.0 - beta_1);
     v->mul_(beta_2).addcmul_(*g, *g, 1.0 - beta_2);
     w->addcdiv_(*m, v->sqrt().add_(epsilon), -alpha);
