@@ -1,6 +1,7 @@
 """Golden vectors of kind `model`: graphs with operations of `keras.ops` between layers."""
 
 import keras
+import numpy as np
 import vectors
 from keras import ops
 from keras.src.backend.common.global_state import clear_session
@@ -59,6 +60,25 @@ def shapes(x, y):
     ]
 
 
+def windows_and_matrices(x, y):
+    kernel = np.arange(36, dtype="float32").reshape(2, 6, 3) / 16 - 1
+    depths = np.arange(12, dtype="float32").reshape(2, 6, 1) / 8 - 0.5
+    inverse = 1 / ops.relu(x)
+    return [
+        ops.conv(x, kernel, strides=2, padding="same"),
+        ops.conv(x, kernel, padding="valid", dilation_rate=2),
+        ops.depthwise_conv(y, depths, padding="same"),
+        ops.arctan2(x, y),
+        ops.cast(ops.isinf(inverse), "float32") - 2 * ops.cast(ops.isfinite(inverse), "float32"),
+        ops.diagonal(x, offset=1, axis1=1, axis2=2) - ops.diagonal(y, offset=-1, axis1=-1, axis2=1)[:, :1],
+        ops.tril(x, k=1) - ops.triu(y, k=-1),
+        ops.tensordot(x, kernel, axes=[[2], [1]]) + ops.tensordot(y, kernel[0], axes=1)[:, :, None],
+        ops.take_along_axis(x, ops.argsort(y, axis=1)[:, :2, :1], axis=1),
+        ops.pad(x, ((0, 0), (2, 1), (0, 3)), mode="reflect") + ops.pad(y, ((0, 0), (2, 1), (3, 0)), mode="symmetric"),
+        ops.pad(x, ((0, 0), (1, 0), (0, 0)), constant_values=2.5),
+    ]
+
+
 def layers_between(x, y):
     h = L.Dense(6, "tanh", name="dense")(x) * 0.5 + y
     h = L.Add()([h, L.LayerNormalization()(h - ops.mean(h, axis=-1, keepdims=True))])
@@ -67,7 +87,7 @@ def layers_between(x, y):
 
 def main():
     file = ModelFile("models/operations/cases")
-    for make in [arithmetic, elementwise, logic, reductions, shapes, layers_between]:
+    for make in [arithmetic, elementwise, logic, reductions, shapes, windows_and_matrices, layers_between]:
         clear_session(free_memory=False)
         name = make.__name__
         x, y = L.Input((4, 6), name="x"), L.Input((4, 6), name="y")

@@ -326,9 +326,17 @@ impl LayerRef {
             let outputs = scope::abstractly(|| self.call(&tensors, call))?;
             Ok(outputs.tensors.iter().map(|t| (t.shape().clone(), t.dtype())).collect())
         };
-        // Large primes: no real layer's window or factor maps both to the same number by accident.
-        let first = run(10_007)?;
-        let second = if unknown { run(20_011)? } else { first.clone() };
+        // Large primes: no real layer's window or factor maps both to the same number by accident. What divides an unknown
+        // dimension needs numbers that can be divided.
+        let (first, second) = match run(10_007) {
+            Ok(first) if unknown => (first, run(20_011)?),
+            Ok(first) => (first.clone(), first),
+            Err(error) if unknown => match (run(27_720), run(55_440)) {
+                (Ok(first), Ok(second)) => (first, second),
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
         if first.len() != second.len() || first.iter().zip(&second).any(|(a, b)| a.0.rank() != b.0.rank()) {
             return Err(Error::other("the number or rank of outputs depends on an unknown dimension"))
                 .at(place);

@@ -114,14 +114,14 @@ pub(crate) fn from_config(config: &Config) -> Result<Functional> {
 
 /// A graph that is being read.
 #[derive(Default)]
-struct Graph {
+pub(crate) struct Graph {
     layers: HashMap<String, LayerRef>,
     nodes: HashMap<String, Vec<Arc<Node>>>,
     pending: Vec<(String, Vec<Value>)>,
 }
 
 impl Graph {
-    fn add_layer(&mut self, entry: &Value) -> Result<()> {
+    pub(crate) fn add_layer(&mut self, entry: &Value) -> Result<()> {
         let Some(name) =
             entry.get("name").or_else(|| entry.get("config")?.get("name")).and_then(Value::as_str)
         else {
@@ -145,8 +145,19 @@ impl Graph {
         Ok(())
     }
 
-    /// Makes the calls in rounds, since a layer may be called on what a later one in the list gives.
+    /// Makes all calls.
     fn connect(&mut self) -> Result<()> {
+        self.advance()?;
+        let left = self.pending.iter().filter(|(_, calls)| !calls.is_empty()).map(|(name, _)| name.as_str());
+        let left = left.collect::<Vec<_>>().join(", ");
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(Error::config(CLASS.name, format!("the graph has a loop or a gap at {left}")))
+    }
+
+    /// Makes the calls that can be made, in rounds, since a layer may be called on what a later one in the list gives.
+    fn advance(&mut self) -> Result<()> {
         let mut pending = std::mem::take(&mut self.pending);
         while pending.iter().any(|(_, calls)| !calls.is_empty()) {
             let mut progress = false;
@@ -162,12 +173,21 @@ impl Graph {
                 calls.drain(..made);
             }
             if !progress {
-                let left = pending.iter().filter(|(_, c)| !c.is_empty()).map(|(n, _)| n.as_str());
-                let left = left.collect::<Vec<_>>().join(", ");
-                return Err(Error::config(CLASS.name, format!("the graph has a loop or a gap at {left}")));
+                break;
             }
         }
+        self.pending = pending;
         Ok(())
+    }
+
+    /// The tensor `[layer, call, result]`, once the layers that it comes from are there.
+    ///
+    /// # Errors
+    /// A call fails, or leads to a layer that is not there yet.
+    pub(crate) fn trace(&mut self, history: &Value) -> Result<KerasTensor> {
+        self.advance()?;
+        let missing = || Error::config(CLASS.name, format!("not a tensor of the graph so far: {history}"));
+        self.tensor(history, false)?.ok_or_else(missing)
     }
 
     /// Makes one call, if everything that it reads is there.

@@ -22,11 +22,12 @@ mod operation;
 mod sequential;
 mod symbolic;
 
+pub(crate) use config::Graph;
 pub use functional::{Functional, Structure};
 pub use graph::{Apply, Arg, Inputs, KerasTensor, Node};
 pub use input::{Input, InputLayer};
 pub use model::Model;
 pub use operation::Operation;
-pub(crate) use operation::is_operation;
+pub(crate) use operation::{class_of, is_operation};
 pub use sequential::{Chain, Sequential};
 pub use symbolic::operation;

@@ -8,6 +8,7 @@ use serde_json::{Number, Value, json};
 use super::Run;
 use crate::constraints::Axes;
 use crate::models::graph::Arg;
+use crate::saving::json::to_f64;
 
 /// An operand.
 #[derive(Clone, Debug)]
@@ -81,7 +82,15 @@ impl Run<'_> {
             Given::Value(Value::Bool(b)) => {
                 Tensor::full(Shape::scalar(), DType::Bool, f64::from(u8::from(*b)), &self.device()?)
             }
-            Given::Value(value) => Tensor::from_host(self.array(value)?, &self.device()?),
+            Given::Value(value) => match to_f64(value) {
+                // Infinity, or no number.
+                Some(value) => {
+                    let operands: Vec<Operand> =
+                        beside.map(Operand::from).into_iter().chain([Operand::WeakFloat]).collect();
+                    Tensor::full(Shape::scalar(), result_type(&operands), value, &self.device()?)
+                }
+                None => Tensor::from_host(self.array(value)?, &self.device()?),
+            },
             Given::List(_) => Err(self.wrong("operand", "a tensor", "a list of tensors")),
         }
     }

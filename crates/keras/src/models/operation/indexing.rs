@@ -1,6 +1,6 @@
 //! Operations that move elements: indexing, shapes, repetition.
 
-use keras_spec::{CompareOp, DType, Error, Result, Shape, Tensor};
+use keras_spec::{CompareOp, DType, Error, HostTensor, Result, Shape, Tensor};
 use serde_json::{Value, json};
 
 use super::Run;
@@ -176,9 +176,12 @@ pub(super) fn split(run: &Run) -> Result<Vec<Tensor>> {
 
 pub(super) fn pad(run: &Run) -> Result<Vec<Tensor>> {
     let x = run.tensor(0)?;
-    if let Some(mode) = run.argument("mode").filter(|m| *m != "constant") {
-        return Err(run.wrong("mode", "`constant`", mode));
-    }
+    let mirrored = match run.argument("mode").map(|mode| (mode, mode.as_str())) {
+        None | Some((_, Some("constant"))) => None,
+        Some((_, Some("reflect"))) => Some(1),
+        Some((_, Some("symmetric"))) => Some(0),
+        Some((mode, _)) => return Err(run.wrong("mode", "`constant`, `reflect` or `symmetric`", mode)),
+    };
     let wrong = |found: &Value| run.wrong("pad_width", "a pair for each axis", found);
     let width = run.argument("pad_width").unwrap_or(&Value::Null);
     let pair = |v: &Value| -> Result<(usize, usize)> {
@@ -199,7 +202,80 @@ pub(super) fn pad(run: &Run) -> Result<Vec<Tensor>> {
         Value::Array(list) if list.len() == 1 => vec![pair(&list[0])?; x.rank()],
         same => vec![pair(same)?; x.rank()],
     };
-    Ok(vec![x.pad(&amounts, run.real("constant_values")?.unwrap_or(0.0))?])
+    let Some(skipped) = mirrored else {
+        return Ok(vec![x.pad(&amounts, run.real("constant_values")?.unwrap_or(0.0))?]);
+    };
+    let mut x = x;
+    for (axis, &(before, after)) in amounts.iter().enumerate().filter(|(_, sides)| **sides != (0, 0)) {
+        let length = x.shape()[axis];
+        if before.max(after) > length.saturating_sub(skipped) {
+            return Err(run.wrong(
+                "pad_width",
+                &format!("at most the {length} elements that there are"),
+                width,
+            ));
+        }
+        let axis = axis as isize;
+        let start = x.narrow(axis, skipped, skipped + before)?.flip(&[axis])?;
+        let end = x.narrow(axis, length - skipped - after, length - skipped)?.flip(&[axis])?;
+        x = Tensor::concatenate(&[start, x, end], axis)?;
+    }
+    Ok(vec![x])
+}
+
+/// The elements at places of their own for each line along an axis.
+pub(super) fn take_along_axis(run: &Run) -> Result<Vec<Tensor>> {
+    let (x, axis) = along(run, run.tensor(0)?)?;
+    let (place, mut indices) = (x.shape().axis(axis)?, run.tensor(1)?);
+    if indices.rank() != x.rank() {
+        return Err(run.wrong("indices", &format!("{} axes", x.rank()), indices.shape()));
+    }
+    let length = x.shape()[place];
+    let from_end = indices.compare_with(CompareOp::Lt, 0.0)?;
+    indices = from_end.select(&(&indices + length as f64)?, &indices)?;
+    let wide = x.shape().with(place, indices.shape()[place]);
+    Ok(vec![x.take_along_axis(&indices.broadcast_to(wide)?, axis)?])
+}
+
+/// What is on a diagonal of two axes, as the last axis.
+pub(super) fn diagonal(run: &Run) -> Result<Vec<Tensor>> {
+    let x = run.tensor(0)?;
+    let (first, second) = (run.whole("axis1")?.unwrap_or(0), run.whole("axis2")?.unwrap_or(1));
+    let (first, second) = (x.shape().axis(first)?, x.shape().axis(second)?);
+    if first == second {
+        return Err(run.wrong("axis2", "another axis than `axis1`", second));
+    }
+    let kept = (0..x.rank()).filter(|i| *i != first && *i != second);
+    let order: Vec<usize> = kept.chain([first, second]).collect();
+    let x = x.permute(&order)?;
+    let (rows, columns) = (x.shape()[x.rank() - 2], x.shape()[x.rank() - 1]);
+    let offset = run.whole("offset")?.unwrap_or(0);
+    let (down, right) = if offset < 0 { (offset.unsigned_abs(), 0) } else { (0, offset.unsigned_abs()) };
+    let count = rows.saturating_sub(down).min(columns.saturating_sub(right));
+    // In a row, the elements of a diagonal are a row and an element apart.
+    let mut flat = x.shape().to_vec();
+    flat.truncate(x.rank() - 2);
+    flat.push(rows * columns);
+    let places = (0..count).map(|i| ((down + i) * columns + right + i) as i64).collect::<Vec<_>>();
+    let places = Tensor::from_host(HostTensor::new([count], places)?, x.device())?;
+    Ok(vec![x.reshape(flat)?.take(&places, -1)?])
+}
+
+/// What is on and below diagonal `k` of the last two axes, or on and above it; zeros elsewhere.
+pub(super) fn triangle(run: &Run, lower: bool) -> Result<Vec<Tensor>> {
+    let x = run.tensor(0)?;
+    let k = run.whole("k")?.unwrap_or(0);
+    let Some([rows, columns]) = x.rank().checked_sub(2).map(|i| [x.shape()[i], x.shape()[i + 1]]) else {
+        return Err(run.wrong("operand", "at least 2 axes", x.shape()));
+    };
+    let inside = |i: usize, j: usize| {
+        let above = (j as isize).saturating_sub(i as isize);
+        if lower { above <= k } else { above >= k }
+    };
+    let inside: Vec<bool> = (0..rows).flat_map(|i| (0..columns).map(move |j| inside(i, j))).collect();
+    let inside = Tensor::from_host(HostTensor::new([rows, columns], inside)?, x.device())?;
+    let zero = Tensor::full(Shape::scalar(), x.dtype(), 0.0, x.device())?;
+    Ok(vec![inside.select(&x, &zero)?])
 }
 
 /// Each element of an axis `times` times, one after the other; or the axis as a whole.

@@ -3,6 +3,7 @@
 mod given;
 mod indexing;
 mod table;
+mod windows;
 
 use keras_spec::layer::Arguments;
 use keras_spec::{
@@ -101,6 +102,11 @@ impl Operation {
         }
         arguments.iter().any(has_value).then(|| arguments.iter().map(given::form).collect())
     }
+}
+
+/// The class of operations of a name.
+pub(crate) fn class_of(name: &str) -> Option<Class> {
+    table::find(name).map(|kind| kind.class)
 }
 
 /// Whether an entry of a graph is an operation.

@@ -1,11 +1,14 @@
 //! Every operation that graphs can have, by Keras's class.
 
-use keras_spec::{BinaryOp, Class, CompareOp, DType, Error, ReduceOp, Result, Shape, Tensor, UnaryOp};
+use keras_spec::promotion::Operand;
+use keras_spec::{
+    BinaryOp, Class, CompareOp, DType, Error, ReduceOp, Result, Shape, Tensor, UnaryOp, result_type,
+};
 
 use serde_json::Value;
 
 use super::indexing::{self, along};
-use super::{Kind, Run};
+use super::{Kind, Run, windows};
 use crate::activations;
 use crate::losses::divide_no_nan;
 
@@ -36,6 +39,7 @@ operations! {
         Arcsin: |r| one(r.float(0)?.unary(UnaryOp::Asin));
         Arcsinh: |r| one(r.float(0)?.unary(UnaryOp::Asinh));
         Arctan: |r| one(r.float(0)?.unary(UnaryOp::Atan));
+        Arctan2: |r| binary_floats(r, BinaryOp::Atan2);
         Arctanh: |r| one(r.float(0)?.unary(UnaryOp::Atanh));
         Argmax: |r| arg(r, Tensor::argmax);
         Argmin: |r| arg(r, Tensor::argmin);
@@ -48,6 +52,7 @@ operations! {
         Cosh: |r| one(r.float(0)?.unary(UnaryOp::Cosh));
         Cumprod: |r| cumulative(r, ReduceOp::Prod);
         Cumsum: |r| cumulative(r, ReduceOp::Sum);
+        Diagonal: indexing::diagonal;
         Divide: divide;
         DivideNoNan: |r| { let (a, b) = r.pair()?; one(divide_no_nan(&a, &b)) };
         Einsum: einsum;
@@ -61,6 +66,8 @@ operations! {
         GetItem: indexing::get_item;
         Greater: |r| compare(r, Tensor::greater);
         GreaterEqual: |r| compare(r, Tensor::greater_equal);
+        Isfinite: |r| one(r.float(0)?.abs()?.compare_with(CompareOp::Lt, f64::INFINITY));
+        Isinf: |r| one(r.float(0)?.abs()?.compare_with(CompareOp::Eq, f64::INFINITY));
         Isnan: |r| { let x = r.float(0)?; one(x.not_equal(&x)) };
         Less: |r| compare(r, Tensor::less);
         LessEqual: |r| compare(r, Tensor::less_equal);
@@ -104,10 +111,14 @@ operations! {
         Sum: |r| total(r, Tensor::sum);
         Swapaxes: |r| one(r.tensor(0)?.swap_axes(r.needed("axis1")?, r.needed("axis2")?));
         Take: indexing::take;
+        TakeAlongAxis: indexing::take_along_axis;
         Tan: |r| one(r.float(0)?.unary(UnaryOp::Tan));
         Tanh: |r| one(r.float(0)?.tanh());
+        Tensordot: windows::tensordot;
         Tile: indexing::tile;
         Transpose: indexing::transpose;
+        Tril: |r| indexing::triangle(r, true);
+        Triu: |r| indexing::triangle(r, false);
         TrueDivide: divide;
         Var: |r| one(r.tensor(0)?.variance(&r.axes()?, r.flag("keepdims")?));
         Where: |r| { let (a, b) = r.pair_at(1, 2)?; one(truth(&r.tensor(0)?)?.select(&a, &b)) };
@@ -120,6 +131,9 @@ operations! {
         TopK: top_k;
     }
     "keras.src.ops.nn" {
+        Conv: windows::conv;
+        ConvTranspose: windows::conv_transpose;
+        DepthwiseConv: windows::depthwise_conv;
         Elu: |r| one(activations::elu(&r.float(0)?, r.real("alpha")?.unwrap_or(1.0)));
         Gelu: |r| one(activations::gelu(&r.float(0)?, r.flag("approximate")?));
         HardSigmoid: |r| one(activations::hard_sigmoid(&r.float(0)?));
@@ -161,6 +175,12 @@ fn truth(x: &Tensor) -> Result<Tensor> {
 fn binary(r: &Run, op: BinaryOp) -> Result<Vec<Tensor>> {
     let (a, b) = r.pair()?;
     one(Tensor::binary(op, a, b))
+}
+
+fn binary_floats(r: &Run, op: BinaryOp) -> Result<Vec<Tensor>> {
+    let (a, b) = r.pair()?;
+    let dtype = result_type(&[a.dtype().into(), b.dtype().into(), Operand::WeakFloat]);
+    one(Tensor::binary(op, a.into_dtype(dtype)?, b.into_dtype(dtype)?))
 }
 
 /// Division by a number is another operation than by a tensor: it rounds as XLA's does.

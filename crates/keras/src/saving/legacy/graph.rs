@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use keras_spec::{Config, Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::{Report, masks, operations};
+use super::operations::Operations;
+use super::{Report, masks};
 
 /// Layers that take their states as further inputs.
 const RECURRENT: [&str; 8] =
@@ -23,10 +24,11 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
     ends.chain(layers.iter().filter_map(|l| l.get("inbound_nodes"))).for_each(|v| graph.see(v));
     let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
     let masks = masks::merge_as_keras_2(layers, report);
-    for layer in layers.iter_mut() {
+    let mut operations = Operations::default();
+    for mut layer in std::mem::take(layers) {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let causal = layer.pointer("/config/causal").is_some_and(|c| c == true);
-        let masked = RECURRENT.contains(&&*class) && masks.reach(layer);
+        let masked = RECURRENT.contains(&&*class) && masks.reach(&layer);
         if let Some(Value::Array(nodes)) = layer.get_mut("inbound_nodes") {
             for node in nodes.iter_mut().filter(|n| n.get("args").is_none()) {
                 *node = graph.call(&class, node)?;
@@ -42,8 +44,9 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
         if let Some(own) = layer.get_mut("config").and_then(Value::as_object_mut) {
             own.shift_remove("causal");
         }
-        operations::upgrade(layer, report)?;
+        operations.add(layer, report)?;
     }
+    *layers = operations.finish();
     for key in ["input_layers", "output_layers"] {
         if let Some(ends) = config.get_mut(key) {
             graph.ends(ends);

@@ -1,0 +1,387 @@
+//! Images: `([batch,] height, width, channels)`.
+
+use keras_spec::Result;
+use serde_json::{Value, json};
+
+use super::arrays;
+use super::call::Call;
+
+/// The key of a part of each image.
+fn part(rows: [usize; 2], columns: [usize; 2]) -> Value {
+    let range = |[start, stop]: [usize; 2]| arrays::range(Some(start as i64), Some(stop as i64));
+    json!([arrays::ellipsis(), range(rows), range(columns), arrays::range(None, None)])
+}
+
+/// Height and width, which must be known.
+fn size(c: &mut Call, x: &Value) -> Result<[usize; 2]> {
+    let shape = c.shape(x)?;
+    Ok([c.known(&shape, -3)?, c.known(&shape, -2)?])
+}
+
+fn flip(c: &mut Call, axis: i64) -> Result<()> {
+    let x = c.operand("image")?;
+    c.operation("Flip", [x], json!({ "axis": [axis] }));
+    Ok(())
+}
+
+pub(super) fn flip_left_right(c: &mut Call) -> Result<()> {
+    flip(c, -2)
+}
+
+pub(super) fn flip_up_down(c: &mut Call) -> Result<()> {
+    flip(c, -3)
+}
+
+fn swapped(c: &mut Call, x: Value) -> Value {
+    c.operation("Swapaxes", [x], json!({ "axis1": -3, "axis2": -2 }))
+}
+
+pub(super) fn transpose(c: &mut Call) -> Result<()> {
+    let x = c.operand("image")?;
+    swapped(c, x);
+    Ok(())
+}
+
+/// Against the clock.
+pub(super) fn rot90(c: &mut Call) -> Result<()> {
+    let x = c.operand("image")?;
+    match c.whole("k", 1)?.rem_euclid(4) {
+        0 => arrays::unchanged(c, x),
+        1 => {
+            let mirrored = c.operation("Flip", [x], json!({ "axis": [-2] }));
+            swapped(c, mirrored);
+        }
+        2 => drop(c.operation("Flip", [x], json!({ "axis": [-3, -2] }))),
+        _ => {
+            let turned = swapped(c, x);
+            c.operation("Flip", [turned], json!({ "axis": [-2] }));
+        }
+    }
+    Ok(())
+}
+
+/// What the eye sees of red, green and blue.
+const LUMA: [f64; 3] = [0.2989, 0.587, 0.114];
+
+/// Images of floats; TensorFlow converts others in ways of their own.
+fn floats(c: &mut Call, name: &str) -> Result<Value> {
+    let x = c.operand(name)?;
+    let as_float = c.float(x.clone())?;
+    if as_float != x {
+        return Err(c.wrong("of integers"));
+    }
+    Ok(x)
+}
+
+pub(super) fn rgb_to_grayscale(c: &mut Call) -> Result<()> {
+    let x = floats(c, "images")?;
+    let shares = c.plain("Multiply", [x, json!(LUMA)]);
+    c.operation("Sum", [shares], json!({ "axis": -1, "keepdims": true }));
+    Ok(())
+}
+
+pub(super) fn grayscale_to_rgb(c: &mut Call) -> Result<()> {
+    let x = c.operand("images")?;
+    c.operation("Repeat", [x], json!({ "repeats": 3, "axis": -1 }));
+    Ok(())
+}
+
+pub(super) fn crop_to_bounding_box(c: &mut Call) -> Result<()> {
+    let x = c.operand("image")?;
+    let (top, left) = (c.length("offset_height")?, c.length("offset_width")?);
+    let (height, width) = (c.length("target_height")?, c.length("target_width")?);
+    c.plain("GetItem", [x, part([top, top.saturating_add(height)], [left, left.saturating_add(width)])]);
+    Ok(())
+}
+
+pub(super) fn central_crop(c: &mut Call) -> Result<()> {
+    let x = c.operand("image")?;
+    let fraction = c.real("central_fraction", 1.0)?;
+    let inside = |length: usize| {
+        let start = ((length as f64 - length as f64 * fraction) / 2.0) as usize;
+        [start, length.saturating_sub(start)]
+    };
+    let [height, width] = size(c, &x)?;
+    c.plain("GetItem", [x, part(inside(height), inside(width))]);
+    Ok(())
+}
+
+/// Zeros around each image.
+fn padded(c: &mut Call, x: Value, rank: usize, [rows, columns]: [[usize; 2]; 2]) {
+    let batch = vec![json!([0, 0]); rank.saturating_sub(3)];
+    let widths = [batch, vec![json!(rows), json!(columns), json!([0, 0])]].concat();
+    arrays::padded(c, x, widths.into(), "constant", 0.0);
+}
+
+pub(super) fn pad_to_bounding_box(c: &mut Call) -> Result<()> {
+    let x = c.operand("image")?;
+    let (top, left) = (c.length("offset_height")?, c.length("offset_width")?);
+    let (height, width) = (c.length("target_height")?, c.length("target_width")?);
+    let [own_height, own_width] = size(c, &x)?;
+    let rest = |target: usize, before: usize, own: usize| target.checked_sub(before)?.checked_sub(own);
+    let sides = rest(height, top, own_height).zip(rest(width, left, own_width));
+    let wrong = || c.wrong(format!("to {height}×{width} of images of {own_height}×{own_width}"));
+    let (bottom, right) = sides.ok_or_else(wrong)?;
+    let rank = c.shape(&x)?.len();
+    padded(c, x, rank, [[top, bottom], [left, right]]);
+    Ok(())
+}
+
+pub(super) fn crop_or_pad(c: &mut Call) -> Result<()> {
+    let x = c.operand("image")?;
+    let target = [c.length("target_height")?, c.length("target_width")?];
+    let own = size(c, &x)?;
+    let inside = |i: usize| {
+        let start = own[i].saturating_sub(target[i]) / 2;
+        [start, start + own[i].min(target[i])]
+    };
+    let around = |i: usize| {
+        let missing = target[i].saturating_sub(own[i]);
+        [missing / 2, missing - missing / 2]
+    };
+    let rank = c.shape(&x)?.len();
+    let cropped = c.plain("GetItem", [x, part(inside(0), inside(1))]);
+    padded(c, cropped, rank, [around(0), around(1)]);
+    Ok(())
+}
+
+/// Mean 0 and variance 1 of each image.
+pub(super) fn standardize(c: &mut Call) -> Result<()> {
+    let x = floats(c, "image")?;
+    let shape = c.shape(&x)?;
+    let count = c.known(&shape, -3)? * c.known(&shape, -2)? * c.known(&shape, -1)?;
+    let over = json!({ "axis": [-3, -2, -1], "keepdims": true });
+    let mean = c.operation("Mean", [x.clone()], over.clone());
+    let deviation = c.operation("Std", [x.clone()], over);
+    let bounded = c.plain("Maximum", [deviation, json!(1.0 / (count as f64).sqrt())]);
+    let centred = c.plain("Subtract", [x, mean]);
+    c.plain("Divide", [centred, bounded]);
+    Ok(())
+}
+
+pub(super) fn adjust_contrast(c: &mut Call) -> Result<()> {
+    let (x, factor) = (floats(c, "images")?, c.operand("contrast_factor")?);
+    let mean = c.operation("Mean", [x.clone()], json!({ "axis": [-3, -2], "keepdims": true }));
+    let centred = c.plain("Subtract", [x, mean.clone()]);
+    let scaled = c.plain("Multiply", [centred, factor]);
+    c.plain("Add", [scaled, mean]);
+    Ok(())
+}
+
+pub(super) fn adjust_brightness(c: &mut Call) -> Result<()> {
+    let operands = [floats(c, "image")?, c.operand("delta")?];
+    c.plain("Add", operands);
+    Ok(())
+}
+
+pub(super) fn adjust_gamma(c: &mut Call) -> Result<()> {
+    let x = floats(c, "image")?;
+    let (gamma, gain) = (c.real("gamma", 1.0)?, c.real("gain", 1.0)?);
+    let power = c.plain("Power", [x, json!(gamma)]);
+    c.plain("Multiply", [power, json!(gain)]);
+    Ok(())
+}
+
+/// Windows of images in a row, as channels.
+pub(super) fn extract_patches(c: &mut Call) -> Result<()> {
+    let x = c.operand("images")?;
+    let numbers = |c: &mut Call, name: &str| -> Result<[usize; 2]> {
+        let all = c.wholes(&[name])?.unwrap_or_else(|| vec![1; 4]);
+        match all.as_slice() {
+            [1, h, w, 1] if *h > 0 && *w > 0 => Ok([*h as usize, *w as usize]),
+            other => Err(c.wrong(format!("with `{name}` = {other:?}"))),
+        }
+    };
+    let (sizes, strides, rates) = (numbers(c, "sizes")?, numbers(c, "strides")?, numbers(c, "rates")?);
+    let padding = c.text("padding", "VALID")?;
+    let own = size(c, &x)?;
+    let span = |i: usize| (sizes[i] - 1) * rates[i] + 1;
+    let (mut sides, mut counts) = ([[0; 2]; 2], [0; 2]);
+    for i in 0..2 {
+        if padding == "SAME" {
+            counts[i] = own[i].div_ceil(strides[i]);
+            let total = (counts[i].saturating_sub(1) * strides[i] + span(i)).saturating_sub(own[i]);
+            sides[i] = [total / 2, total - total / 2];
+        } else {
+            counts[i] = (own[i] + strides[i]).saturating_sub(span(i)) / strides[i];
+        }
+    }
+    let x = if sides == [[0; 2]; 2] {
+        x
+    } else {
+        arrays::padded(c, x, json!([[0, 0], sides[0], sides[1], [0, 0]]), "constant", 0.0)
+    };
+    let mut places = Vec::new();
+    for row in 0..sizes[0] {
+        for column in 0..sizes[1] {
+            let along = |i: usize, at: usize| {
+                let start = at * rates[i];
+                let stop = start + counts[i].saturating_sub(1) * strides[i] + 1;
+                arrays::slice(json!({ "start": start, "stop": stop, "step": strides[i] }))
+            };
+            let key = json!([arrays::range(None, None), along(0, row), along(1, column)]);
+            places.push(c.plain("GetItem", [x.clone(), key]));
+        }
+    }
+    c.operation("Concatenate", [places.into()], json!({ "axis": -1 }));
+    Ok(())
+}
+
+/// How elements between elements are found.
+#[derive(Clone, Copy, PartialEq)]
+enum Method {
+    Nearest,
+    Bilinear,
+    Bicubic,
+}
+
+/// Where the places of the new elements are between the old ones.
+#[derive(Clone, Copy, PartialEq)]
+enum Grid {
+    /// The first ones lie on each other.
+    Start,
+    /// The first and the last ones do.
+    Corners,
+    /// The borders of images do.
+    Borders,
+}
+
+impl Grid {
+    fn place(self, i: usize, old: usize, new: usize) -> f64 {
+        let scale = old as f64 / new as f64;
+        match self {
+            Grid::Start => i as f64 * scale,
+            Grid::Corners if new > 1 => i as f64 * (old as f64 - 1.0) / (new as f64 - 1.0),
+            Grid::Corners => 0.0,
+            Grid::Borders => (i as f64 + 0.5) * scale - 0.5,
+        }
+    }
+}
+
+/// What each old element adds to each new one: `(new, old)`.
+fn weights(method: Method, grid: Grid, old: usize, new: usize) -> Vec<Vec<f64>> {
+    let last = old.saturating_sub(1) as i64;
+    let row = |i: usize| {
+        let mut row = vec![0.0; old];
+        let place = grid.place(i, old, new);
+        let (below, within) = (place.floor() as i64, place - place.floor());
+        let mut add = |at: i64, weight: f64| {
+            let inside = at.clamp(0, last);
+            // Cubic curves between borders do not see the last element again and again.
+            let counts = inside == at || method != Method::Bicubic || grid != Grid::Borders;
+            if let Some(element) = row.get_mut(inside as usize).filter(|_| counts) {
+                *element += weight;
+            }
+        };
+        match method {
+            Method::Nearest => add(if grid == Grid::Corners { place.round() as i64 } else { below }, 1.0),
+            Method::Bilinear => {
+                add(below, 1.0 - within);
+                add(below + 1, within);
+            }
+            Method::Bicubic => cubic(grid, within).into_iter().zip(-1..).for_each(|(w, k)| add(below + k, w)),
+        }
+        let sum: f64 = row.iter().sum();
+        row.iter().map(|weight| weight / sum).collect()
+    };
+    (0..new).map(row).collect()
+}
+
+/// The weights of four neighbours, by Keys's cubic curves, of which TensorFlow has a table of 1024 steps.
+fn cubic(grid: Grid, within: f64) -> [f64; 4] {
+    let a = if grid == Grid::Borders { -0.5 } else { -0.75 };
+    let x = (within * 1024.0).round() / 1024.0;
+    let near = |x: f64| ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+    let far = |x: f64| ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
+    [far(x + 1.0), near(x), near(1.0 - x), far(2.0 - x)]
+}
+
+/// Images of another size, by products with weights along each axis.
+fn resized(c: &mut Call, x: Value, method: Method, grid: Grid) -> Result<()> {
+    let new = c.wholes(&["size"])?.unwrap_or_default();
+    let &[height, width] = new.as_slice() else { return Err(c.wrong("without `size`")) };
+    let (height, width) = (height.max(1) as usize, width.max(1) as usize);
+    let shape = c.shape(&x)?;
+    let [h, w] = size(c, &x)?;
+    let channels = c.known(&shape, -1)?;
+    if method == Method::Nearest {
+        let places = |old: usize, new: usize| -> Vec<usize> {
+            let rows = weights(method, grid, old, new);
+            rows.iter().map(|row| row.iter().position(|w| *w == 1.0).unwrap_or(0)).collect()
+        };
+        let rows = c.operation("Take", [x, json!(places(h, height))], json!({ "axis": -3 }));
+        c.operation("Take", [rows, json!(places(w, width))], json!({ "axis": -2 }));
+        return Ok(());
+    }
+    let x = c.float(x)?;
+    let lead: Vec<Value> = if shape.len() > 3 { vec![json!(-1)] } else { Vec::new() };
+    let flat = [lead.clone(), vec![json!(h), json!(w * channels)]].concat();
+    let rows = c.operation("Reshape", [x], json!({ "newshape": flat }));
+    let rows = c.plain("Matmul", [json!(weights(method, grid, h, height)), rows]);
+    let whole = [lead, vec![json!(height), json!(w), json!(channels)]].concat();
+    let rows = c.operation("Reshape", [rows], json!({ "newshape": whole }));
+    c.plain("Matmul", [json!(weights(method, grid, w, width)), rows]);
+    Ok(())
+}
+
+/// TensorFlow 2's: the borders of images lie on each other.
+pub(super) fn resize(c: &mut Call) -> Result<()> {
+    let x = c.operand("images")?;
+    let (method, antialias) = (c.text("method", "bilinear")?, c.flag(&["antialias"])?);
+    let known = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"].contains(&&*method);
+    if !known {
+        return Err(c.wrong(format!("with `method` = {method}")));
+    }
+    if method == "bicubic" && !antialias {
+        return resized(c, x, Method::Bicubic, Grid::Borders);
+    }
+    let new = c.wholes(&["size"])?.unwrap_or_default();
+    let &[height, width] = new.as_slice() else { return Err(c.wrong("without `size`")) };
+    let x = if method == "nearest" { x } else { c.float(x)? };
+    let config = json!({
+        "height": height,
+        "width": width,
+        "interpolation": method,
+        "antialias": antialias,
+        "data_format": "channels_last",
+    });
+    c.operation("Resizing", [x], config);
+    Ok(())
+}
+
+/// TensorFlow 1's grids.
+fn grid(c: &mut Call) -> Result<Grid> {
+    Ok(match (c.flag(&["align_corners"])?, c.flag(&["half_pixel_centers"])?) {
+        (true, _) => Grid::Corners,
+        (_, true) => Grid::Borders,
+        _ => Grid::Start,
+    })
+}
+
+pub(super) fn resize_bilinear(c: &mut Call) -> Result<()> {
+    let (x, grid) = (c.operand("images")?, grid(c)?);
+    resized(c, x, Method::Bilinear, grid)
+}
+
+pub(super) fn resize_bicubic(c: &mut Call) -> Result<()> {
+    let (x, grid) = (c.operand("images")?, grid(c)?);
+    resized(c, x, Method::Bicubic, grid)
+}
+
+pub(super) fn resize_nearest(c: &mut Call) -> Result<()> {
+    let (x, grid) = (c.operand("images")?, grid(c)?);
+    resized(c, x, Method::Nearest, grid)
+}
+
+/// The method is a number here.
+pub(super) fn resize_images(c: &mut Call) -> Result<()> {
+    let x = c.operand("images")?;
+    let method = c.optional(&["method"]).unwrap_or_else(|| json!(0));
+    let grid = grid(c)?;
+    match (method.as_i64(), method.as_str()) {
+        (Some(0), _) | (_, Some("bilinear")) => resized(c, x, Method::Bilinear, grid),
+        (Some(1), _) | (_, Some("nearest")) => resized(c, x, Method::Nearest, grid),
+        (Some(2), _) | (_, Some("bicubic")) => resized(c, x, Method::Bicubic, grid),
+        _ => Err(c.wrong(format!("with `method` = {method}"))),
+    }
+}

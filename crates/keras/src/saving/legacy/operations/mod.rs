@@ -1,0 +1,200 @@
+//! Functions of TensorFlow in the graphs of tf.keras, as operations of Keras 3.
+
+mod arrays;
+mod call;
+mod images;
+mod logic;
+mod mathematics;
+mod nodes;
+mod table;
+mod values;
+mod windows;
+
+use std::collections::HashMap;
+
+use keras_spec::layer::loading;
+use keras_spec::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::Report;
+use crate::layers::name_lambdas;
+use crate::models::{Graph, KerasTensor};
+use call::{Call, Operation};
+
+/// The sign of a tensor in a graph.
+const TENSOR: &str = "__keras_tensor__";
+
+/// The layers of a graph, one after the other in the form of Keras 3.
+#[derive(Default)]
+pub(super) struct Operations {
+    layers: Vec<Value>,
+    /// What layers give that compute with nothing but the lengths of axes: a length that is not known is null.
+    values: HashMap<String, Vec<Value>>,
+    /// The first `traced` layers, for the shapes of their tensors.
+    graph: Graph,
+    traced: usize,
+}
+
+impl Operations {
+    /// All layers there are.
+    pub(super) fn finish(self) -> Vec<Value> {
+        self.layers
+    }
+
+    /// Adds a layer, or what a function of TensorFlow is in Keras 3.
+    ///
+    /// # Errors
+    /// The function, or one of its arguments, has no counterpart.
+    pub(super) fn add(&mut self, mut layer: Value, report: &mut Report) -> Result<()> {
+        let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = layer.get("name").or_else(|| layer.pointer("/config/name")).and_then(Value::as_str);
+        let name = name.unwrap_or(&class).to_owned();
+        let (function, calls) = match &*class {
+            "TFOpLambda" | "SlicingOpLambda" => {
+                let function = layer.pointer("/config/function").and_then(Value::as_str);
+                let calls = layer.get("inbound_nodes").and_then(Value::as_array).cloned();
+                (function.unwrap_or_default().to_owned(), calls.unwrap_or_default())
+            }
+            "TensorFlowOpLayer" => {
+                let (function, call) = nodes::call(&layer, &name)?;
+                (function.to_owned(), vec![call])
+            }
+            _ => {
+                if !self.values.is_empty() {
+                    self.materialize(&mut layer, &name)?;
+                }
+                self.layers.push(layer);
+                return Ok(());
+            }
+        };
+        let mut entries: Vec<Value> = Vec::new();
+        for (index, call) in calls.iter().enumerate() {
+            let mut call = call.clone();
+            self.insert_values(&mut call);
+            if let Some(values) = values::evaluate(self, &function, &call)? {
+                report.converted(&*name, format!("`tf.{function}` of lengths of axes is the number itself"));
+                self.values.insert(name, values);
+                return Ok(());
+            }
+            let operations = Call::new(self, &name, &function, index, &call)?.operations()?;
+            if index == 0 {
+                let classes: Vec<&str> = operations.iter().map(|o| o.class).collect();
+                let text = format!("`tf.{function}` is the operation `{}`", classes.join("`, `"));
+                report.converted(&*name, text);
+                entries.extend(operations.iter().map(Operation::entry));
+            }
+            let same = entries.len() == operations.len()
+                && entries.iter().zip(&operations).all(|(entry, o)| entry["config"] == o.entry()["config"]);
+            if !same {
+                let why = format!("`tf.{function}` with other arguments at each call");
+                return Err(Error::config(name, why));
+            }
+            for (entry, operation) in entries.iter_mut().zip(operations) {
+                if let Some(Value::Array(nodes)) = entry.get_mut("inbound_nodes") {
+                    nodes.push(operation.node());
+                }
+            }
+        }
+        self.layers.extend(entries);
+        Ok(())
+    }
+
+    /// The tensor of a graph that a value stands for, with its shape and dtype.
+    fn trace(&mut self, tensor: &Value) -> Result<KerasTensor> {
+        // Weights are made in order to know shapes; they are zeros that take no memory.
+        loading(usize::MAX, true, || {
+            for layer in self.layers.iter().skip(self.traced) {
+                let mut layer = layer.clone();
+                name_lambdas(&mut layer)?;
+                self.graph.add_layer(&layer)?;
+            }
+            self.traced = self.layers.len();
+            self.graph.trace(&tensor["config"]["keras_history"])
+        })
+    }
+
+    /// Puts values in the places of the tensors that stood for them.
+    fn insert_values(&self, value: &mut Value) {
+        if is_tensor(value) {
+            let history = &value["config"]["keras_history"];
+            let known = history[0].as_str().and_then(|name| self.values.get(name));
+            let result = history[2].as_u64().and_then(|i| usize::try_from(i).ok()).unwrap_or(0);
+            if let Some(known) = known.and_then(|results| results.get(result)) {
+                *value = known.clone();
+            }
+            return;
+        }
+        match value {
+            Value::Array(list) => list.iter_mut().for_each(|v| self.insert_values(v)),
+            Value::Object(map) => map.values_mut().for_each(|v| self.insert_values(v)),
+            _ => {}
+        }
+    }
+
+    /// Makes values tensors again, as zeros plus the value, for a layer that is called on them.
+    fn materialize(&mut self, layer: &mut Value, name: &str) -> Result<()> {
+        let Some(Value::Array(nodes)) = layer.get_mut("inbound_nodes") else { return Ok(()) };
+        for place in nodes.iter_mut().filter_map(|n| n.pointer_mut("/args/0")) {
+            let mut value = place.clone();
+            self.insert_values(&mut value);
+            if value == *place {
+                continue;
+            }
+            let input = self.layers.iter().find(|l| l["class_name"] == "InputLayer");
+            let (Some(input), false) = (input.map(|l| l["config"]["name"].clone()), has_null(&value)) else {
+                return Err(Error::config(name, "a call on the size of a batch, which is not known before"));
+            };
+            let input = tensor(input, 0);
+            let known = format!("{name}.known");
+            let parts = [
+                ("ZerosLike", json!([input]), json!({ "dtype": "int32" })),
+                ("Sum", json!([tensor(format!("{known}.0"), 0)]), Value::Null),
+                ("Add", json!([tensor(format!("{known}.1"), 0), value]), Value::Null),
+            ];
+            for (i, (class, args, config)) in parts.into_iter().enumerate() {
+                let args = args.as_array().cloned().unwrap_or_default();
+                let mut operation = Operation::new(format!("{known}.{i}"), class, args, config);
+                operation.name.truncate(if i == 2 { known.len() } else { operation.name.len() });
+                let mut entry = operation.entry();
+                entry["inbound_nodes"] = json!([operation.node()]);
+                self.layers.push(entry);
+            }
+            *place = tensor(known, 0);
+        }
+        Ok(())
+    }
+}
+
+/// The first result of a call of a layer.
+fn tensor(layer: impl Into<Value>, call: usize) -> Value {
+    let history = [layer.into(), call.into(), 0.into()];
+    json!({ "class_name": TENSOR, "config": { "keras_history": history } })
+}
+
+fn is_tensor(value: &Value) -> bool {
+    value.get("class_name").is_some_and(|c| c == TENSOR)
+}
+
+/// Whether there is a tensor in a value.
+fn has_tensor(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.iter().any(has_tensor),
+        other => is_tensor(other),
+    }
+}
+
+/// Whether a length in a value is not known.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.iter().any(has_null),
+        other => other.is_null(),
+    }
+}
+
+/// An object, or none at all.
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
