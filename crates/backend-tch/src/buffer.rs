@@ -22,7 +22,8 @@ struct Inner {
 struct Shared(Tensor);
 
 // SAFETY: libtorch's tensors are reference-counted atomically, and its functions may read one from several threads at once.
-// What changes a tensor needs it by value (`Buffer::unique`), which only the holder of the last handle gets.
+// What changes a tensor needs it by value (`Buffer::unique`) or its buffer to itself (`Buffer::own`), which only the holder of
+// the last handle has.
 unsafe impl Sync for Shared {}
 
 impl Buffer {
@@ -58,6 +59,14 @@ impl Buffer {
     /// The tensor to change: a copy, if somebody else sees its elements.
     pub(crate) fn into_own(self) -> Done {
         self.unique().or_else(|shared| copy(shared.tensor()))
+    }
+
+    /// The tensor to change: if somebody else sees its elements, the buffer gets a copy first.
+    pub(crate) fn own(&mut self) -> Done<&Tensor> {
+        if self.0.base.is_some() || Arc::get_mut(&mut self.0).is_none() {
+            *self = Buffer::new(copy(self.tensor())?, self.dtype());
+        }
+        Ok(self.tensor())
     }
 
     /// libtorch's tensor.

@@ -139,6 +139,14 @@ pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
     }
 }
 
+/// A step of an optimizer in place.
+pub(crate) fn update(op: &Fused, operands: &mut [Buffer]) -> Done<()> {
+    #[cfg(feature = "shim")]
+    return with_shim::update(op, operands);
+    #[cfg(not(feature = "shim"))]
+    unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype))
+}
+
 fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor) -> Done {
     let mut shape = x.size();
     if let [_, _] = shape[..] {
@@ -256,27 +264,32 @@ mod with_shim {
                 batch_norm_backward(first(name, operands)?, *axis, *epsilon)?
             }
             Fused::LayerNormBackward { features } => layer_norm_backward(first(name, operands)?, *features)?,
-            Fused::Sgd { learning_rate } => {
-                let [w, g] = first(name, operands)?;
-                let w = w.into_own()?;
-                shim::sgd(&w, g.tensor(), None, *learning_rate, 0.0, false)?;
-                vec![w]
+            _ => {
+                let mut operands = operands;
+                update(op, &mut operands)?;
+                operands.remove(1);
+                return Ok(operands);
             }
-            Fused::SgdMomentum { learning_rate, momentum, nesterov } => {
-                let [w, g, m] = first(name, operands)?;
-                let (w, m) = (w.into_own()?, m.into_own()?);
-                shim::sgd(&w, g.tensor(), Some(&m), *learning_rate, *momentum, *nesterov)?;
-                vec![w, m]
-            }
-            Fused::Adam { alpha, beta_1, beta_2, epsilon } => {
-                let [w, g, m, v] = first(name, operands)?;
-                let (w, m, v) = (w.into_own()?, m.into_own()?, v.into_own()?);
-                shim::adam([&w, g.tensor(), &m, &v], [*alpha, *beta_1, *beta_2, *epsilon])?;
-                vec![w, m, v]
-            }
-            _ => return unsupported(name, dtype),
         };
         Ok(results.into_iter().map(|tensor| Buffer::new(tensor, dtype)).collect())
+    }
+
+    /// A step of an optimizer on the variable (operand 0) and its state (operands 2 and up), in place where nobody else sees
+    /// their elements.
+    pub(super) fn update(op: &Fused, operands: &mut [Buffer]) -> Done<()> {
+        match (op, operands) {
+            (Fused::Sgd { learning_rate }, [w, g]) => {
+                shim::sgd(w.own()?, g.tensor(), None, *learning_rate, 0.0, false)
+            }
+            (Fused::SgdMomentum { learning_rate, momentum, nesterov }, [w, g, m]) => {
+                shim::sgd(w.own()?, g.tensor(), Some(m.own()?), *learning_rate, *momentum, *nesterov)
+            }
+            (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [w, g, m, v]) => {
+                let tensors = [w.own()?, g.tensor(), m.own()?, v.own()?];
+                shim::adam(tensors, [*alpha, *beta_1, *beta_2, *epsilon])
+            }
+            (op, operands) => unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype)),
+        }
     }
 
     fn batch_norm_backward(

@@ -226,4 +226,8 @@ impl Backend for Tch {
     fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {
         run(op.name(), || fused::fused(op, operands))
     }
+
+    fn update(&self, op: &Fused, operands: &mut [Buffer]) -> Result<()> {
+        run(op.name(), || fused::update(op, operands))
+    }
 }

@@ -321,3 +321,26 @@ fn optimizers() {
     }
     step(Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }, &x);
 }
+
+#[test]
+#[cfg(feature = "shim")]
+fn optimizers_change_what_nobody_else_sees_in_place() {
+    use backend_tch::{Buffer, Tch};
+    use keras_spec::Backend;
+
+    let backend = Tch::new(tch::Device::Cpu).unwrap();
+    let adam = Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
+    let new = |x: f32| backend.from_host(HostTensor::full([64], DType::F32, x.into())).unwrap();
+    let places = |all: &[Buffer]| all.iter().map(|x| x.tensor().data_ptr()).collect::<Vec<_>>();
+    let mut operands = [new(1.0), new(0.5), new(0.0), new(0.0)];
+    let before = places(&operands);
+    backend.update(&adam, &mut operands).unwrap();
+    assert_eq!(places(&operands), before);
+    // Another handle on the variable: it keeps the old values.
+    let shared = operands[0].clone();
+    let held = backend.to_host(shared.clone()).unwrap();
+    backend.update(&adam, &mut operands).unwrap();
+    assert_ne!(operands[0].tensor().data_ptr(), before[0]);
+    assert_eq!(places(&operands)[1..], before[1..]);
+    assert_eq!(backend.to_host(shared).unwrap(), held);
+}

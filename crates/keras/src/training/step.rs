@@ -111,9 +111,8 @@ impl Model {
         let mut tracker = compiled.loss_tracker.lock().unwrap_or_else(PoisonError::into_inner);
         tracker.update(value, staged.samples as f64);
         drop(tracker);
-        let predictions: Vec<Tensor> = predictions.iter().map(Tensor::stop_gradient).collect();
-        let resolved = compiled.resolve(&self.output_names()?, &staged.y, &predictions)?;
-        resolved.update_metrics(&staged.y, &predictions, &staged.weights)
+        let resolved = compiled.resolve(&self.output_names()?, &staged.y, predictions)?;
+        resolved.update_metrics(&staged.y, predictions, &staged.weights)
     }
 
     /// One step of training; metrics go on from where they are.
@@ -130,6 +129,8 @@ impl Model {
             };
             let sources: Vec<Tensor> = variables.iter().map(keras_spec::Variable::watched).collect();
             let grads = gradients(&[&target], &sources.iter().collect::<Vec<_>>())?;
+            // What has a history holds the weights, which then could not be changed in place.
+            let predictions: Vec<Tensor> = predictions.iter().map(Tensor::stop_gradient).collect();
             Ok((loss.stop_gradient(), predictions, grads))
         })?;
         optimizer.apply(&grads, &variables)?;
