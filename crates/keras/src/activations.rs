@@ -196,6 +196,10 @@ impl TryFrom<&str> for Activation {
         let mut known: Vec<String> = Activation::BUILT_IN.iter().map(|a| a.name().to_owned()).collect();
         known.extend(["swish".to_owned(), "hard_swish".to_owned()]);
         known.extend(functions().iter().map(Function::registered_name));
+        let short =
+            name.split_once('>').map(|(_, short)| short).filter(|short| !short.is_empty()).unwrap_or(name);
+        let line = format!("keras::activations::register(\"my_package\", {short:?}, |x| x.relu())");
+        known.push(format!("and those that a program registers, each with `{line}`"));
         Err(Error::unknown("activation function", name, known))
     }
 }

@@ -76,6 +76,29 @@ fn tensors_are_merged_by_mode() {
 }
 
 #[test]
+fn functions_and_inputs_of_keras_1() {
+    use keras::legacy::keras1::{InputLayer, Lambda, Merge};
+
+    let branch =
+        || Sequential::new().add(InputLayer::new().batch_input_shape((None::<u8>, 3)).input_dtype("float32"));
+    let halved = || {
+        branch().add(Lambda::new(|x| &x[0] * 0.5).output_shape([3]).arguments(serde_json::json!({ "by": 2 })))
+    };
+    let difference = Merge::function(|x| &x[0] - &x[1]).output_shape([3]).name("difference");
+    let mut model = Sequential::merging([halved(), halved()], difference).build().unwrap();
+    let x = |values: [f32; 3]| keras_spec::HostTensor::new([1, 3], values.to_vec()).unwrap();
+    let y = model.predict(vec![x([4.0, 2.0, 0.0]), x([1.0, 1.0, 1.0])]).unwrap();
+    assert_eq!(y[0].to_f64_vec(), [1.5, 0.5, -0.5]);
+    assert!(model.get_layer("difference").is_ok());
+    let lone = branch().add(Dense::new(2)).build().unwrap();
+    assert_eq!((lone.layers().len(), lone.count_params()), (1, 8));
+    assert_eq!(
+        config(Lambda::new(|x| Ok(x[0].clone())).arguments([1]))["config"]["arguments"],
+        serde_json::json!([1])
+    );
+}
+
+#[test]
 fn what_makes_no_sense_is_an_error_of_the_layer() {
     let built = |layer: LayerRef| layer.build(&[[1usize, 8, 8, 1].into()]).unwrap_err().to_string();
     let found = built(Convolution2D::new(2, 3, 3).border_mode("full").into());

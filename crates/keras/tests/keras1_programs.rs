@@ -93,6 +93,13 @@ fn each_call_warns_once_with_that_of_keras_2() {
         let labels = HostTensor::new([2], vec![0i32, 1]).unwrap();
         np_utils::to_categorical(&labels, Some(11)).unwrap();
         let _: LayerRef = keras1::MaxoutDense::new(4).into();
+        let workers = FitGenerator::new(70, 2).batch_size(10).nb_worker(4).max_q_size(20).pickle_safe(true);
+        let _: keras::training::Fit = workers.into();
+        let _: LayerRef =
+            keras1::InputLayer::new().input_shape([5]).input_dtype("int32").name("words").into();
+        let _: LayerRef = keras1::Lambda::new(|x| &x[0] * 2.0).output_shape([3, 2]).name("twice").into();
+        let _: LayerRef = Merge::function(|x| &x[0] - &x[1]).output_shape([6, 5]).into();
+        let _: LayerRef = Merge::new("sum").output_shape([6, 5]).output_mask(()).arguments(()).into();
     };
     make();
     make();
@@ -114,9 +121,18 @@ fn each_call_warns_once_with_that_of_keras_2() {
          decay_rate=0.25))`",
         "Update your `to_categorical` call to the Keras 2 API: `keras.utils.to_categorical(y, num_classes=11)`",
         "`MaxoutDense` is not in Keras 2: use `Maximum` of several `Dense` layers",
+        "Update your `fit_generator` call to the Keras 2 API: `fit_generator(generator, steps_per_epoch=7, epochs=2, \
+         workers=4, max_queue_size=20, use_multiprocessing=True)`",
+        "Update your `Lambda` call to the Keras 2 API: `Lambda(function, output_shape=(3, 2), name=\"twice\")`",
+        "Update your `Merge` call to the Keras 2 API: `Lambda(function, output_shape=(6, 5))`",
+        "`Merge` is not in Keras 2: use `Add`, `Multiply`, `Concatenate`, `Average`, `Maximum` or `Dot`",
     ] {
         assert_eq!(said(expected), 1, "{expected}\nsaid:\n{}", WARNINGS.lock().unwrap().join("\n"));
     }
+    let words: Vec<String> =
+        WARNINGS.lock().unwrap().iter().filter(|w| w.contains("`InputLayer(")).cloned().collect();
+    let [only] = words.as_slice() else { panic!("{words:?} of {}", WARNINGS.lock().unwrap().join("\n")) };
+    assert!(only.contains("name=\"words\"") && only.contains("dtype=\"int32\""), "{only}");
     let lstm =
         WARNINGS.lock().unwrap().iter().filter(|w| w.contains("`LSTM(units=9")).cloned().collect::<Vec<_>>();
     let [only] = lstm.as_slice() else { panic!("{lstm:?}") };

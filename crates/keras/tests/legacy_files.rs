@@ -277,6 +277,21 @@ fn python_code_is_never_run_but_replaced() {
 }
 
 #[test]
+fn an_unknown_activation_names_its_layer_and_how_to_register_it() {
+    let text = r#"{"class_name": "Sequential", "keras_version": "2.2.4", "backend": "tensorflow", "config": {"name": "s",
+        "layers": [{"class_name": "Dense", "config": {"name": "bent", "trainable": true, "batch_input_shape": [null, 2],
+        "units": 3, "use_bias": false, "activation": "<lambda>"}}]}}"#;
+    let error = keras::model_from_json(text).unwrap_err().to_string();
+    let line = "`keras::activations::register(\"my_package\", \"<lambda>\", |x| x.relu())`";
+    assert!(error.contains("layer `bent`") && error.contains(line), "{error}");
+    keras::activations::register("my_package", "<lambda>", |x| x.relu());
+    let mut model = keras::model_from_json(text).unwrap();
+    model.set_weights(&[HostTensor::new([2, 3], vec![1.0f32, -1.0, 0.0, 1.0, -1.0, 0.5]).unwrap()]).unwrap();
+    let x = HostTensor::new([1, 2], vec![2.0f32, 1.0]).unwrap();
+    assert_eq!(model.predict(Data::One(x)).unwrap()[0].to_f64_vec(), [3.0, 0.0, 0.5]);
+}
+
+#[test]
 fn files_named_by_the_environment_predict_what_their_writers_did() {
     let folders = std::env::var_os("KERAS_MODEL_FILES").unwrap_or_default();
     for folder in std::env::split_paths(&folders).filter(|f| !f.as_os_str().is_empty()) {

@@ -57,6 +57,14 @@ impl Lambda {
     }
 }
 
+impl Lambda {
+    /// The same layer with other arguments beside the function.
+    pub(crate) fn with_arguments(mut self, arguments: impl IntoIterator<Item = (String, Value)>) -> Self {
+        self.config.extend(arguments);
+        self
+    }
+}
+
 /// Names the functions of all `Lambda` layers in a model's configuration.
 ///
 /// # Errors

@@ -1,10 +1,13 @@
 //! A call of Keras 1 on its way to today's layer.
 
-use keras_spec::{Call, Class, Config, Error, Layer, LayerRef, Object, PartialShape, Result, Tensor};
+use keras_spec::{
+    Call, Class, Config, Error, Layer, LayerExt, LayerRef, Object, PartialShape, Result, Tensor,
+};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::warn_once;
+use crate::layers::Lambda;
 use crate::models::Input;
 use crate::saving::legacy::keras1::{input_of, upgrade_call};
 
@@ -14,6 +17,8 @@ pub struct Arguments {
     class: &'static str,
     given: Config,
     error: Option<String>,
+    /// What the layer computes, of a class that is given a function.
+    function: Option<Lambda>,
 }
 
 /// What takes the place of classes that Keras 2 dropped.
@@ -45,7 +50,11 @@ fn keras1_name(name: &str) -> String {
 
 impl Arguments {
     pub(super) fn new(class: &'static str) -> Self {
-        Arguments { class, given: Config::new(), error: None }
+        Arguments { class, given: Config::new(), error: None, function: None }
+    }
+
+    pub(super) fn of_function(class: &'static str, function: Lambda) -> Self {
+        Arguments { function: Some(function), ..Arguments::new(class) }
     }
 
     pub(super) fn with(mut self, name: &str, value: impl Serialize) -> Self {
@@ -65,7 +74,16 @@ impl Arguments {
     }
 
     fn object(&self) -> Value {
-        json!({ "class_name": self.class, "config": self.given })
+        let mut object = json!({ "class_name": self.class, "config": self.given });
+        // Files have the shape with the batch, which calls may leave out.
+        if self.class == "InputLayer"
+            && let Some((shape, _)) = input_of(&object)
+            && let Some(config) = object.get_mut("config").and_then(Value::as_object_mut)
+        {
+            config.shift_remove("input_shape");
+            config.insert("batch_input_shape".to_owned(), shape);
+        }
+        object
     }
 
     /// Today's layer, and the call of Keras 2 in its words.
@@ -73,14 +91,32 @@ impl Arguments {
         if let Some(error) = &self.error {
             return Err(Error::config(self.class, error));
         }
+        if let Some(function) = &self.function {
+            return Ok(self.of_python(function));
+        }
         let (second, third) = upgrade_call(&self.object())?;
         Ok((LayerRef::from_value(&third)?, python(&second)))
+    }
+
+    /// A `Lambda` of a Rust function, which takes its `arguments` from where it was made.
+    fn of_python(&self, function: &Lambda) -> (LayerRef, String) {
+        let kept = |key: &str| Some((key.to_owned(), self.given.get(key)?.clone()));
+        let layer =
+            function.clone().with_arguments(["output_shape", "arguments"].into_iter().filter_map(kept));
+        let said: Config = ["output_shape", "arguments", "name"].into_iter().filter_map(kept).collect();
+        let call = python(&json!({ "class_name": "Lambda", "config": said }));
+        let first = if call == "Lambda()" { "Lambda(function" } else { "Lambda(function, " };
+        let call = call.replacen("Lambda(", first, 1);
+        match self.given.get("name").and_then(Value::as_str) {
+            Some(name) => (layer.name(name).into(), call),
+            None => (layer.into(), call),
+        }
     }
 
     pub(super) fn layer(self) -> LayerRef {
         match self.convert() {
             Ok((layer, call)) => {
-                match replacement(self.class) {
+                match replacement(self.class).filter(|_| self.function.is_none()) {
                     Some(other) => warn_once(format!("`{}` is not in Keras 2: use {other}", self.class)),
                     None => {
                         warn_once(format!("Update your `{}` call to the Keras 2 API: `{call}`", self.class))

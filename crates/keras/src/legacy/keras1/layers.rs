@@ -1,10 +1,11 @@
 //! The layers of Keras 1, built from one table.
 
-use keras_spec::LayerRef;
+use keras_spec::{LayerRef, Result, Tensor};
 use serde::{Serialize, Serializer};
 
 use super::arguments::Arguments;
 use super::models::First;
+use crate::layers;
 
 macro_rules! layers {
     ($($(#[$doc:meta])* $Layer:ident($($required:ident),*) { $($option:ident),* $(,)? })*) => {$(
@@ -31,7 +32,7 @@ macro_rules! layers {
         }
 
         impl Serialize for $Layer {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+            fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
                 self.0.serialize(s)
             }
         }
@@ -49,6 +50,48 @@ macro_rules! layers {
             Self(self.0.with(stringify!($option), value))
         }
     )*};
+}
+
+/// `Lambda(function)`, the same in Keras 2. The function takes its `arguments` from where it was made; those that are given
+/// here, and `output_shape`, are written to files.
+///
+/// ```
+/// use keras::legacy::keras1::{Lambda, Sequential};
+///
+/// let scale = 0.5;
+/// let model = Sequential::new().add(Lambda::new(move |x| &x[0] * scale).output_shape([4]).input_shape([4])).build()?;
+/// assert_eq!(model.outputs()?[0].1.shape.to_string(), "(None, 4)");
+/// # Ok::<(), keras::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lambda(Arguments);
+
+impl Lambda {
+    /// The layer that computes `function`.
+    pub fn new(function: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        Lambda(Arguments::of_function("Lambda", layers::Lambda::new(function)))
+    }
+
+    layers!(@options output_shape arguments name trainable input_shape batch_input_shape input_dtype);
+}
+
+impl From<Lambda> for LayerRef {
+    fn from(layer: Lambda) -> Self {
+        layer.0.layer()
+    }
+}
+
+impl First for Lambda {
+    fn arguments(&self) -> &Arguments {
+        &self.0
+    }
+}
+
+impl Merge {
+    /// `Merge(mode=function)`: a function of all inputs, in Keras 2 a `Lambda` of their list.
+    pub fn function(function: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        Merge(Arguments::of_function("Merge", layers::Lambda::new(function)))
+    }
 }
 
 layers! {
@@ -150,6 +193,8 @@ layers! {
         init, activation, w_regularizer, b_regularizer, activity_regularizer, w_constraint, b_constraint, bias,
         input_dim,
     }
+    /// `InputLayer(batch_input_shape)`, in Keras 2 with `dtype` for `input_dtype`.
+    InputLayer() { sparse }
     /// `LSTM(output_dim)`, in Keras 2 `LSTM(units)`.
     LSTM(output_dim) {
         init, inner_init, forget_bias_init, activation, inner_activation, w_regularizer, u_regularizer, b_regularizer,
@@ -181,7 +226,8 @@ layers! {
         input_dim,
     }
     /// `Merge(mode=…)`, in Keras 2 a class for each mode: `Add`, `Multiply`, `Concatenate`, `Average`, `Maximum`, `Dot`.
-    Merge(mode) { concat_axis, dot_axes }
+    /// [`Merge::function`] is the one of a function; `output_shape`, `output_mask` and `arguments` are about that alone.
+    Merge(mode) { concat_axis, dot_axes, output_shape, output_mask, arguments }
     /// `PReLU()`, in Keras 2 with `alpha_initializer`.
     PReLU() { init, shared_axes }
     /// `ParametricSoftplus()`, which Keras 2 dropped.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::arguments::Arguments;
 use super::{Merge, warn_once};
-use crate::models::{Apply, Input, Inputs, KerasTensor, Model};
+use crate::models::{Apply, Input, InputLayer, Inputs, KerasTensor, Model};
 
 /// A layer of Keras 1, which may say what its inputs are (`input_shape`, `input_dim`) where it is a model's first.
 pub trait First: Into<LayerRef> {
@@ -45,10 +45,14 @@ impl Sequential {
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub fn add(mut self, layer: impl First) -> Self {
-        if self.layers.is_empty() && self.branches.is_none() {
+        if self.layers.is_empty() && self.input.is_none() && self.branches.is_none() {
             self.input = layer.arguments().input();
         }
-        self.layers.push(layer.into());
+        let layer: LayerRef = layer.into();
+        // Which inputs there are is known by now.
+        if layer.downcast::<InputLayer>().is_none() {
+            self.layers.push(layer);
+        }
         self
     }
 

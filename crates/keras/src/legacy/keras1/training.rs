@@ -2,6 +2,7 @@
 
 use keras_spec::{Callback, HostTensor, Logs, Result};
 
+use super::arguments::python;
 use super::warn_once;
 use crate::models::Model;
 use crate::training::callbacks::History;
@@ -116,8 +117,7 @@ impl<'a> From<Fit<'a>> for training::Fit<'a> {
 }
 
 /// The arguments of Keras 1's `fit_generator`, which counts samples where Keras 2 counts batches
-/// (`keras.models.Model.fit_generator`, Keras 1.2.2). `nb_worker`, `max_q_size` and `pickle_safe` say how Python makes batches
-/// beside training; here batches come from an iterator.
+/// (`keras.models.Model.fit_generator`, Keras 1.2.2).
 ///
 /// ```
 /// use keras::legacy::keras1::FitGenerator;
@@ -132,13 +132,25 @@ pub struct FitGenerator<'a> {
     nb_epoch: usize,
     batch_size: usize,
     nb_val_samples: Option<usize>,
+    nb_worker: Option<usize>,
+    max_q_size: Option<usize>,
+    pickle_safe: Option<bool>,
 }
 
 impl<'a> FitGenerator<'a> {
     /// So many samples in each of so many epochs.
     pub fn new(samples_per_epoch: usize, nb_epoch: usize) -> Self {
         let today = training::Fit::new();
-        FitGenerator { today, samples_per_epoch, nb_epoch, batch_size: 32, nb_val_samples: None }
+        FitGenerator {
+            today,
+            samples_per_epoch,
+            nb_epoch,
+            batch_size: 32,
+            nb_val_samples: None,
+            nb_worker: None,
+            max_q_size: None,
+            pickle_safe: None,
+        }
     }
 
     crate::class::builders! {
@@ -146,6 +158,12 @@ impl<'a> FitGenerator<'a> {
         batch_size = usize;
         /// How many samples are evaluated for validation.
         some nb_val_samples = usize;
+        /// How many workers make batches; nothing here, where batches come from an iterator. `workers` in Keras 2.
+        some nb_worker = usize;
+        /// How many batches wait at most; nothing here. `max_queue_size` in Keras 2.
+        some max_q_size = usize;
+        /// Whether workers are processes; nothing here. `use_multiprocessing` in Keras 2.
+        some pickle_safe = bool;
     }
 
     unchanged!();
@@ -157,7 +175,14 @@ impl<'a> From<FitGenerator<'a>> for training::Fit<'a> {
         let steps = |samples: usize| samples.div_ceil(old.batch_size.max(1));
         let (epochs, count) = (old.nb_epoch, steps(old.samples_per_epoch));
         let validation = old.nb_val_samples.map(steps);
-        let last = validation.map(|n| format!(", validation_steps={n}")).unwrap_or_default();
+        let said = [
+            ("validation_steps", validation.map(|n| n.to_string())),
+            ("workers", old.nb_worker.map(|n| n.to_string())),
+            ("max_queue_size", old.max_q_size.map(|n| n.to_string())),
+            ("use_multiprocessing", old.pickle_safe.map(|is| python(&is.into()))),
+        ];
+        let said = said.into_iter().filter_map(|(name, value)| Some(format!(", {name}={}", value?)));
+        let last: String = said.collect();
         warn_once(format!(
             "Update your `fit_generator` call to the Keras 2 API: \
              `fit_generator(generator, steps_per_epoch={count}, epochs={epochs}{last})`"
