@@ -291,6 +291,30 @@ fn an_unknown_activation_names_its_layer_and_how_to_register_it() {
     assert_eq!(model.predict(Data::One(x)).unwrap()[0].to_f64_vec(), [3.0, 0.0, 0.5]);
 }
 
+/// Keras 3 leaves masks out beside states, where Keras 2 used them: the mask is an operation of the graph.
+#[test]
+fn masks_beside_states_are_written_as_keras_3_has_them() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/models/tf_keras/decoder.h5");
+    let mut model = keras::load_model(file).unwrap();
+    let json: Value = serde_json::from_str(&model.to_json().unwrap()).unwrap();
+    let layers = json["config"]["layers"].as_array().unwrap();
+    let masks: Vec<&Value> = layers
+        .iter()
+        .filter_map(|l| l.pointer("/inbound_nodes/0/kwargs/mask"))
+        .filter(|m| !m.is_null())
+        .collect();
+    assert_eq!(masks.len(), 3, "{json}");
+    assert!(masks.iter().all(|m| m["config"]["keras_history"][0] == "embedding.mask.0"), "{masks:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let resaved = folder.path().join("decoder.keras");
+    model.save(&resaved).unwrap();
+    let tokens = HostTensor::new([2, 6], vec![1i32, 2, 0, 3, 0, 0, 4, 5, 6, 7, 8, 9]).unwrap();
+    let state = HostTensor::new([2, 4], vec![0.5f32, -0.5, 0.25, 1.0, 0.0, 0.5, -1.0, 0.75]).unwrap();
+    let inputs = || vec![tokens.clone(), state.clone()];
+    let found = keras::load_model(&resaved).unwrap().predict(inputs()).unwrap();
+    assert_eq!(found, model.predict(inputs()).unwrap());
+}
+
 #[test]
 fn files_named_by_the_environment_predict_what_their_writers_did() {
     let folders = std::env::var_os("KERAS_MODEL_FILES").unwrap_or_default();

@@ -34,7 +34,7 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
                 *node = graph.call(&class, node)?;
                 if masked && node.pointer("/kwargs/initial_state").is_some_and(|state| !state.is_null()) {
                     // Keras 3 leaves the mask out beside states.
-                    heed_mask(node);
+                    heed_mask(node, &mut operations);
                 }
                 if causal {
                     node["kwargs"]["use_causal_mask"] = true.into();
@@ -55,11 +55,12 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
     Ok(())
 }
 
-/// Lets a call use the mask that its input bears, unless it is given one.
-fn heed_mask(node: &mut Value) {
-    let mask = &mut node["kwargs"]["mask"];
-    if mask.is_null() {
-        *mask = true.into();
+/// Lets a call use the mask that its input bears, unless it is given one: by operations that compute it, as Keras 3 has it, or
+/// where the mask comes from several layers, by an argument that is known only here.
+fn heed_mask(node: &mut Value, operations: &mut Operations) {
+    if node["kwargs"]["mask"].is_null() {
+        let mask = operations.mask(&node["args"][0]);
+        node["kwargs"]["mask"] = mask.unwrap_or(true.into());
     }
 }
 
@@ -137,6 +138,10 @@ impl Graph {
     fn call(&self, class: &str, node: &Value) -> Result<Value> {
         let mut keywords = Map::new();
         let first = self.inputs(class, node, &mut keywords)?;
+        // Keras 3 has no such argument, and old graphs say that there are none.
+        if keywords.get("constants").is_some_and(Value::is_null) {
+            keywords.shift_remove("constants");
+        }
         let args: Value = match first {
             Value::Array(mut tensors) if RECURRENT.contains(&class) && tensors.len() > 1 => {
                 let state = tensors.split_off(1);

@@ -4,6 +4,7 @@ mod arrays;
 mod call;
 mod images;
 mod logic;
+mod masks;
 mod mathematics;
 mod nodes;
 mod table;
@@ -99,6 +100,13 @@ impl Operations {
         Ok(())
     }
 
+    /// Adds an operation that is called once.
+    fn push(&mut self, operation: Operation) {
+        let mut entry = operation.entry();
+        entry["inbound_nodes"] = json!([operation.node()]);
+        self.layers.push(entry);
+    }
+
     /// The tensor of a graph that a value stands for, with its shape and dtype.
     fn trace(&mut self, tensor: &Value) -> Result<KerasTensor> {
         // Weights are made in order to know shapes; they are zeros that take no memory.
@@ -155,9 +163,7 @@ impl Operations {
                 let args = args.as_array().cloned().unwrap_or_default();
                 let mut operation = Operation::new(format!("{known}.{i}"), class, args, config);
                 operation.name.truncate(if i == 2 { known.len() } else { operation.name.len() });
-                let mut entry = operation.entry();
-                entry["inbound_nodes"] = json!([operation.node()]);
-                self.layers.push(entry);
+                self.push(operation);
             }
             *place = tensor(known, 0);
         }
