@@ -357,6 +357,18 @@ fn slices_and_added_losses_of_tf_keras() {
     );
     let error = keras::model_from_json(&weighted).unwrap_err().to_string();
     assert!(error.contains("`mean`: `tf.math.reduce_mean` with `weights` = 3"), "{error}");
+    // More than any model has is refused, not made.
+    for (function, arguments) in [
+        ("sequence_mask", r#"{"maxlen": 4000000000}"#),
+        ("repeat", r#"{"repeats": [9000000000000000000, 9000000000000000000], "axis": 1}"#),
+        ("image.resize", r#"{"size": [4000000000, 4000000000], "method": "bicubic"}"#),
+        ("nn.depth_to_space", r#"{"block_size": 4000000000}"#),
+    ] {
+        let large = text.replace("math.reduce_mean", function);
+        let large = large.replace("[[\"x\", 0, 0, {}]]", &format!("[[\"x\", 0, 0, {arguments}]]"));
+        let error = keras::model_from_json(&large).unwrap_err().to_string();
+        assert!(error.contains("`mean`") && error.contains(function), "{error}");
+    }
     let own = text.replace("\"AddLoss\"", "\"ConvDNA\"");
     let error = keras::model_from_json(&own).unwrap_err().to_string();
     let line = "`keras_spec::class!(dyn Layer, Class::of(\"my_package\", \"ConvDNA\"), ConvDNA)`";

@@ -107,7 +107,8 @@ pub(super) fn strided_slice(c: &mut Call) -> Result<()> {
     let (no_begin, no_end) = (mask("begin_mask")?, mask("end_mask")?);
     let (rest, new, single) = (mask("ellipsis_mask")?, mask("new_axis_mask")?, mask("shrink_axis_mask")?);
     let key = begin.iter().zip(&end).zip(&strides).enumerate().map(|(i, ((&begin, &end), &step))| {
-        let is = |mask: i64| mask >> i & 1 == 1;
+        let is =
+            |mask: i64| u32::try_from(i).ok().and_then(|i| mask.checked_shr(i)).is_some_and(|m| m & 1 == 1);
         if is(rest) {
             return ellipsis();
         }
@@ -185,6 +186,7 @@ pub(super) fn one_hot(c: &mut Call) -> Result<()> {
 pub(super) fn sequence_mask(c: &mut Call) -> Result<()> {
     let (lengths, steps) = (c.operand("lengths")?, c.length("maxlen")?);
     let dtype = c.text("dtype", "bool")?;
+    c.limit(&[steps])?;
     let lengths = c.operation("ExpandDims", [lengths], json!({ "axis": -1 }));
     let places: Vec<usize> = (0..steps).collect();
     let mask = c.plain("Greater", [lengths, json!(places)]);
@@ -228,9 +230,10 @@ pub(super) fn repeat(c: &mut Call) -> Result<()> {
     match c.wholes(&["repeats"])?.as_deref() {
         Some([times]) => drop(c.operation("Repeat", [x], json!({ "repeats": times, "axis": axis }))),
         Some(times) => {
+            let count = |n: &i64| usize::try_from(*n).unwrap_or(0);
+            c.limit(&[times.iter().map(count).fold(0, usize::saturating_add)])?;
             let each = times.iter().enumerate();
-            let places: Vec<usize> =
-                each.flat_map(|(i, n)| std::iter::repeat_n(i, usize::try_from(*n).unwrap_or(0))).collect();
+            let places: Vec<usize> = each.flat_map(|(i, n)| std::iter::repeat_n(i, count(n))).collect();
             c.operation("Take", [x, json!(places)], json!({ "axis": axis }));
         }
         None => return Err(c.wrong("without `repeats`")),
@@ -333,8 +336,10 @@ pub(super) fn gather_nd(c: &mut Call) -> Result<()> {
         .iter()
         .map(|row| {
             let inside = row.iter().skip(1).zip(inner);
-            let offset = inside.fold(0, |at, (i, length)| at * length.unwrap_or(1) as i64 + i);
-            row[0] * step as i64 + offset
+            let offset = inside.fold(0_i64, |at, (i, length)| {
+                at.saturating_mul(length.unwrap_or(1) as i64).saturating_add(*i)
+            });
+            row[0].saturating_mul(step as i64).saturating_add(offset)
         })
         .collect();
     let mut rows = x;
@@ -374,7 +379,17 @@ fn blocks(c: &mut Call, x: &Value) -> Result<[usize; 4]> {
     }
     let block = c.length("block_size")?.max(1);
     let shape = c.shape(x)?;
-    Ok([c.known(&shape, 1)?, c.known(&shape, 2)?, c.known(&shape, 3)?, block])
+    let sizes = [c.known(&shape, 1)?, c.known(&shape, 2)?, c.known(&shape, 3)?, block];
+    small(c, &sizes)?;
+    Ok(sizes)
+}
+
+/// Refuses lengths whose products are none.
+fn small(c: &Call, lengths: &[usize]) -> Result<()> {
+    match lengths.iter().find(|n| **n > 1 << 16) {
+        Some(length) => Err(c.wrong(format!("with a length of {length}"))),
+        None => Ok(()),
+    }
 }
 
 /// A tensor cut in other axes, which are put in another order and then joined.
@@ -414,13 +429,18 @@ fn blocks_and_sides(c: &mut Call, sides: &str) -> Result<([usize; 2], [[usize; 2
     let blocks: Option<[usize; 2]> = serde_json::from_value(shape).ok();
     let blocks = blocks.filter(|b| b.iter().all(|n| *n > 0));
     let sides = serde_json::from_value(sides).ok();
-    blocks.zip(sides).ok_or_else(|| c.wrong("of other than two axes, or with lengths that are computed"))
+    let (blocks, sides): ([usize; 2], [[usize; 2]; 2]) = blocks
+        .zip(sides)
+        .ok_or_else(|| c.wrong("of other than two axes, or with lengths that are computed"))?;
+    small(c, &[blocks, sides[0], sides[1]].concat())?;
+    Ok((blocks, sides))
 }
 
 pub(super) fn space_to_batch(c: &mut Call) -> Result<()> {
     let mut x = c.operand("input")?;
     let ([a, b], [rows, columns]) = blocks_and_sides(c, "paddings")?;
     let shape = c.shape(&x)?;
+    small(c, &[c.known(&shape, 1)?, c.known(&shape, 2)?])?;
     let h = (c.known(&shape, 1)? + rows[0] + rows[1]) / a;
     let w = (c.known(&shape, 2)? + columns[0] + columns[1]) / b;
     let channels = c.known(&shape, 3)?;
@@ -437,6 +457,7 @@ pub(super) fn batch_to_space(c: &mut Call) -> Result<()> {
     let ([a, b], [rows, columns]) = blocks_and_sides(c, "crops")?;
     let shape = c.shape(&x)?;
     let (h, w, channels) = (c.known(&shape, 1)?, c.known(&shape, 2)?, c.known(&shape, 3)?);
+    small(c, &[h, w])?;
     let parts = c.operation("Reshape", [x], json!({ "newshape": [a, b, -1, h, w, channels] }));
     let turned = c.operation("Transpose", [parts], json!({ "axes": [2, 3, 0, 4, 1, 5] }));
     let whole = c.operation("Reshape", [turned], json!({ "newshape": [-1, h * a, w * b, channels] }));

@@ -48,6 +48,14 @@ impl Operation {
     }
 }
 
+/// The most constants that an operation gets.
+const MOST: usize = 1 << 22;
+
+/// A length that can be computed with.
+pub(super) fn length_of(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|n| u32::try_from(n).ok()).map(|n| n as usize)
+}
+
 /// A list of numbers as Keras 3 writes an array, which it does not take a list for.
 fn constant(operand: Value) -> Value {
     fn dtype(value: &Value) -> Option<&'static str> {
@@ -203,8 +211,13 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn length(&mut self, name: &str) -> Result<usize> {
-        let length = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
-        self.typed(&[name], "a length", length)?.ok_or_else(|| self.wrong(format!("without `{name}`")))
+        self.typed(&[name], "a length", length_of)?.ok_or_else(|| self.wrong(format!("without `{name}`")))
+    }
+
+    /// Refuses more constants than a file may ask for.
+    pub(super) fn limit(&self, counts: &[usize]) -> Result<()> {
+        let count = counts.iter().fold(1, |product: usize, n| product.saturating_mul(*n));
+        if count > MOST { Err(self.wrong(format!("of {count} constants, more than {MOST}"))) } else { Ok(()) }
     }
 
     pub(super) fn text(&mut self, name: &str, default: &str) -> Result<String> {

@@ -149,11 +149,11 @@ pub(super) fn crop_or_pad(c: &mut Call) -> Result<()> {
 pub(super) fn standardize(c: &mut Call) -> Result<()> {
     let x = floats(c, "image")?;
     let shape = c.shape(&x)?;
-    let count = c.known(&shape, -3)? * c.known(&shape, -2)? * c.known(&shape, -1)?;
+    let count = c.known(&shape, -3)? as f64 * c.known(&shape, -2)? as f64 * c.known(&shape, -1)? as f64;
     let over = json!({ "axis": [-3, -2, -1], "keepdims": true });
     let mean = c.operation("Mean", [x.clone()], over.clone());
     let deviation = c.operation("Std", [x.clone()], over);
-    let bounded = c.plain("Maximum", [deviation, json!(1.0 / (count as f64).sqrt())]);
+    let bounded = c.plain("Maximum", [deviation, json!(1.0 / count.sqrt())]);
     let centred = c.plain("Subtract", [x, mean]);
     c.plain("Divide", [centred, bounded]);
     Ok(())
@@ -188,22 +188,27 @@ pub(super) fn extract_patches(c: &mut Call) -> Result<()> {
     let numbers = |c: &mut Call, name: &str| -> Result<[usize; 2]> {
         let all = c.wholes(&[name])?.unwrap_or_else(|| vec![1; 4]);
         match all.as_slice() {
-            [1, h, w, 1] if *h > 0 && *w > 0 => Ok([*h as usize, *w as usize]),
+            [1, h, w, 1] if (1..1 << 16).contains(h) && (1..1 << 16).contains(w) => {
+                Ok([*h as usize, *w as usize])
+            }
             other => Err(c.wrong(format!("with `{name}` = {other:?}"))),
         }
     };
     let (sizes, strides, rates) = (numbers(c, "sizes")?, numbers(c, "strides")?, numbers(c, "rates")?);
     let padding = c.text("padding", "VALID")?;
     let own = size(c, &x)?;
+    // An operation for each place in a window.
+    c.limit(&[sizes[0], sizes[1], 1 << 10])?;
     let span = |i: usize| (sizes[i] - 1) * rates[i] + 1;
     let (mut sides, mut counts) = ([[0; 2]; 2], [0; 2]);
     for i in 0..2 {
         if padding == "SAME" {
             counts[i] = own[i].div_ceil(strides[i]);
-            let total = (counts[i].saturating_sub(1) * strides[i] + span(i)).saturating_sub(own[i]);
+            let total = (counts[i].saturating_sub(1).saturating_mul(strides[i]).saturating_add(span(i)))
+                .saturating_sub(own[i]);
             sides[i] = [total / 2, total - total / 2];
         } else {
-            counts[i] = (own[i] + strides[i]).saturating_sub(span(i)) / strides[i];
+            counts[i] = own[i].saturating_add(strides[i]).saturating_sub(span(i)) / strides[i];
         }
     }
     let x = if sides == [[0; 2]; 2] {
@@ -216,7 +221,8 @@ pub(super) fn extract_patches(c: &mut Call) -> Result<()> {
         for column in 0..sizes[1] {
             let along = |i: usize, at: usize| {
                 let start = at * rates[i];
-                let stop = start + counts[i].saturating_sub(1) * strides[i] + 1;
+                let last = counts[i].saturating_sub(1).saturating_mul(strides[i]);
+                let stop = last.saturating_add(start + 1);
                 arrays::slice(json!({ "start": start, "stop": stop, "step": strides[i] }))
             };
             let key = json!([arrays::range(None, None), along(0, row), along(1, column)]);
@@ -304,6 +310,8 @@ fn resized(c: &mut Call, x: Value, method: Method, grid: Grid) -> Result<()> {
     let shape = c.shape(&x)?;
     let [h, w] = size(c, &x)?;
     let channels = c.known(&shape, -1)?;
+    c.limit(&[h, height])?;
+    c.limit(&[w, width])?;
     if method == Method::Nearest {
         let places = |old: usize, new: usize| -> Vec<usize> {
             let rows = weights(method, grid, old, new);
@@ -315,7 +323,7 @@ fn resized(c: &mut Call, x: Value, method: Method, grid: Grid) -> Result<()> {
     }
     let x = c.float(x)?;
     let lead: Vec<Value> = if shape.len() > 3 { vec![json!(-1)] } else { Vec::new() };
-    let flat = [lead.clone(), vec![json!(h), json!(w * channels)]].concat();
+    let flat = [lead.clone(), vec![json!(h), json!(w.saturating_mul(channels))]].concat();
     let rows = c.operation("Reshape", [x], json!({ "newshape": flat }));
     let rows = c.plain("Matmul", [json!(weights(method, grid, h, height)), rows]);
     let whole = [lead, vec![json!(height), json!(w), json!(channels)]].concat();

@@ -48,6 +48,7 @@ pub(super) fn local_response_normalization(c: &mut Call) -> Result<()> {
     let (bias, alpha, beta) = (c.real("bias", 1.0)?, c.real("alpha", 1.0)?, c.real("beta", 0.5)?);
     let shape = c.shape(&x)?;
     let channels = c.known(&shape, -1)? as u64;
+    c.limit(&[channels as usize, channels as usize])?;
     let row = |i: u64| (0..channels).map(|j| f64::from(u8::from(i.abs_diff(j) <= radius))).collect();
     let band: Vec<Vec<f64>> = (0..channels).map(row).collect();
     let squares = c.plain("Square", [x.clone()]);

@@ -234,6 +234,8 @@ pub(super) fn cumulative_logsumexp(c: &mut Call) -> Result<()> {
     }
     let shape = c.shape(&x)?;
     let length = c.known(&shape, axis as isize)?;
+    // An operation for each element.
+    c.limit(&[length, 1 << 12])?;
     let last = c.operation("Moveaxis", [x], json!({ "source": axis, "destination": -1 }));
     let ends = (1..=length as i64).map(|stop| {
         let key = json!([arrays::ellipsis(), arrays::range(None, Some(stop))]);

@@ -69,7 +69,7 @@ fn arithmetic(function: &str) -> Option<Arithmetic> {
         "math.floordiv" | "floordiv" | "math.floor_div" | "floor_div" => (floor_div, |a, b| (a / b).floor()),
         "math.divide" | "math.truediv" | "truediv" => (|_, _| None, |a, b| a / b),
         "math.floormod" | "math.mod" => {
-            (|a, b| floor_div(a, b).map(|q| a - q * b), |a, b| a - (a / b).floor() * b)
+            (|a, b| a.checked_sub(floor_div(a, b)?.checked_mul(b)?), |a, b| a - (a / b).floor() * b)
         }
         "math.maximum" | "maximum" => (|a, b| Some(a.max(b)), f64::max),
         "math.minimum" | "minimum" => (|a, b| Some(a.min(b)), f64::min),

@@ -50,6 +50,9 @@ fn window(c: &mut Call, x: &mut Value, default: &str) -> Result<Window> {
         other => return Err(c.wrong(format!("with `padding` = {other}"))),
     };
     c.optional(&["use_cudnn_on_gpu"]);
+    if let Some(other) = strides.iter().chain(&dilation).find(|n| !(1..1 << 16).contains(*n)) {
+        return Err(c.wrong(format!("with steps or gaps of {other}")));
+    }
     Ok(Window { axes, data_format, padding, strides, dilation })
 }
 
@@ -146,9 +149,12 @@ pub(super) fn transposed(c: &mut Call) -> Result<()> {
     let start = if first { 2 } else { 1 };
     for axis in 0..window.axes {
         let stride = window.strides[axis] as usize;
-        let span = c.known(&sizes, axis as isize)?.saturating_sub(1) * window.dilation[axis] as usize + 1;
+        let span =
+            c.known(&sizes, axis as isize)?.saturating_sub(1).saturating_mul(window.dilation[axis] as usize);
+        let span = span.saturating_add(1);
         let more = if window.padding == "same" { 0 } else { span.saturating_sub(stride) };
-        let length = shape.get(start + axis).copied().flatten().map(|n| n * stride + more);
+        let length =
+            shape.get(start + axis).copied().flatten().map(|n| n.saturating_mul(stride).saturating_add(more));
         let asked = wanted.as_ref().and_then(|shape| match shape.len() == window.axes {
             true => shape.get(axis)?.as_u64(),
             false => shape.get(start + axis)?.as_u64(),
