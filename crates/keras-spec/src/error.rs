@@ -129,6 +129,20 @@ pub enum Error {
     },
 }
 
+/// Parts of messages are no longer than this many bytes.
+const LONGEST: usize = 4000;
+
+/// The beginning of a text, with how much is left out: what a message repeats from a file can be as long as that.
+fn brief(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let end = (0..=LONGEST / 2).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let left_out = text.len() - end;
+        text.truncate(end);
+        text += &format!("… ({left_out} bytes more)");
+    }
+    text
+}
+
 impl Error {
     /// An [`Error::Argument`].
     pub fn argument(
@@ -138,8 +152,8 @@ impl Error {
     ) -> Self {
         Error::Argument {
             argument: argument.into(),
-            expected: expected.to_string(),
-            found: found.to_string(),
+            expected: brief(expected.to_string()),
+            found: brief(found.to_string()),
         }
     }
 
@@ -178,12 +192,12 @@ impl Error {
         known: impl IntoIterator<Item = S>,
     ) -> Self {
         let known: Vec<String> = known.into_iter().map(|s| s.as_ref().to_owned()).collect();
-        Error::Unknown { kind: kind.into(), name: name.into(), known: known.join(", ") }
+        Error::Unknown { kind: kind.into(), name: brief(name.into()), known: known.join(", ") }
     }
 
     /// An [`Error::Config`].
     pub fn config(class: impl Into<String>, why: impl fmt::Display) -> Self {
-        Error::Config { class: class.into(), why: why.to_string() }
+        Error::Config { class: class.into(), why: brief(why.to_string()) }
     }
 
     /// An [`Error::Other`].
@@ -194,7 +208,7 @@ impl Error {
     /// This error, said to have happened in `place`.
     #[must_use]
     pub fn context(self, place: impl Into<String>) -> Self {
-        Error::Context { place: place.into(), source: Box::new(self) }
+        Error::Context { place: brief(place.into()), source: Box::new(self) }
     }
 
     /// The error without the places added by [`Error::context`].
@@ -221,5 +235,26 @@ pub trait ResultExt<T> {
 impl<T> ResultExt<T> for Result<T> {
     fn at<P: Into<String>>(self, place: impl FnOnce() -> P) -> Result<T> {
         self.map_err(|e| e.context(place()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_not_as_long_as_files() {
+        let long = "é".repeat(1 << 20);
+        let errors = [
+            Error::config("Dense", format_args!("found {long}")),
+            Error::argument("units", &long, &long),
+            Error::unknown("layer", &long, ["Dense"]),
+            Error::other("?").context(&long),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.len() < 10_000 && text.contains("bytes more)"), "{}", text.len());
+        }
+        assert_eq!(brief("short".to_owned()), "short");
     }
 }

@@ -92,7 +92,7 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Spec> {
                 if !fits {
                     return Err(check.shape(format!("shapes may differ only on axis {axis}")));
                 }
-                out.dims_mut()[*axis] += s[*axis];
+                out.dims_mut()[*axis] = out[*axis].saturating_add(s[*axis]);
             }
             same(out)
         }
@@ -101,7 +101,11 @@ pub fn infer(op: &Op, operands: &[(&Shape, DType)]) -> Result<Spec> {
             if low.len() != n || high.len() != n || interior.len() != n {
                 return Err(check.shape("one low, high and interior amount per axis is needed"));
             }
-            same((0..n).map(|i| low[i] + high[i] + dilated(x[i], interior[i] + 1)).collect())
+            let padded = |i: usize| {
+                let length = dilated(x[i], interior[i].saturating_add(1));
+                length.saturating_add(low[i]).saturating_add(high[i])
+            };
+            same((0..n).map(padded).collect())
         }
         Op::Unary(u) => {
             check.accepts(u.accepts(dtype), u)?;
@@ -501,7 +505,7 @@ fn convolution(spec: &ConvSpec, check: &Check<'_>, x: &Shape, w: &Shape) -> Resu
     check.ensure(positive && spec.groups > 0, "strides, dilations and groups must be positive")?;
     let (cin, cout) = (x[n + 1], w[n + 1]);
     check.ensure(
-        cin == w[n] * spec.groups && cout % spec.groups == 0,
+        w[n].checked_mul(spec.groups) == Some(cin) && cout % spec.groups == 0,
         format!("{cin} input channels do not fit a filter for {} in {} groups", w[n], spec.groups),
     )?;
     check.ensure(w[..n].iter().all(|&k| k > 0), "the filter's window must not be empty")?;

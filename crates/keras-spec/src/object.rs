@@ -346,7 +346,7 @@ fn find<T: Family + ?Sized>(name: &str) -> Result<Entry<T>> {
     let mut known: Vec<String> = registered::<T>().iter().map(|e| e.class.name.to_owned()).collect();
     known.sort();
     if T::KIND == "layer" {
-        let class = name.rsplit('>').next().unwrap_or(name);
+        let class: String = name.rsplit('>').next().unwrap_or(name).chars().take(100).collect();
         let line = format!("keras_spec::class!(dyn Layer, Class::of(\"my_package\", \"{class}\"), {class})");
         known.push(format!("and those that a program registers, each with `{line}`"));
     }

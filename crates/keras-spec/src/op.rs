@@ -240,7 +240,8 @@ impl ConvSpec {
         let last = self.strides.len() + 1;
         let spatial = (0..self.strides.len()).map(|i| {
             let (low, high) = self.padding[i];
-            let padded = dilated(input[i + 1], self.input_dilation[i]) as isize + low + high;
+            let length = isize::try_from(dilated(input[i + 1], self.input_dilation[i])).unwrap_or(isize::MAX);
+            let padded = length.saturating_add(low).saturating_add(high);
             steps(padded.max(0) as usize, dilated(filter[i], self.filter_dilation[i]), self.strides[i])
         });
         [input[0]].into_iter().chain(spatial).chain([filter[last]]).collect()
@@ -265,15 +266,16 @@ impl WindowSpec {
         let last = self.size.len() + 1;
         let windows = (0..self.size.len()).map(|i| {
             let (low, high) = self.padding[i];
-            steps(input[i + 1] + low + high, self.size[i], self.strides[i])
+            steps(input[i + 1].saturating_add(low).saturating_add(high), self.size[i], self.strides[i])
         });
         [input[0]].into_iter().chain(windows).chain([input[last]]).collect()
     }
 }
 
-/// The length of `n` elements with `dilation - 1` others between them.
+/// The length of `n` elements with `dilation - 1` others between them. Lengths that are too large for a number, which files can
+/// ask for, are the largest: there is no memory for either.
 pub(crate) fn dilated(n: usize, dilation: usize) -> usize {
-    if n == 0 { 0 } else { (n - 1) * dilation + 1 }
+    if n == 0 { 0 } else { (n - 1).saturating_mul(dilation).saturating_add(1) }
 }
 
 /// How often a window of `window` elements fits into `n` with steps of `stride`.

@@ -203,6 +203,11 @@ impl Variable {
         scope::unrecorded(|| value.stop_gradient().into_dtype(self.dtype()))
     }
 
+    /// A number that no other variable has while this one lives.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Whether both are the same variable.
     pub fn same(a: &Variable, b: &Variable) -> bool {
         Arc::ptr_eq(&a.0, &b.0)

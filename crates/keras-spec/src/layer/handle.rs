@@ -1,6 +1,6 @@
 //! [`LayerRef`]: a shared layer with what all layers have in common.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -205,6 +205,11 @@ impl LayerRef {
         Arc::ptr_eq(&a.0, &b.0)
     }
 
+    /// A number that no other layer has while this one lives.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Whether the layer has its weights.
     pub fn is_built(&self) -> bool {
         self.0.built.get().is_some()
@@ -363,9 +368,10 @@ impl LayerRef {
     /// This layer and all layers inside it, each once.
     pub fn flatten(&self) -> Vec<LayerRef> {
         let mut out: Vec<LayerRef> = Vec::new();
+        let mut seen = HashSet::new();
         let mut pending = vec![self.clone()];
         while let Some(layer) = pending.pop() {
-            if out.iter().any(|l| LayerRef::same(l, &layer)) {
+            if !seen.insert(layer.id()) {
                 continue;
             }
             pending.extend(layer.children().into_iter().rev().flat_map(|c| c.layers.into_iter().rev()));
@@ -384,15 +390,9 @@ impl LayerRef {
 
     /// All weights, this layer's own first (`Layer.weights`).
     pub fn weights(&self) -> Vec<Variable> {
-        let mut out: Vec<Variable> = Vec::new();
-        for layer in self.flatten() {
-            for w in layer.own_weights() {
-                if !out.iter().any(|v| Variable::same(v, &w)) {
-                    out.push(w);
-                }
-            }
-        }
-        out
+        let mut seen = HashSet::new();
+        let all = self.flatten().into_iter().flat_map(|layer| layer.own_weights());
+        all.filter(|w| seen.insert(w.id())).collect()
     }
 
     /// The weights that training changes by gradients.
