@@ -1,6 +1,7 @@
 //! Functional models as configurations: Keras 3's `layers`, `inbound_nodes`, `input_layers` and `output_layers`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use keras_spec::{Config, Error, Layer, LayerRef, Result, ResultExt};
@@ -21,7 +22,7 @@ pub(crate) fn functional_config(model: &Functional) -> Result<Config> {
     let places = Places::new(model);
     let layers = model.operations().iter().map(|layer| {
         let mut value = layer.serialize()?.to_value();
-        let calls = places.nodes_of(layer).into_iter().filter(|n| !n.is_input());
+        let calls = places.nodes_of(layer).iter().filter(|n| !n.is_input());
         let nodes = calls.map(|n| places.node(n));
         value["name"] = layer.name().into();
         value["inbound_nodes"] = nodes.collect::<Result<Vec<_>>>()?.into();
@@ -35,25 +36,32 @@ pub(crate) fn functional_config(model: &Functional) -> Result<Config> {
 }
 
 /// Which call of its layer each node is within a model.
-struct Places<'a> {
-    nodes: Vec<&'a Arc<Node>>,
+pub(crate) struct Places<'a> {
+    nodes: HashMap<usize, Vec<&'a Arc<Node>>>,
 }
 
 impl<'a> Places<'a> {
-    fn new(model: &'a Functional) -> Self {
-        let mut nodes: Vec<_> = model.nodes().iter().collect();
-        nodes.sort_by_key(|n| n.id());
+    pub(crate) fn new(model: &'a Functional) -> Self {
+        let mut nodes: HashMap<usize, Vec<_>> = HashMap::new();
+        for node in model.nodes() {
+            nodes.entry(node.layer().id()).or_default().push(node);
+        }
+        nodes.values_mut().for_each(|calls| calls.sort_by_key(|n| n.id()));
         Places { nodes }
     }
 
-    fn nodes_of(&self, layer: &LayerRef) -> Vec<&'a Arc<Node>> {
-        self.nodes.iter().copied().filter(|n| LayerRef::same(n.layer(), layer)).collect()
+    /// The calls of a layer, in the order in which they were made.
+    pub(crate) fn nodes_of(&self, layer: &LayerRef) -> &[&'a Arc<Node>] {
+        self.nodes.get(&layer.id()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Which call of its layer a tensor is of; `None` if it is not part of the model.
+    pub(crate) fn call_of(&self, t: &KerasTensor) -> Option<usize> {
+        self.nodes_of(t.node().layer()).binary_search_by_key(&t.node().id(), |n| n.id()).ok()
     }
 
     fn index(&self, t: &KerasTensor) -> Result<usize> {
-        let of_layer = self.nodes_of(t.node().layer());
-        let index = of_layer.iter().position(|n| n.id() == t.node().id());
-        index.ok_or_else(|| Error::config(CLASS.name, format!("{t:?} is not part of the model")))
+        self.call_of(t).ok_or_else(|| Error::config(CLASS.name, format!("{t:?} is not part of the model")))
     }
 
     fn node(&self, node: &Node) -> Result<Value> {
@@ -120,6 +128,9 @@ pub(crate) struct Graph {
     pending: Vec<(String, Vec<Value>)>,
 }
 
+/// The call of a layer that a tensor comes from: the layer's name, the number of the call.
+type Source = (String, usize);
+
 impl Graph {
     pub(crate) fn add_layer(&mut self, entry: &Value) -> Result<()> {
         let Some(name) =
@@ -148,36 +159,67 @@ impl Graph {
     /// Makes all calls.
     fn connect(&mut self) -> Result<()> {
         self.advance()?;
-        let left = self.pending.iter().filter(|(_, calls)| !calls.is_empty()).map(|(name, _)| name.as_str());
-        let left = left.collect::<Vec<_>>().join(", ");
+        let left: Vec<&str> = self.pending.iter().map(|(name, _)| name.as_str()).collect();
         if left.is_empty() {
             return Ok(());
         }
-        Err(Error::config(CLASS.name, format!("the graph has a loop or a gap at {left}")))
+        Err(Error::config(CLASS.name, format!("the graph has a loop or a gap at {}", left.join(", "))))
     }
 
-    /// Makes the calls that can be made, in rounds, since a layer may be called on what a later one in the list gives.
+    /// Makes the calls that can be made, in the order in which Keras makes them: in rounds through the list, since a layer may
+    /// be called on what a later one gives. A layer whose next call lacks something is looked at again when that is there.
     fn advance(&mut self) -> Result<()> {
         let mut pending = std::mem::take(&mut self.pending);
-        while pending.iter().any(|(_, calls)| !calls.is_empty()) {
-            let mut progress = false;
-            for (name, calls) in &mut pending {
-                let mut made = 0;
-                for call in calls.iter() {
-                    if !self.make_call(name, call)? {
-                        break;
-                    }
-                    made += 1;
+        let mut next = vec![0; pending.len()];
+        let mut missing = vec![0; pending.len()];
+        let mut waiting: HashMap<Source, Vec<usize>> = HashMap::new();
+        let mut turns: BinaryHeap<Reverse<(usize, usize)>> =
+            (0..pending.len()).map(|i| Reverse((0, i))).collect();
+        while let Some(Reverse((round, i))) = turns.pop() {
+            let (name, calls) = &pending[i];
+            while let Some(call) = calls.get(next[i]) {
+                if !self.make_call(name, call)? {
+                    let sources = self.missing(call);
+                    missing[i] = sources.len();
+                    sources.into_iter().for_each(|source| waiting.entry(source).or_default().push(i));
+                    break;
                 }
-                progress |= made > 0;
-                calls.drain(..made);
-            }
-            if !progress {
-                break;
+                next[i] += 1;
+                let made = self.nodes.get(name).map_or(0, Vec::len);
+                for waits in waiting.remove(&(name.clone(), made - 1)).into_iter().flatten() {
+                    missing[waits] -= 1;
+                    if missing[waits] == 0 {
+                        turns.push(Reverse((round + usize::from(waits < i), waits)));
+                    }
+                }
             }
         }
+        pending.iter_mut().zip(next).for_each(|((_, calls), next)| drop(calls.drain(..next)));
+        pending.retain(|(_, calls)| !calls.is_empty());
         self.pending = pending;
         Ok(())
+    }
+
+    /// The calls that are not made yet, of which a call needs results.
+    fn missing(&self, call: &Value) -> HashSet<Source> {
+        let mut sources = HashSet::new();
+        let arguments = call.get("args").and_then(Value::as_array).into_iter().flatten();
+        let keywords = call.get("kwargs").and_then(Value::as_object).into_iter().flat_map(Config::values);
+        let mut pending: Vec<&Value> = arguments.chain(keywords).collect();
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
+                    let history = value.pointer("/config/keras_history").and_then(Value::as_array);
+                    let Some([Value::String(name), call, _]) = history.map(Vec::as_slice) else { continue };
+                    let call = call.as_u64().and_then(|n| usize::try_from(n).ok());
+                    let made = self.nodes.get(name).map_or(0, Vec::len);
+                    sources.extend(call.filter(|call| *call >= made).map(|call| (name.clone(), call)));
+                }
+                Value::Array(list) => pending.extend(list),
+                _ => {}
+            }
+        }
+        sources
     }
 
     /// The tensor `[layer, call, result]`, once the layers that it comes from are there.

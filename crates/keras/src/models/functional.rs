@@ -343,6 +343,7 @@ fn in_order(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc<
     let mut seen: HashSet<u64> = HashSet::new();
     let mut order = Vec::new();
     let mut met: Vec<LayerRef> = Vec::new();
+    let mut met_ids = HashSet::new();
     for output in outputs {
         let mut pending = vec![Visit::Enter(output.clone())];
         while let Some(visit) = pending.pop() {
@@ -359,7 +360,7 @@ fn in_order(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc<
                             format!("all inputs that the outputs depend on, `{}` too", node.layer().name());
                         return Err(Error::argument("inputs", expected, format!("{inputs:?}")));
                     }
-                    if !met.iter().any(|l| LayerRef::same(l, node.layer())) {
+                    if met_ids.insert(node.layer().id()) {
                         met.push(node.layer().clone());
                     }
                     pending.push(Visit::Leave(node.clone()));
@@ -376,31 +377,30 @@ fn map_graph(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc
     let (mut order, mut met) = in_order(inputs, outputs)?;
     let mut node_depth: HashMap<u64, usize> = HashMap::new();
     let mut layer_depth: Vec<(LayerRef, usize)> = Vec::new();
+    let mut places: HashMap<usize, usize> = HashMap::new();
     for node in order.iter().rev() {
-        let place = layer_depth.iter().position(|(l, _)| LayerRef::same(l, node.layer()));
         let own = node_depth.get(&node.id()).copied().unwrap_or(0);
-        let depth = own.max(place.map_or(0, |p| layer_depth[p].1));
-        match place {
-            Some(p) => layer_depth[p].1 = depth,
-            None => layer_depth.push((node.layer().clone(), depth)),
-        }
+        let place = *places.entry(node.layer().id()).or_insert_with(|| {
+            layer_depth.push((node.layer().clone(), 0));
+            layer_depth.len() - 1
+        });
+        let depth = own.max(layer_depth[place].1);
+        layer_depth[place].1 = depth;
         node_depth.insert(node.id(), depth);
         for t in node.tensors() {
             let below = node_depth.entry(t.node().id()).or_insert(0);
             *below = (*below).max(depth + 1);
         }
     }
-    for t in inputs {
-        let node = t.node();
-        if !order.iter().any(|n| n.id() == node.id()) {
-            // An input that nothing reads is still an input.
-            order.insert(0, node.clone());
-            met.insert(0, node.layer().clone());
-            layer_depth.push((node.layer().clone(), 0));
-        }
-    }
-    let met_at = |layer: &LayerRef| met.iter().position(|l| LayerRef::same(l, layer));
-    layer_depth.sort_by_key(|(layer, depth)| (std::cmp::Reverse(*depth), met_at(layer)));
+    // An input that nothing reads is still an input.
+    let mut known: HashSet<u64> = order.iter().map(|n| n.id()).collect();
+    let unread = inputs.iter().map(KerasTensor::node).filter(|node| known.insert(node.id()));
+    let unread: Vec<Arc<Node>> = unread.rev().cloned().collect();
+    layer_depth.extend(unread.iter().rev().map(|node| (node.layer().clone(), 0)));
+    met.splice(0..0, unread.iter().map(|node| node.layer().clone()));
+    order.splice(0..0, unread);
+    let met_at: HashMap<usize, usize> = met.iter().enumerate().rev().map(|(at, l)| (l.id(), at)).collect();
+    layer_depth.sort_by_key(|(layer, depth)| (std::cmp::Reverse(*depth), met_at.get(&layer.id()).copied()));
     let layers: Vec<LayerRef> = layer_depth.into_iter().map(|(l, _)| l).collect();
     let mut names = HashSet::new();
     if let Some(twice) = layers.iter().find(|l| !names.insert(l.name())) {

@@ -58,6 +58,29 @@ impl Arg {
     }
 }
 
+impl Drop for Node {
+    /// Drops the calls that only this one needs one after the other: a long chain would take a stack as deep as it is long.
+    fn drop(&mut self) {
+        fn take(node: &mut Node, out: &mut Vec<Arg>) {
+            out.append(&mut node.arguments);
+            out.extend(std::mem::take(&mut node.keywords).into_values());
+        }
+        let mut pending = Vec::new();
+        take(self, &mut pending);
+        while let Some(argument) = pending.pop() {
+            match argument {
+                Arg::Tensor(tensor) => {
+                    if let Some(mut node) = Arc::into_inner(tensor.node) {
+                        take(&mut node, &mut pending);
+                    }
+                }
+                Arg::List(list) => pending.extend(list),
+                Arg::Value(_) => {}
+            }
+        }
+    }
+}
+
 impl Node {
     /// Records the call of `layer` and infers the outputs' shapes.
     ///

@@ -22,7 +22,7 @@ mod operation;
 mod sequential;
 mod symbolic;
 
-pub(crate) use config::Graph;
+pub(crate) use config::{Graph, Places};
 pub use functional::{Functional, Structure};
 pub use graph::{Apply, Arg, Inputs, KerasTensor, Node};
 pub use input::{Input, InputLayer};

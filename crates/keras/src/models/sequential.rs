@@ -1,5 +1,6 @@
 //! Models that are a chain of layers.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use keras_spec::layer::{Child, Outputs, auto_name};
@@ -134,14 +135,13 @@ impl Chain {
                 format!("{second:?} behind others"),
             ));
         }
-        for (i, l) in layers.iter().enumerate() {
-            if layers[..i].iter().any(|other| other.name() == l.name()) {
-                return Err(Error::argument(
-                    "name",
-                    "a name of its own for each layer",
-                    format!("`{}` twice", l.name()),
-                ));
-            }
+        let mut names = HashSet::new();
+        if let Some(twice) = layers.iter().find(|l| !names.insert(l.name())) {
+            return Err(Error::argument(
+                "name",
+                "a name of its own for each layer",
+                format!("`{}` twice", twice.name()),
+            ));
         }
         Ok(Chain { input, layers, pending: Mutex::default() })
     }

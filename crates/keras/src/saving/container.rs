@@ -12,6 +12,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::error::{FileError, Result};
 use super::h5::source::Bytes;
+use super::sniff::MAX_TEXT;
 use super::{h5, json};
 
 /// Member with `keras_version` and `date_saved`.
@@ -23,9 +24,10 @@ pub const WEIGHTS: &str = "model.weights.h5";
 /// Folder of whatever else layers saved, such as vocabularies.
 pub const ASSETS: &str = "assets/";
 
-/// JSON and assets are never larger than this.
+/// Assets are never larger than this.
 const MAX_MEMBER: u64 = 256 << 20;
-/// Larger members must not be compressed better than this, as in Keras.
+/// Larger members must not be compressed better than this, as in Keras; JSON, of which values take more memory than text, not
+/// above a megabyte either.
 const MAX_EXPANSION: u64 = 100;
 /// A zip member of this size or more needs the 64-bit extension.
 const LARGE: u64 = u32::MAX as u64;
@@ -108,15 +110,15 @@ impl Archive {
     /// # Errors
     /// [`FileError::Missing`] where there is none; the member is damaged or too large.
     pub fn read(&mut self, member: &str) -> Result<Vec<u8>> {
-        self.read_limited(member, MAX_MEMBER)
+        self.read_limited(member, MAX_MEMBER, MAX_MEMBER)
     }
 
-    /// Reads a JSON member.
+    /// Reads a JSON member; at most 64 MiB.
     ///
     /// # Errors
     /// Those of [`read`](Self::read); the member is not JSON.
     pub fn json(&mut self, member: &str) -> Result<Value> {
-        let bytes = self.read(member)?;
+        let bytes = self.read_limited(member, MAX_TEXT, 1 << 20)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| FileError::unexpected(&self.name, member, "JSON", "bytes that are not text"))?;
         json::parse(&text).map_err(|e| FileError::unexpected(&self.name, member, "JSON", e.to_string()))
@@ -145,7 +147,7 @@ impl Archive {
                     return h5::File::from_source(name, Bytes::range(file, start, len));
                 }
                 drop(entry);
-                h5::File::from_bytes(name, self.read_limited(member, u64::MAX)?)
+                h5::File::from_bytes(name, self.read_limited(member, u64::MAX, MAX_MEMBER)?)
             }
         }
     }
@@ -157,7 +159,9 @@ impl Archive {
         Err(FileError::Missing { file: self.name.clone(), object: member.to_owned() })
     }
 
-    fn read_limited(&mut self, member: &str, limit: u64) -> Result<Vec<u8>> {
+    /// Reads a member of at most `limit` bytes, and of at most `MAX_EXPANSION` times its length in the archive if it has more
+    /// than `floor`.
+    fn read_limited(&mut self, member: &str, limit: u64, floor: u64) -> Result<Vec<u8>> {
         self.check(member)?;
         let name = &self.name;
         let too_large = |size: u64| FileError::refused(name, member, format!("{size} bytes"));
@@ -168,7 +172,7 @@ impl Archive {
             Place::Zip { zip, .. } => {
                 let entry = zip.by_name(member).map_err(|e| zip_error(name, member, e))?;
                 let (size, stored) = (entry.size(), entry.compressed_size());
-                if size > limit || (size > MAX_MEMBER && size / MAX_EXPANSION > stored) {
+                if size > limit || (size > floor && size / MAX_EXPANSION > stored) {
                     return Err(too_large(size));
                 }
                 // The size is what the archive claims; one byte more shows that it lies.

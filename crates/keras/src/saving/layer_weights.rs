@@ -1,5 +1,7 @@
 //! Weights by layer, as HDF5 files up to Keras 2 have them, and whole models of Keras 3 in HDF5 still.
 
+use std::collections::{HashMap, HashSet};
+
 use keras_spec::{HostTensor, LayerRef, Optimizer, Result, Shared, Variable};
 
 use super::error::{FileError, Result as FileResult};
@@ -59,10 +61,10 @@ impl SavedWeights {
             None => origin.clone(),
         };
         complete(&mut origin, group, report)?;
-        let mut layers = Vec::new();
+        let (mut layers, mut once) = (Vec::new(), group.once());
         for (name, layer, names) in groups(file, group)? {
             let arrays =
-                names.into_iter().map(|name| layer.dataset(&name)?.read().map(|array| (name, array)));
+                names.into_iter().map(|name| once.read(&layer.dataset(&name)?).map(|array| (name, array)));
             layers.push((name, arrays.collect::<FileResult<Vec<_>>>()?));
         }
         let path = |name: &str| format!("{}/{name}", group.path().trim_end_matches('/'));
@@ -89,9 +91,11 @@ impl SavedWeights {
         let mut fitted = Fitted::default();
         let (file, path, origin) = (self.file, self.path, self.origin);
         let layers: Vec<LayerRef> = layers.iter().filter(|l| !legacy_order(l).is_empty()).cloned().collect();
-        let names: Vec<&str> = self.layers.iter().map(|l| l.name.as_str()).collect();
+        let names: HashSet<&str> = self.layers.iter().map(|l| l.name.as_str()).collect();
         let layers = opened(layers, &names);
-        let by_name = |saved: &SavedLayer| layers.iter().position(|l| l.name() == saved.name);
+        let named: HashMap<&str, usize> =
+            layers.iter().enumerate().rev().map(|(at, layer)| (layer.name(), at)).collect();
+        let by_name = |saved: &SavedLayer| named.get(&*saved.name).copied();
         let places: Vec<Option<usize>> = self.layers.iter().map(by_name).collect();
         let all_named = layers.len() == self.layers.len() && places.iter().all(Option::is_some);
         let places = match (all_named, options.by_name) {
@@ -122,7 +126,7 @@ impl SavedWeights {
 
 /// `layers`, with models among them that the file does not name replaced by their layers: Keras 1 wrote the layers of models
 /// at the beginning of a chain one by one.
-fn opened(layers: Vec<LayerRef>, names: &[&str]) -> Vec<LayerRef> {
+fn opened(layers: Vec<LayerRef>, names: &HashSet<&str>) -> Vec<LayerRef> {
     let mut out = Vec::with_capacity(layers.len());
     for layer in layers {
         let inner = if let Some(graph) = layer.downcast::<Functional>() {
@@ -133,7 +137,7 @@ fn opened(layers: Vec<LayerRef>, names: &[&str]) -> Vec<LayerRef> {
             Vec::new()
         };
         let inner: Vec<LayerRef> = inner.into_iter().filter(|l| !legacy_order(l).is_empty()).collect();
-        let named = |l: &LayerRef| names.contains(&l.name());
+        let named = |l: &LayerRef| names.contains(l.name());
         match named(&layer) || !inner.iter().any(named) {
             true => out.push(layer),
             false => out.extend(opened(inner, names)),
@@ -208,18 +212,16 @@ impl Incoming {
         let called: Vec<(Variable, String)> = values.iter().map(|(v, _)| v.clone()).zip(names).collect();
         assign(values)?;
         let Some((optimizer, state)) = self.optimizer else { return Ok(()) };
-        let mut trainable: Vec<Variable> = Vec::new();
-        for variable in layers.iter().flat_map(LayerRef::trainable_weights) {
-            if !trainable.iter().any(|v| Variable::same(v, &variable)) {
-                trainable.push(variable);
-            }
-        }
+        let mut seen = HashSet::new();
+        let trainable = layers.iter().flat_map(LayerRef::trainable_weights);
+        let mut trainable: Vec<Variable> = trainable.filter(|v| seen.insert(v.id())).collect();
         optimizer.build(&trainable)?;
         // The first versions of Keras 2 gave optimizers their variables in the order of their names.
         let sorted = Version::new(2, 0, 0)..Version::new(2, 0, 6);
         if origin.version.is_some_and(|v| sorted.contains(&v)) {
-            let name = |v: &Variable| called.iter().find(|(o, _)| Variable::same(o, v)).map(|(_, name)| name);
-            trainable.sort_by(|a, b| name(a).cmp(&name(b)));
+            let names: HashMap<usize, &String> =
+                called.iter().rev().map(|(variable, name)| (variable.id(), name)).collect();
+            trainable.sort_by_key(|v| names.get(&v.id()));
         }
         optimizer_state::restore_named(&*optimizer, &trainable, state, &flipped, &origin, report)
     }

@@ -1,5 +1,7 @@
 //! The state of optimizers, which each generation of Keras orders in its own way.
 
+use std::collections::HashMap;
+
 use keras_spec::{HostTensor, Optimizer, Result, Variable};
 use serde_json::Value;
 
@@ -154,14 +156,15 @@ fn by_slot(
     if let (true, Some(count)) = (lead > 0, own.iter().find(|v| v.name() == "iteration")) {
         values.push((count.clone(), arrays[0].cast(count.dtype())));
     }
+    let named: HashMap<&str, &Variable> = own.iter().rev().map(|v| (v.name(), v)).collect();
     for (group, names) in arrays[lead..].chunks(n).zip(slots) {
         for (variable, array) in trainable.iter().zip(group).filter(|(v, a)| v.shape() == a.shape()) {
             let path = variable.path().replace('/', "_");
-            let place = own.iter().find(|v| names.iter().any(|slot| v.name() == format!("{path}_{slot}")));
+            let place = names.iter().find_map(|slot| named.get(&*format!("{path}_{slot}")));
             // A slot that is not used is not kept: the momentum of an SGD without.
             let Some(place) = place else { continue };
             let turned = flipped.iter().any(|v| Variable::same(v, variable));
-            values.push((place.clone(), if turned { flip(array)? } else { array.clone() }));
+            values.push(((*place).clone(), if turned { flip(array)? } else { array.clone() }));
         }
     }
     Ok(Some(values))

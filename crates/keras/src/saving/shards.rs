@@ -48,20 +48,20 @@ pub fn open(path: &Path) -> FileResult<Vec<h5::Group>> {
     }
     let text = fs::read_to_string(path).map_err(io)?;
     let value = json::parse(&text).map_err(|e| FileError::unexpected(&index, "", "JSON", e.to_string()))?;
-    let unexpected = |found: &Value| {
+    let unexpected = || {
         FileError::unexpected(
             &index,
             "weight_map",
             "names of files by the paths of weights",
-            found.to_string(),
+            "something else",
         )
     };
     let map = value.get("weight_map").unwrap_or(&Value::Null);
     let mut names = BTreeSet::new();
-    for entry in map.as_object().ok_or_else(|| unexpected(map))?.values() {
+    for entry in map.as_object().ok_or_else(unexpected)?.values() {
         let list = entry.as_array().map_or(std::slice::from_ref(entry), Vec::as_slice);
         for name in list {
-            let name = name.as_str().ok_or_else(|| unexpected(name))?;
+            let name = name.as_str().ok_or_else(unexpected)?;
             if name.is_empty() || name.contains(['/', '\\', ':', '\0']) || name == ".." {
                 return Err(FileError::refused(&index, name, "a file that may lie elsewhere"));
             }

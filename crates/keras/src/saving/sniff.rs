@@ -44,8 +44,8 @@ pub struct Sniffed {
 
 const EXPECTED: &str = "a model file of Keras";
 
-/// No architecture is longer.
-const MAX_TEXT: u64 = 256 << 20;
+/// Architectures are not longer: fifty thousand layers of Keras 3 take as much. JSON takes some fifty times its length in memory.
+pub(super) const MAX_TEXT: u64 = 64 << 20;
 
 /// Tells what the file or directory at `path` is.
 ///
@@ -65,7 +65,7 @@ pub fn sniff(path: impl AsRef<Path>) -> Result<Sniffed> {
         Format::Zip => sniff_archive(&name, Archive::open(path)?),
         Format::Text => {
             let mut text = Vec::new();
-            fs::File::open(path).and_then(|f| f.take(MAX_TEXT).read_to_end(&mut text)).map_err(io)?;
+            fs::File::open(path).and_then(|f| f.take(MAX_TEXT + 1).read_to_end(&mut text)).map_err(io)?;
             sniff_text(&name, &text)
         }
     }
@@ -166,6 +166,9 @@ fn sniff_archive(name: &str, archive: Archive) -> Result<Sniffed> {
 
 fn sniff_text(name: &str, bytes: &[u8]) -> Result<Sniffed> {
     let foreign = |what: &str| Err(FileError::unexpected(name, "", EXPECTED, what));
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(FileError::refused(name, "", "more than 64 MiB of text"));
+    }
     let Ok(text) = str::from_utf8(bytes) else { return foreign("binary data of an unknown format") };
     let start = text.trim_start();
     if start.starts_with('{') {

@@ -47,7 +47,7 @@ fn join(path: &str, name: &str) -> String {
 
 /// Every object of a layer, each at the first place where a walk finds it (`_walk_saveable`, Keras 3.15.1).
 fn places(root: &LayerRef) -> Result<Vec<Place>> {
-    let (mut seen, mut out) = (Vec::new(), Vec::new());
+    let (mut seen, mut out) = (HashSet::new(), Vec::new());
     visit(root, String::new(), &mut seen, &mut out)?;
     Ok(out)
 }
@@ -56,11 +56,10 @@ fn as_they_are(variables: Vec<Variable>) -> Vec<(Variable, Tensor)> {
     variables.into_iter().map(|v| (v.clone(), v.get())).collect()
 }
 
-fn visit(layer: &LayerRef, path: String, seen: &mut Vec<LayerRef>, out: &mut Vec<Place>) -> Result<()> {
-    if seen.iter().any(|l| LayerRef::same(l, layer)) {
+fn visit(layer: &LayerRef, path: String, seen: &mut HashSet<usize>, out: &mut Vec<Place>) -> Result<()> {
+    if !seen.insert(layer.id()) {
         return Ok(());
     }
-    seen.push(layer.clone());
     let is_model = layer.downcast::<Functional>().is_some() || layer.downcast::<Chain>().is_some();
     let mut children = layer.children();
     let rank = |c: &Child| (!is_model || c.attribute != "layers", c.attribute.starts_with('_'), c.attribute);
@@ -321,7 +320,10 @@ impl Tree<'_> {
     /// An array is damaged.
     pub(super) fn optimizer(&self) -> super::Result<Option<Vec<HostTensor>>> {
         match self.numbered(&join(OPTIMIZER, "vars"))? {
-            Some(arrays) => arrays.iter().map(h5::Dataset::read).collect::<super::Result<_>>().map(Some),
+            Some(arrays) => {
+                let mut once = self.roots.iter().map(h5::Group::once).collect::<h5::Once>();
+                arrays.iter().map(|array| once.read(array)).collect::<super::Result<_>>().map(Some)
+            }
             None => Ok(None),
         }
     }

@@ -198,5 +198,6 @@ pub(super) fn load(
 /// The optimizer's state in its order.
 fn named_arrays(group: &h5::Group) -> FileResult<Vec<(String, HostTensor)>> {
     let names = group.attributes()?.texts(NAMES)?.unwrap_or_default();
-    names.into_iter().map(|name| group.dataset(&name)?.read().map(|array| (name, array))).collect()
+    let mut once = group.once();
+    names.into_iter().map(|name| once.read(&group.dataset(&name)?).map(|array| (name, array))).collect()
 }

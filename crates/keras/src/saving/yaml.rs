@@ -17,11 +17,11 @@ struct Open {
     key: Option<String>,
 }
 
-/// Parses one document. What an alias stands for counts against the length of the text each time, so that a short text cannot
-/// be a huge value.
+/// Parses one document. What an anchor names and what an alias stands for counts against the length of the text each time, so
+/// that a short text cannot be a huge value.
 ///
 /// # Errors
-/// Text that is not YAML, nested deeper than 128 levels, or with aliases that stand for far more than the text holds.
+/// Text that is not YAML, nested deeper than 128 levels, or with anchors and aliases that stand for far more than the text holds.
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut left = text.len().saturating_mul(4);
     let mut open: Vec<Open> = Vec::new();
@@ -56,6 +56,7 @@ pub fn parse(text: &str) -> Result<Value, String> {
             _ => continue,
         };
         if anchor > 0 {
+            left = left.checked_sub(size(&value)).ok_or("anchors of more than the text holds")?;
             anchors.insert(anchor, value.clone());
         }
         match open.last_mut() {

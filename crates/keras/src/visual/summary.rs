@@ -1,9 +1,11 @@
 //! `Model.summary()` as Keras 3.15.1 prints it.
 
+use std::collections::HashSet;
+
 use keras_spec::{Call, LayerRef, Result, TensorSpec, Variable};
 
 use crate::class::builders;
-use crate::models::{Chain, Functional, Model, Node};
+use crate::models::{Chain, Functional, KerasTensor, Model, Node, Places};
 
 /// The arguments of `summary` (`keras.Model.summary`, Keras 3.15.1).
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +47,8 @@ impl Model {
     /// If a layer's output shape cannot be inferred, or the line length leaves no room for a column.
     pub fn summary_text(&self, options: Summary) -> Result<String> {
         let graph = self.as_layer().downcast::<Functional>();
-        let branching = graph.filter(|g| branches(g));
+        let places = graph.map(Places::new);
+        let branching = graph.zip(places.as_ref()).filter(|(graph, places)| branches(graph, places));
         let mut header = vec!["Layer (type)", "Output Shape", "Param #"];
         let mut positions = vec![0.45, 0.80, 1.0];
         let mut length = 88;
@@ -62,7 +65,8 @@ impl Model {
         }
         let widths = widths(&positions, options.line_length.unwrap_or(length))?;
         let mut rows = Vec::new();
-        let layers = branching.map_or_else(|| self.layers(), |graph| graph.operations().to_vec());
+        let layers = branching.map_or_else(|| self.layers(), |(graph, _)| graph.operations().to_vec());
+        let branching = branching.map(|(_, places)| places);
         for layer in layers {
             add_rows(&layer, "", branching, options, &mut rows)?;
         }
@@ -87,22 +91,19 @@ impl Model {
 }
 
 /// Whether a graph is more than a chain of layers.
-fn branches(graph: &Functional) -> bool {
-    let calls = |layer: &LayerRef| graph.nodes().iter().filter(|n| LayerRef::same(n.layer(), layer)).count();
-    let readers = |node: &Node| {
-        let reads = |n: &&std::sync::Arc<Node>| n.tensors().iter().any(|t| std::ptr::eq(&**t.node(), node));
-        graph.nodes().iter().filter(reads).count()
-    };
+fn branches(graph: &Functional, places: &Places) -> bool {
+    let mut read = HashSet::new();
+    let mut read_before = |n: &Node| n.tensors().iter().any(|t| !read.insert(t.node().id()));
     graph.inputs().len() > 1
         || graph.outputs().len() > 1
-        || graph.layers().iter().any(|l| calls(l) > 1)
-        || graph.nodes().iter().any(|n| n.tensors().len() > 1 || readers(n) > 1)
+        || graph.layers().iter().any(|l| places.nodes_of(l).len() > 1)
+        || graph.nodes().iter().any(|n| n.tensors().len() > 1 || read_before(n))
 }
 
 fn add_rows(
     layer: &LayerRef,
     prefix: &str,
-    graph: Option<&Functional>,
+    graph: Option<&Places>,
     options: Summary,
     rows: &mut Vec<Vec<String>>,
 ) -> Result<()> {
@@ -141,9 +142,8 @@ fn add_rows(
     Ok(())
 }
 
-fn shape(layer: &LayerRef, graph: Option<&Functional>) -> Result<String> {
-    let of_node = |n: &&std::sync::Arc<Node>| LayerRef::same(n.layer(), layer);
-    let specs = match graph.and_then(|g| g.nodes().iter().find(of_node)) {
+fn shape(layer: &LayerRef, graph: Option<&Places>) -> Result<String> {
+    let specs = match graph.and_then(|g| g.nodes_of(layer).first()) {
         Some(node) => node.outputs().to_vec(),
         None => match layer.build_shapes() {
             Some(shapes) => {
@@ -158,22 +158,12 @@ fn shape(layer: &LayerRef, graph: Option<&Functional>) -> Result<String> {
     Ok(if all.len() == 1 { all[0].clone() } else { format!("[{}]", all.join(", ")) })
 }
 
-fn connections(layer: &LayerRef, graph: &Functional) -> String {
-    let of = |l: &LayerRef| -> Vec<u64> {
-        let mut ids: Vec<u64> =
-            graph.nodes().iter().filter(|n| LayerRef::same(n.layer(), l)).map(|n| n.id()).collect();
-        ids.sort_unstable();
-        ids
+fn connections(layer: &LayerRef, graph: &Places) -> String {
+    let read = graph.nodes_of(layer).iter().flat_map(|node| node.tensors());
+    let name = |t: &KerasTensor| {
+        format!("{}[{}][{}]", t.node().layer().name(), graph.call_of(t).unwrap_or(0), t.index())
     };
-    let mut all = Vec::new();
-    for id in of(layer) {
-        let Some(node) = graph.nodes().iter().find(|n| n.id() == id) else { continue };
-        for t in node.tensors() {
-            let from = t.node().layer();
-            let call = of(from).iter().position(|&i| i == t.node().id()).unwrap_or(0);
-            all.push(format!("{}[{call}][{}]", from.name(), t.index()));
-        }
-    }
+    let all: Vec<String> = read.map(name).collect();
     if all.is_empty() { "-".to_owned() } else { all.join(", ") }
 }
 
@@ -245,7 +235,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![indent.clone()];
     let mut empty = true;
     for word in text.split_whitespace() {
-        let mut word: Vec<char> = word.chars().collect();
+        let word: Vec<char> = word.chars().collect();
+        let mut word = word.as_slice();
         let last = lines.last().map_or(0, |l| l.chars().count());
         let needed = last + usize::from(!empty) + word.len();
         if needed > width && !empty {
@@ -253,9 +244,9 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             empty = true;
         }
         while word.len() > width {
-            let rest = word.split_off(width);
+            let (line, rest) = word.split_at(width);
             if let Some(l) = lines.last_mut() {
-                l.extend(word);
+                l.extend(line);
             }
             lines.push(String::new());
             word = rest;

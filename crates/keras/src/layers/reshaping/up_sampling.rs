@@ -113,7 +113,7 @@ fn repeated<const N: usize>(x: &Tensor, first: usize, factors: [usize; N]) -> Re
     for (i, factor) in factors.into_iter().enumerate().rev() {
         apart.insert(first + i + 1, 1);
         wide.insert(first + i + 1, factor);
-        result.dims_mut()[first + i] *= factor;
+        result.dims_mut()[first + i] = result[first + i].saturating_mul(factor);
     }
     x.reshape(apart)?.broadcast_to(wide)?.reshape(result)
 }

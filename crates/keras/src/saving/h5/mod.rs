@@ -3,10 +3,13 @@
 //!
 //! This is the only module that knows the HDF5 library.
 
+mod dataset;
 mod element;
 mod read;
 pub(crate) mod source;
 mod write;
 
-pub use read::{Attributes, Dataset, File, Group};
+pub use dataset::Dataset;
+pub(crate) use dataset::Once;
+pub use read::{Attributes, File, Group};
 pub use write::Writer;

@@ -1,24 +1,22 @@
 //! Reading HDF5 files: groups, attributes and arrays, each guarded before it is read.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use hdf5_pure::{AttrValue, Error, FileAccessProperties, FormatError, Layout, MetadataCacheConfig};
-use keras_spec::{DType, HostTensor};
+use hdf5_pure::{AttrValue, Error, FileAccessProperties, FormatError, MetadataCacheConfig};
 
-use super::element::{self, Element};
+use super::dataset::{Dataset, Once};
 use super::source::{Budget, Bytes, Metered};
 use crate::saving::error::{FileError, Result};
 
 /// Groups nested deeper than this are refused: they lead back to themselves, or lead nowhere.
 const MAX_DEPTH: usize = 64;
 
-/// No more than this many bytes come out of one compressed byte; deflate cannot do better.
-const MAX_EXPANSION: u64 = 1032;
+/// Paths longer than this are refused: a long name of a group that contains itself makes them.
+const MAX_PATH: usize = 16 << 10;
 
 /// An open HDF5 file.
 ///
@@ -28,13 +26,22 @@ pub struct File {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     hdf5: hdf5_pure::File,
-    bytes: Arc<Bytes>,
+    pub(super) bytes: Arc<Bytes>,
     /// How error messages name the file.
-    name: String,
-    len: u64,
-    budget: Budget,
+    pub(super) name: String,
+    pub(super) len: u64,
+    pub(super) budget: Budget,
+    listed: Mutex<Listed>,
+}
+
+/// What groups hold, by their paths, so that a way through a group of thousands does not read it thousands of times.
+#[derive(Default)]
+struct Listed {
+    groups: HashMap<String, Arc<HashMap<String, hdf5_pure::Group>>>,
+    /// Those of one group, since arrays take more memory.
+    arrays: Option<(String, Arc<HashMap<String, hdf5_pure::Dataset>>)>,
 }
 
 impl File {
@@ -63,7 +70,9 @@ impl File {
         let source = Metered { bytes: bytes.clone(), budget: budget.clone() };
         let properties = FileAccessProperties::new().with_metadata_cache(MetadataCacheConfig::new(1 << 20));
         match hdf5_pure::File::from_source_with_options(source, properties) {
-            Ok(hdf5) => Ok(File { shared: Arc::new(Shared { hdf5, bytes, name, len, budget }) }),
+            Ok(hdf5) => Ok(File {
+                shared: Arc::new(Shared { hdf5, bytes, name, len, budget, listed: Mutex::default() }),
+            }),
             Err(Error::Format(FormatError::SignatureNotFound)) => {
                 Err(FileError::unexpected(name, "", "an HDF5 file", "no HDF5 signature"))
             }
@@ -79,7 +88,54 @@ impl File {
 }
 
 impl Shared {
-    fn error(&self, object: &str, error: Error) -> FileError {
+    /// The groups in a group, of which the path is `at`.
+    fn groups_in(
+        &self,
+        at: &str,
+        group: &hdf5_pure::Group,
+    ) -> Result<Arc<HashMap<String, hdf5_pure::Group>>> {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(groups) = listed.groups.get(at) {
+            return Ok(groups.clone());
+        }
+        self.budget.refill();
+        let groups = group.iter_groups().map_err(|e| self.unlisted(at, e))?;
+        let groups = Arc::new(groups.collect::<HashMap<_, _>>());
+        listed.groups.insert(at.to_owned(), groups.clone());
+        Ok(groups)
+    }
+
+    /// The arrays in a group, of which the path is `at`.
+    fn arrays_in(
+        &self,
+        at: &str,
+        group: &hdf5_pure::Group,
+    ) -> Result<Arc<HashMap<String, hdf5_pure::Dataset>>> {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((path, arrays)) = &listed.arrays
+            && path == at
+        {
+            return Ok(arrays.clone());
+        }
+        self.budget.refill();
+        let arrays = group.iter_datasets().map_err(|e| self.unlisted(at, e))?;
+        let arrays = Arc::new(arrays.collect::<HashMap<_, _>>());
+        listed.arrays = Some((at.to_owned(), arrays.clone()));
+        Ok(arrays)
+    }
+
+    /// What is wrong with a group whose members cannot be listed.
+    fn unlisted(&self, path: &str, error: Error) -> FileError {
+        match self.error(path, error) {
+            FileError::Damaged { file, object, why } => {
+                let why = format!("what is in it cannot be listed (soft links cannot be either): {why}");
+                FileError::Damaged { file, object, why }
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn error(&self, object: &str, error: Error) -> FileError {
         let object = absolute(object);
         match error {
             _ if self.budget.is_spent() => {
@@ -97,13 +153,13 @@ impl Shared {
         }
     }
 
-    fn refused(&self, object: &str, why: impl Into<String>) -> FileError {
+    pub(super) fn refused(&self, object: &str, why: impl Into<String>) -> FileError {
         FileError::refused(&self.name, absolute(object), why)
     }
 }
 
 /// Paths are kept without the leading slash; messages show it.
-fn absolute(path: &str) -> String {
+pub(super) fn absolute(path: &str) -> String {
     format!("/{path}")
 }
 
@@ -126,7 +182,7 @@ impl Group {
     /// # Errors
     /// The group is damaged.
     pub fn group_names(&self) -> Result<Vec<String>> {
-        self.names(hdf5_pure::Group::groups)
+        Ok(sorted(&*self.shared.groups_in(&self.path, &self.hdf5)?))
     }
 
     /// The names of the arrays in this group, in natural order.
@@ -134,17 +190,7 @@ impl Group {
     /// # Errors
     /// The group is damaged.
     pub fn dataset_names(&self) -> Result<Vec<String>> {
-        self.names(hdf5_pure::Group::datasets)
-    }
-
-    fn names(
-        &self,
-        list: impl FnOnce(&hdf5_pure::Group) -> std::result::Result<Vec<String>, Error>,
-    ) -> Result<Vec<String>> {
-        self.shared.budget.refill();
-        let mut names = list(&self.hdf5).map_err(|e| self.shared.error(&self.path, e))?;
-        names.sort_by(|a, b| natural_order(a, b));
-        Ok(names)
+        Ok(sorted(&*self.shared.arrays_in(&self.path, &self.hdf5)?))
     }
 
     /// The group at `path`, relative to this one: `layers/dense/vars`.
@@ -153,9 +199,24 @@ impl Group {
     /// [`FileError::Missing`] where there is none; there is a dataset instead, the file is damaged, or the
     /// group is nested deeper than 64 levels.
     pub fn group(&self, path: &str) -> Result<Group> {
-        let full = self.join(path)?;
-        let hdf5 = self.hdf5.group(path).map_err(|e| self.shared.error(&full, e))?;
-        Ok(Group { shared: self.shared.clone(), hdf5, path: full })
+        self.join(path)?;
+        parts(path).try_fold(self.clone(), |group, name| group.child(name))
+    }
+
+    /// The group in this one of that name.
+    fn child(&self, name: &str) -> Result<Group> {
+        let path = self.join(name)?;
+        match self.shared.groups_in(&self.path, &self.hdf5)?.get(name) {
+            Some(hdf5) => Ok(Group { shared: self.shared.clone(), hdf5: hdf5.clone(), path }),
+            None if self.shared.arrays_in(&self.path, &self.hdf5)?.contains_key(name) => {
+                Err(FileError::unexpected(&self.shared.name, absolute(&path), "a group", "a dataset"))
+            }
+            None => Err(self.missing(&path)),
+        }
+    }
+
+    fn missing(&self, path: &str) -> FileError {
+        FileError::Missing { file: self.shared.name.clone(), object: absolute(path) }
     }
 
     /// The group at `path`, or `None` where there is nothing.
@@ -173,8 +234,16 @@ impl Group {
     /// array is one that [`Dataset`] refuses.
     pub fn dataset(&self, path: &str) -> Result<Dataset> {
         let full = self.join(path)?;
-        let hdf5 = self.hdf5.dataset(path).map_err(|e| self.shared.error(&full, e))?;
-        Dataset::new(self.shared.clone(), hdf5, full)
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        // Where a part of the way is missing, the array is what misses.
+        let parent = self.find_group(parent)?.ok_or_else(|| self.missing(&full))?;
+        match self.shared.arrays_in(&parent.path, &parent.hdf5)?.get(name) {
+            Some(hdf5) => Dataset::new(self.shared.clone(), hdf5.clone(), full),
+            None if self.shared.groups_in(&parent.path, &parent.hdf5)?.contains_key(name) => {
+                Err(FileError::unexpected(&self.shared.name, absolute(&full), "a dataset", "a group"))
+            }
+            None => Err(self.missing(&full)),
+        }
     }
 
     /// The array at `path`, or `None` where there is nothing.
@@ -192,8 +261,8 @@ impl Group {
     /// A group is damaged, or groups contain themselves.
     pub fn dataset_paths(&self) -> Result<Vec<String>> {
         let mut paths = Vec::new();
-        // Every object has a header of at least 16 bytes, so a walk that meets more goes in circles.
-        let mut left = self.shared.len / 16;
+        // Every object has a header and its name in a group, so a walk whose paths are far longer than that goes in circles.
+        let mut left = self.shared.len.saturating_mul(4).saturating_add(64 << 10);
         self.walk("", &mut left, &mut paths)?;
         Ok(paths)
     }
@@ -201,25 +270,34 @@ impl Group {
     /// How many numbers the arrays in this group and below have altogether.
     ///
     /// # Errors
-    /// As [`dataset_paths`](Group::dataset_paths), or an array is damaged.
+    /// As [`dataset_paths`](Group::dataset_paths), or an array is damaged, or several take up the same place in the file.
     pub fn count_elements(&self) -> Result<usize> {
-        let size = |path: &String| {
-            let shape = self.dataset(path)?.shape().to_vec();
-            Ok(shape.iter().fold(1, |n: usize, &d| n.saturating_mul(d)))
-        };
-        let sizes = self.dataset_paths()?.iter().map(size).collect::<Result<Vec<_>>>()?;
-        Ok(sizes.into_iter().fold(0, usize::saturating_add))
+        let mut once = self.once();
+        let mut count = 0usize;
+        for path in self.dataset_paths()? {
+            let array = self.dataset(&path)?;
+            once.take(&array)?;
+            count = array.shape().iter().fold(1, |n: usize, &d| n.saturating_mul(d)).saturating_add(count);
+        }
+        Ok(count)
+    }
+
+    /// For reading arrays of which none should be read twice.
+    pub(crate) fn once(&self) -> Once {
+        Once::of(&self.shared)
     }
 
     fn walk(&self, prefix: &str, left: &mut u64, paths: &mut Vec<String>) -> Result<()> {
         let datasets = self.dataset_names()?;
         let groups = self.group_names()?;
+        let paths_len =
+            datasets.iter().chain(&groups).map(|name| 16 + prefix.len() + name.len()).sum::<usize>();
         *left = left
-            .checked_sub((datasets.len() + groups.len()) as u64)
+            .checked_sub(paths_len as u64)
             .ok_or_else(|| self.shared.refused(&self.path, "groups that contain themselves"))?;
-        paths.extend(datasets.into_iter().map(|name| format!("{prefix}{name}")));
+        paths.extend(datasets.iter().map(|name| format!("{prefix}{name}")));
         for name in groups {
-            self.group(&name)?.walk(&format!("{prefix}{name}/"), left, paths)?;
+            self.child(&name)?.walk(&format!("{prefix}{name}/"), left, paths)?;
         }
         Ok(())
     }
@@ -234,10 +312,13 @@ impl Group {
     }
 
     fn join(&self, path: &str) -> Result<String> {
-        self.shared.budget.refill();
         let full = if self.path.is_empty() { path.to_owned() } else { format!("{}/{path}", self.path) };
         if full.split('/').count() > MAX_DEPTH {
             return Err(self.shared.refused(&full, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        if full.len() > MAX_PATH {
+            let start: String = full.chars().take(100).collect();
+            return Err(self.shared.refused(&format!("{start}…"), format!("a path of {} bytes", full.len())));
         }
         Ok(full)
     }
@@ -249,6 +330,18 @@ fn found<T>(result: Result<T>) -> Result<Option<T>> {
         Err(FileError::Missing { .. }) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The names on a way through groups.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|name| !name.is_empty())
+}
+
+/// The names of what is in a group, in natural order.
+fn sorted<T>(listed: &HashMap<String, T>) -> Vec<String> {
+    let mut names: Vec<String> = listed.keys().cloned().collect();
+    names.sort_by(|a, b| natural_order(a, b));
+    names
 }
 
 /// Runs of digits compare as numbers: `dense_2` before `dense_10`.
@@ -287,7 +380,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    fn new<M, D>(
+    pub(super) fn new<M, D>(
         shared: &Shared,
         path: &str,
         values: std::result::Result<M, Error>,
@@ -370,162 +463,6 @@ fn strings(value: &AttrValue) -> Option<Vec<String>> {
     match value.as_strings() {
         Some(list) => Some(list.to_vec()),
         None => value.to_f64s().filter(Vec::is_empty).map(|_| Vec::new()),
-    }
-}
-
-/// An array in a file.
-///
-/// Opening one checks that its type is one that Keras writes and that its shape can be what the file
-/// holds; nothing is read yet.
-pub struct Dataset {
-    shared: Arc<Shared>,
-    hdf5: hdf5_pure::Dataset,
-    path: String,
-    shape: Vec<usize>,
-    element: Element,
-    /// Where the elements begin, if they lie one after the other.
-    start: Option<u64>,
-}
-
-impl Dataset {
-    fn new(shared: Arc<Shared>, hdf5: hdf5_pure::Dataset, path: String) -> Result<Self> {
-        let fail = |e| shared.error(&path, e);
-        let datatype = hdf5.datatype().map_err(fail)?;
-        let element = element::from_hdf5(&datatype).ok_or_else(|| {
-            FileError::unexpected(&shared.name, absolute(&path), "numbers or booleans", datatype.to_string())
-        })?;
-        let shape = hdf5.shape().map_err(fail)?;
-        let start = check_storage(&shared, &hdf5, &path, &shape, element.dtype)?;
-        let shape = shape.into_iter().map(usize::try_from).collect::<std::result::Result<_, _>>();
-        let shape = shape.map_err(|_| shared.refused(&path, "its shape does not fit this machine"))?;
-        let dataset = Dataset { shared, hdf5, path, shape, element, start };
-        dataset.check_opaque(&datatype)?;
-        Ok(dataset)
-    }
-
-    /// Two opaque bytes are a bfloat16 unless the attribute that Keras adds says otherwise.
-    fn check_opaque(&self, datatype: &hdf5_pure::Datatype) -> Result<()> {
-        if let hdf5_pure::Datatype::Opaque { .. } = datatype
-            && let Some(name) = self.attributes()?.text("dtype")?
-            && name != DType::BF16.name()
-        {
-            let object = format!("{}@dtype", self.path());
-            return Err(FileError::unexpected(&self.shared.name, object, DType::BF16.name(), name));
-        }
-        Ok(())
-    }
-
-    /// The absolute path.
-    pub fn path(&self) -> String {
-        absolute(&self.path)
-    }
-
-    /// The shape; empty for a scalar.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The type of the elements.
-    pub fn dtype(&self) -> DType {
-        self.element.dtype
-    }
-
-    /// The attributes of this array.
-    ///
-    /// # Errors
-    /// They are damaged.
-    pub fn attributes(&self) -> Result<Attributes> {
-        self.shared.budget.refill();
-        Attributes::new(&self.shared, &self.path, self.hdf5.attrs(), self.hdf5.attr_datatypes())
-    }
-
-    /// Reads the whole array.
-    ///
-    /// # Errors
-    /// The array is damaged or truncated.
-    pub fn read(&self) -> Result<HostTensor> {
-        let damaged = |why: String| FileError::damaged(&self.shared.name, self.path(), why);
-        let size = self.element.dtype.size();
-        let data = match self.start {
-            // As all arrays of Keras are: into place, without a copy.
-            Some(start) => {
-                let fill = |place: &mut [u8]| self.shared.bytes.read_at(start, place);
-                element::read(self.element, self.shape.iter().product(), fill)
-            }
-            None => {
-                self.shared.budget.refill();
-                let bytes = self.hdf5.read_raw().map_err(|e| self.shared.error(&self.path, e))?;
-                let whole = bytes.len() / size * size;
-                let fill = |place: &mut [u8]| (&bytes[..whole]).read_exact(place);
-                element::read(self.element, whole / size, fill)
-            }
-        };
-        let data = data.map_err(|e| damaged(e.to_string()))?;
-        let found = data.len() * size;
-        HostTensor::from_data(self.shape.as_slice(), data).map_err(|_| {
-            let expected = format!("{} of shape {:?}", self.element.dtype, self.shape);
-            FileError::unexpected(&self.shared.name, self.path(), expected, format!("{found} bytes"))
-        })
-    }
-}
-
-/// Checks that an array of `shape` can be what is stored, before memory is taken for it. Where it lies in one piece, the start
-/// of that is returned.
-fn check_storage(
-    shared: &Shared,
-    hdf5: &hdf5_pure::Dataset,
-    path: &str,
-    shape: &[u64],
-    dtype: DType,
-) -> Result<Option<u64>> {
-    let bytes_of = |shape: &[u64]| shape.iter().try_fold(dtype.size() as u64, |n, &d| n.checked_mul(d));
-    let describe = |shape: &[u64]| format!("an array of shape {shape:?}, {dtype}");
-    let too_large =
-        |stored: u64| shared.refused(path, format!("{} in {stored} stored bytes", describe(shape)));
-    let needed = bytes_of(shape).ok_or_else(|| too_large(shared.len))?;
-    match hdf5.layout().map_err(|e| shared.error(path, e))? {
-        Layout::Compact { size } if size < needed => Err(too_large(size)),
-        Layout::Compact { .. } => Ok(None),
-        Layout::Contiguous { address: Some(start), size } => {
-            let stored = size.min(shared.len.saturating_sub(start));
-            if stored < needed { Err(too_large(stored)) } else { Ok(Some(start)) }
-        }
-        // Nothing was ever written; HDF5 would make up zeros.
-        Layout::Contiguous { address: None, .. } if needed > 0 => Err(too_large(0)),
-        Layout::Contiguous { address: None, .. } => Ok(None),
-        Layout::Chunked { chunk_shape, .. } => {
-            let limit = shared.len.saturating_mul(MAX_EXPANSION);
-            let chunk = bytes_of(&chunk_shape).filter(|chunk| *chunk > 0 && *chunk <= limit);
-            let chunk = chunk.ok_or_else(|| {
-                shared.refused(
-                    path,
-                    format!("chunks of shape {chunk_shape:?} in a file of {} bytes", shared.len),
-                )
-            })?;
-            let chunks =
-                shape.iter().zip(&chunk_shape).try_fold(1u64, |n, (&d, &c)| n.checked_mul(d.div_ceil(c)));
-            // The index takes at least an address for each.
-            if needed > limit || chunks.is_none_or(|n| n > shared.len / 8) {
-                return Err(too_large(shared.len));
-            }
-            let stored = hdf5.chunks().map_err(|e| shared.error(path, e))?;
-            // The library trusts both places, and takes memory for a chunk before it reads it.
-            let inside = |c: &hdf5_pure::Chunk| {
-                c.address.checked_add(c.storage_size).is_some_and(|end| end <= shared.len)
-                    && c.offset.len() == shape.len()
-                    && c.offset.iter().zip(shape).all(|(start, dim)| start < dim)
-            };
-            if !stored.iter().all(inside) {
-                return Err(shared.refused(path, "a chunk outside of the file or of the array"));
-            }
-            let stored = stored.iter().map(|c| c.storage_size).fold(0, u64::saturating_add).min(shared.len);
-            let expansion = if hdf5.filters().is_empty() { 1 } else { MAX_EXPANSION };
-            // A filter may need some bytes even for nothing.
-            let limit = stored.saturating_mul(expansion);
-            if needed > limit || chunk > limit.max(needed) { Err(too_large(stored)) } else { Ok(None) }
-        }
-        Layout::Virtual => Err(shared.refused(path, "a virtual dataset, whose data are in other files")),
-        other => Err(shared.error(path, Error::Shape(format!("storage of an unknown kind: {other}")))),
     }
 }
 
