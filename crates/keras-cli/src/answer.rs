@@ -118,6 +118,35 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
+/// Text with what would command the terminal made visible: names in files may hold anything. Ends of lines stay, and the colours
+/// and weights that are put on text here.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let style = style_len(rest);
+        if style > 0 {
+            out += &rest[..style];
+            rest = &rest[style..];
+            continue;
+        }
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}
+
+/// The length of the sequence at the start of a text that sets a style: `ESC [ 1 ; 31 m`.
+fn style_len(text: &str) -> usize {
+    let Some(numbers) = text.strip_prefix("\x1b[") else { return 0 };
+    let len = numbers.bytes().take_while(|b| b.is_ascii_digit() || *b == b';').count();
+    if numbers[len..].starts_with('m') { 2 + len + 1 } else { 0 }
+}
+
 /// A number with six significant digits, as short as it can be.
 pub(crate) fn short(x: f64) -> String {
     if !x.is_finite() || x == 0.0 {
@@ -152,6 +181,16 @@ mod tests {
         ] {
             assert_eq!(short(x), text);
         }
+    }
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        let title = format!("{TITLE}weights{TITLE:#}\n├─ α\tβ");
+        assert_eq!(printable(&title), title);
+        assert_eq!(
+            printable("a\0b\x1b]0;title\x07\x1b[2Jc\u{9b}2J\r"),
+            "a\\u{0}b\\u{1b}]0;title\\u{7}\\u{1b}[2Jc\\u{9b}2J\\r"
+        );
     }
 
     #[test]

@@ -17,7 +17,15 @@ use answer::{Answer, Failure};
 use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) if e.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
+            let failure = Failure::Usage(e.to_string().trim().to_owned());
+            complain(&failure, true);
+            return failure.code().into();
+        }
+        Err(e) => e.exit(),
+    };
     arguments.color.write_global();
     if !arguments.quiet {
         tracing_subscriber::fmt()
@@ -57,7 +65,7 @@ fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     let written = match json {
         true => writeln!(out, "{:#}", answer.json),
-        false => out.write_all(answer.text.as_bytes()),
+        false => out.write_all(answer::printable(&answer.text).as_bytes()),
     };
     written.and_then(|()| out.flush()).map_err(Failure::Stdout)
 }
@@ -67,6 +75,9 @@ fn complain(failure: &Failure, json: bool) {
     let mut err = anstream::stderr().lock();
     let _ = match json {
         true => writeln!(err, "{}", failure.to_json()),
-        false => writeln!(err, "{BAD}error{BAD:#}: {failure}", BAD = answer::BAD),
+        false => {
+            let text = failure.to_string();
+            writeln!(err, "{BAD}error{BAD:#}: {}", answer::printable(&text), BAD = answer::BAD)
+        }
     };
 }

@@ -8,7 +8,7 @@ use keras::layers::DataFormat;
 use keras::saving::LoadOptions;
 use keras::saving::legacy::Report;
 use keras::saving::sniff::{FileKind, sniff};
-use keras_spec::{HostTensor, PartialShape, Tensor};
+use keras_spec::{Device, HostTensor, PartialShape, Tensor};
 
 use crate::answer::{Failure, Result};
 use crate::data::safetensors;
@@ -74,11 +74,13 @@ impl ModelFile {
 }
 
 impl Reading {
-    /// Chooses the backend that is asked for.
+    /// Chooses the backend that is asked for, here or by the environment.
     pub(crate) fn choose_backend(&self) -> Result<()> {
-        self.backend
-            .as_ref()
-            .map_or(Ok(()), |name| keras::set_backend(name).map(drop).map_err(Failure::compute))
+        let device = match &self.backend {
+            Some(name) => keras::set_backend(name),
+            None => Device::default_device(),
+        };
+        device.map(drop).map_err(Failure::compute)
     }
 
     fn options(&self, compile: bool) -> LoadOptions {

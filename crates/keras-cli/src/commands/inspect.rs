@@ -1,5 +1,6 @@
 //! `keras inspect`
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use keras_spec::HostTensor;
@@ -122,13 +123,13 @@ fn text(path: &Path, bytes: u64, contents: &Contents, statistics: &[Option<Stati
         let elements: usize = contents.arrays.iter().map(Array::elements).sum();
         let arrays = contents.arrays.len();
         out += &format!("{TITLE}weights{TITLE:#} {arrays} arrays, {elements} numbers\n");
-        let leaves: Vec<(Vec<&str>, String)> = contents
+        let leaves: Vec<Leaf> = contents
             .arrays
             .iter()
             .zip(statistics)
             .map(|(a, s)| (a.path.split('/').collect(), leaf(a, s.as_ref())))
             .collect();
-        tree(&leaves, 0, "", &mut out);
+        tree(&leaves.iter().collect::<Vec<_>>(), 0, "", &mut out);
     }
     for why in &contents.unreadable {
         out += &format!("{BAD}unreadable{BAD:#} {why}\n");
@@ -149,22 +150,28 @@ fn layer_lines(layers: &[LayerEntry], depth: usize, out: &mut String) {
     }
 }
 
+/// An array: the parts of its path, and what is said of it.
+type Leaf<'a> = (Vec<&'a str>, String);
+
 /// Draws the arrays below a common path, of which the first `depth` parts are drawn.
-fn tree(leaves: &[(Vec<&str>, String)], depth: usize, indent: &str, out: &mut String) {
-    let mut names: Vec<&str> = Vec::new();
-    for (path, _) in leaves {
-        if let Some(name) = path.get(depth).filter(|name| !names.contains(name)) {
-            names.push(name);
-        }
+fn tree(leaves: &[&Leaf], depth: usize, indent: &str, out: &mut String) {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut branches: Vec<(&str, Vec<&Leaf>)> = Vec::new();
+    for leaf in leaves {
+        let Some(name) = leaf.0.get(depth) else { continue };
+        let place = *places.entry(name).or_insert_with(|| {
+            branches.push((name, Vec::new()));
+            branches.len() - 1
+        });
+        branches[place].1.push(leaf);
     }
-    for (i, name) in names.iter().enumerate() {
-        let last = i + 1 == names.len();
+    for (i, (name, inside)) in branches.iter().enumerate() {
+        let last = i + 1 == branches.len();
         let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        let inside: Vec<_> = leaves.iter().filter(|(p, _)| p.get(depth) == Some(name)).cloned().collect();
         let own = inside.iter().find(|(p, _)| p.len() == depth + 1);
         let text = own.map(|(_, text)| format!("  {text}")).unwrap_or_default();
         *out += &format!("{indent}{branch}{name}{text}\n");
-        tree(&inside, depth + 1, &format!("{indent}{below}"), out);
+        tree(inside, depth + 1, &format!("{indent}{below}"), out);
     }
 }
 

@@ -110,11 +110,41 @@ fn errors_are_json_where_answers_are() {
     assert!(error["error"].as_str().unwrap().contains("missing.keras"));
 }
 
+#[test]
+fn a_wrong_command_line_is_json_too() {
+    let error: serde_json::Value =
+        serde_json::from_str(&keras(&["predict", "m.keras", "--json"]).failed(2)).unwrap();
+    assert_eq!(error["exit_code"], 2);
+    assert!(error["error"].as_str().unwrap().contains("--input"), "{error}");
+}
+
+/// What a file holds does not command the terminal, and is not repeated without end.
+#[test]
+fn names_in_files_are_made_visible() {
+    let folder = Folder::new();
+    let text = |name: &str, units: i32| {
+        serde_json::json!({ "class_name": "Sequential", "config": { "name": name, "layers": [{
+            "class_name": "Dense", "config": { "name": name, "units": units, "batch_input_shape": [null, 3] } }] } })
+        .to_string()
+    };
+    let name = "a\u{1b}[2J\u{1b}]0;b\u{7}\u{0}c\u{9b}d";
+    let file = folder.with("m.json", text(name, 2));
+    for command in ["summary", "inspect"] {
+        let out = keras(&[command, &file]).good();
+        assert!(!out.contains(|c: char| c.is_control() && c != '\n'), "{out:?}");
+        assert!(out.contains("\\u{1b}"), "{out:?}");
+    }
+    let error = keras(&["summary", &folder.with("wrong.json", text(name, -1))]).failed(3);
+    assert!(error.contains("\\u{1b}") && !error.contains('\u{1b}'), "{error:?}");
+    let error = keras(&["summary", &folder.with("long.json", text(&"n".repeat(1 << 20), -1))]).failed(3);
+    assert!(error.len() < 10_000, "{}", error.len());
+}
+
 /// The environment's backend is checked too.
 #[test]
 fn a_backend_that_is_not_there_is_an_error() {
     let ran =
         command(&["summary", &golden("cnn/cnn.keras")]).env("KERAS_BACKEND", "abacus").output().unwrap();
     let error = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.code() == Some(3) && error.contains("abacus"), "{error}");
+    assert!(ran.status.code() == Some(5) && error.contains("abacus"), "{error}");
 }
