@@ -28,6 +28,12 @@ impl Window {
             Attribute::ints("dilations", &dilations),
         ];
         match site.text("padding")? {
+            // onnxruntime does not take `auto_pad` with dilations; without strides, the amounts are the same for all lengths.
+            "same" if strides.iter().all(|s| *s == 1) => {
+                let total: Vec<i64> = kernel.iter().zip(&dilations).map(|(k, d)| d * (k - 1)).collect();
+                let pads = total.iter().map(|n| n / 2).chain(total.iter().map(|n| n - n / 2));
+                attributes.push(Attribute::ints("pads", &pads.collect::<Vec<_>>()));
+            }
             "same" => attributes.push(Attribute::text("auto_pad", "SAME_UPPER")),
             "causal" => attributes.push(Attribute::ints("pads", &[dilations[0] * (kernel[0] - 1), 0])),
             _ => {}

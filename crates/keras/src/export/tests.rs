@@ -113,6 +113,18 @@ fn layers_become_nodes_between_transpositions() {
     assert_eq!(f64::from(kernel[((2 * 2 + 1) * 2) * 2 + 1]), at(0, 1, 1, 2));
 }
 
+/// onnxruntime refuses `auto_pad` beside dilations.
+#[test]
+fn dilated_convolutions_have_their_padding_in_numbers() {
+    let conv = Conv2D::new(3, [3, 2]).dilation_rate([2, 3]).padding(crate::layers::Padding::Same);
+    let model = Sequential::new().add(Input::new([8, 8, 2])).add(conv).build().unwrap();
+    let exported = exported(&model);
+    let node = graph_of(&exported).node.iter().find(|n| n.op_type == "Conv").unwrap();
+    assert!(node.attribute.iter().all(|a| a.name != "auto_pad"));
+    // Four more rows and three more columns: the larger half at the end.
+    assert_eq!(node.attribute.iter().find(|a| a.name == "pads").unwrap().ints, [2, 1, 2, 2]);
+}
+
 #[test]
 fn gates_stand_in_the_order_of_onnx() {
     let model = Sequential::new().add(Input::new([5, 1])).add(LSTM::new(1).name("rnn")).build().unwrap();
