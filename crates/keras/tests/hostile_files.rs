@@ -229,6 +229,26 @@ fn members_that_unpack_to_far_more_are_refused() {
     }
 }
 
+/// An archive of many members that are all the same bytes of it.
+#[test]
+fn members_in_one_place_are_refused() {
+    let mut bytes = archive(&[]);
+    let find = |bytes: &[u8], sign: &[u8; 4]| bytes.windows(4).position(|w| w == sign).unwrap();
+    let (directory, end) = (find(&bytes, b"PK\x01\x02"), find(&bytes, b"PK\x05\x06"));
+    let name_at = 46;
+    let mut entry = bytes[directory..directory + name_at + METADATA.len()].to_vec();
+    // Another name for the member that is first.
+    entry[name_at..].copy_from_slice(b"assets/x.json");
+    let tail = bytes.split_off(end);
+    bytes.extend(&entry);
+    let (count, size) = (4u16, (end - directory + entry.len()) as u32);
+    bytes.extend(&tail[..8]);
+    bytes.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+    bytes.extend(size.to_le_bytes());
+    bytes.extend(&tail[16..]);
+    fails(keras::load_model_from_bytes(bytes), &["members that lie over each other"]);
+}
+
 fn hostile() -> h5::Group {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files/made-hostile.h5");
     h5::File::open(path).unwrap().root()

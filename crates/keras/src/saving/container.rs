@@ -26,9 +26,10 @@ pub const ASSETS: &str = "assets/";
 
 /// Assets are never larger than this.
 const MAX_MEMBER: u64 = 256 << 20;
-/// Larger members must not be compressed better than this, as in Keras; JSON, of which values take more memory than text, not
-/// above a megabyte either.
+/// Larger members must not be compressed better than this, as in Keras; all but weights, which may be zeros, not above `FLOOR`
+/// either.
 const MAX_EXPANSION: u64 = 100;
+const FLOOR: u64 = 1 << 20;
 /// A zip member of this size or more needs the 64-bit extension.
 const LARGE: u64 = u32::MAX as u64;
 
@@ -53,7 +54,8 @@ impl Archive {
     /// Opens the zip file or directory at `path`.
     ///
     /// # Errors
-    /// It cannot be read, is not a zip file, or has a member whose name leads out of the archive.
+    /// It cannot be read, is not a zip file, or has a member whose name leads out of the archive, or members of one name or
+    /// in one place.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -76,7 +78,10 @@ impl Archive {
     }
 
     fn from_zip(name: String, input: Box<dyn ReadSeek>, path: Option<PathBuf>) -> Result<Self> {
-        let zip = ZipArchive::new(input).map_err(|e| zip_error(&name, "", e))?;
+        let mut zip = ZipArchive::new(input).map_err(|e| zip_error(&name, "", e))?;
+        if zip.has_overlapping_files().map_err(|e| zip_error(&name, "", e))? {
+            return Err(FileError::refused(name, "", "members that lie over each other"));
+        }
         if zip.has_duplicate_names() {
             return Err(FileError::refused(name, "", "two members of the same name"));
         }
@@ -102,7 +107,11 @@ impl Archive {
 
     /// Whether there is a member of this name.
     pub fn contains(&self, member: &str) -> bool {
-        self.members.iter().any(|m| m == member)
+        match &self.place {
+            // Sorted.
+            Place::Directory(_) => self.members.binary_search_by(|m| m.as_str().cmp(member)).is_ok(),
+            Place::Zip { zip, .. } => !member.ends_with('/') && zip.index_for_name(member).is_some(),
+        }
     }
 
     /// Reads a member other than the weights; at most 256 MiB.
@@ -110,7 +119,7 @@ impl Archive {
     /// # Errors
     /// [`FileError::Missing`] where there is none; the member is damaged or too large.
     pub fn read(&mut self, member: &str) -> Result<Vec<u8>> {
-        self.read_limited(member, MAX_MEMBER, MAX_MEMBER)
+        self.read_limited(member, MAX_MEMBER, FLOOR)
     }
 
     /// Reads a JSON member; at most 64 MiB.
@@ -118,7 +127,7 @@ impl Archive {
     /// # Errors
     /// Those of [`read`](Self::read); the member is not JSON.
     pub fn json(&mut self, member: &str) -> Result<Value> {
-        let bytes = self.read_limited(member, MAX_TEXT, 1 << 20)?;
+        let bytes = self.read_limited(member, MAX_TEXT, FLOOR)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| FileError::unexpected(&self.name, member, "JSON", "bytes that are not text"))?;
         json::parse(&text).map_err(|e| FileError::unexpected(&self.name, member, "JSON", e.to_string()))
