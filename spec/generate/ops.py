@@ -486,7 +486,18 @@ def composed():
     each("divide_no_nan", lambda name: operands("divide", name))
     cases.add("divide_no_nan", "zeros", np.array([1, 0, -2, 3], "float32"), np.array([0, 0, 4, -0.0], "float32"))
     cases.add("divide_no_nan", "shapes=((2, 1), (3,))", *operands("divide", "float32", ((2, 1), (3,))))
-    each("isnan", lambda name: [special(name)])
+    for op in ["isnan", "isinf", "isfinite"]:
+        each(op, lambda name: [special(name)])
+    for op in ["diagonal", "tril", "triu"]:
+        for name in ["float32", "bfloat16", "int32", "bool"]:
+            cases.add(op, name, array((3, 4), name), **({"exact": True} if name == "float32" else {}))
+        axes = {"offset": 1, "axis1": 0, "axis2": 2} if op == "diagonal" else {"k": 1}
+        cases.add(op, "offset", x, **axes, exact=True)
+        cases.add(op, "negative offset", array((4, 3)), **({"offset": -1} if op == "diagonal" else {"k": -1}), exact=True)
+    each("tensordot", lambda name: [array((2, 3), name), array((3, 4), name, key="b")], axes=1)
+    cases.add("tensordot", "axes=2", x, array((3, 4, 2), key="b"), axes=2)
+    cases.add("tensordot", "axes=[[0, 2], [1, 0]]", x, array((4, 2, 5), key="b"), axes=[[0, 2], [1, 0]])
+    cases.add("tensordot", "axes=0", array((2,)), array((3,), key="b"), axes=0)
     for op in ["reciprocal", "logsumexp", "std", "normalize"]:
         for layout in LAYOUTS:
             cases.add(op, layout, array((3, 4), low=0.5), layout=layout)

@@ -47,6 +47,32 @@ impl<'de> Deserialize<'de> for Padding {
 }
 
 impl Padding {
+    /// How much goes before and after an axis of a transposed convolution, once zeros have been put between its elements.
+    pub(crate) fn transposed_amounts(
+        self,
+        span: usize,
+        stride: usize,
+        output_padding: Option<usize>,
+    ) -> (isize, isize) {
+        let before = span.saturating_sub(1);
+        let (low, high) = match self {
+            Padding::Same | Padding::Half => {
+                let total = match output_padding {
+                    None => stride.saturating_add(span),
+                    Some(more) => (span + span % 2).saturating_add(more),
+                };
+                let total = total.saturating_sub(2);
+                let low = match self {
+                    Padding::Half => before.saturating_sub(span / 2),
+                    _ => total.div_ceil(2).min(before),
+                };
+                (low, total.saturating_sub(low))
+            }
+            _ => (before, before + output_padding.unwrap_or(stride.saturating_sub(span))),
+        };
+        (low as isize, high as isize)
+    }
+
     /// How much goes before and after an axis of `length` elements for a window that spans `span` of them.
     pub(crate) fn amounts(self, length: usize, span: usize, stride: usize) -> (usize, usize) {
         match self {

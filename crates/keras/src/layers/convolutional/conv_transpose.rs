@@ -126,22 +126,7 @@ impl<const N: usize> ConvTranspose<N> {
     /// What goes around spatial axis `i`, after zeros have been put between its elements.
     fn amounts(&self, i: usize) -> (isize, isize) {
         let (stride, span) = (self.window.strides.0[i], self.window.spans()[i]);
-        let output_padding = self.output_padding.map(|p| p.0[i]);
-        let (low, high) = match self.window.padding {
-            padding @ (Padding::Same | Padding::Half) => {
-                let total = match output_padding {
-                    None => stride.saturating_add(span) - 2,
-                    Some(more) => (span + span % 2).saturating_add(more) - 2,
-                };
-                let low = match padding {
-                    Padding::Half => span - 1 - span / 2,
-                    _ => total.div_ceil(2).min(span - 1),
-                };
-                (low, total.saturating_sub(low))
-            }
-            _ => (span - 1, span - 1 + output_padding.unwrap_or(stride.saturating_sub(span))),
-        };
-        (low as isize, high as isize)
+        self.window.padding.transposed_amounts(span, stride, self.output_padding.map(|p| p.0[i]))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Convolutions with kernels that are operands.
 
 use keras_spec::{ConvSpec, Dims, Result, Tensor};
-use serde_json::json;
 
 use super::Run;
 use crate::layers::window::span;
@@ -22,18 +21,9 @@ impl Window {
             let found = format!("{} with {}", x.shape(), kernel.shape());
             return Err(run.wrong("kernel", "as many axes as the inputs have, at least 3", found));
         }
-        let numbers = |name: &str| -> Result<Vec<usize>> {
-            let given = run.integers(name)?.unwrap_or_else(|| vec![1]);
-            let given = if given.len() == 1 { vec![given[0]; axes] } else { given };
-            let positive: Option<Vec<usize>> =
-                given.iter().map(|n| usize::try_from(*n).ok().filter(|n| *n > 0)).collect();
-            positive
-                .filter(|n| n.len() == axes)
-                .ok_or_else(|| run.wrong(name, &format!("{axes} numbers above 0"), format!("{given:?}")))
-        };
         Ok(Window {
-            strides: numbers("strides")?,
-            dilation: numbers("dilation_rate")?,
+            strides: numbers(run, axes, "strides", 1)?,
+            dilation: numbers(run, axes, "dilation_rate", 1)?,
             padding: word(run, "padding")?,
             format: word(run, "data_format")?,
         })
@@ -55,6 +45,16 @@ impl Window {
         };
         self.format.restore_channels(&x.convolution(kernel, spec)?)
     }
+}
+
+/// An argument that is a number of at least `least`, or as many as there are spatial axes.
+fn numbers(run: &Run, axes: usize, name: &str, least: usize) -> Result<Vec<usize>> {
+    let given = run.integers(name)?.unwrap_or_else(|| vec![1]);
+    let given = if given.len() == 1 { vec![given[0]; axes] } else { given };
+    let fitting: Option<Vec<usize>> =
+        given.iter().map(|n| usize::try_from(*n).ok().filter(|n| *n >= least)).collect();
+    let expected = || format!("{axes} numbers of at least {least}");
+    fitting.filter(|n| n.len() == axes).ok_or_else(|| run.wrong(name, &expected(), format!("{given:?}")))
 }
 
 /// An argument that is one of some words; by default, the first of them.
@@ -91,13 +91,14 @@ pub(super) fn depthwise_conv(run: &Run) -> Result<Vec<Tensor>> {
 
 pub(super) fn conv_transpose(run: &Run) -> Result<Vec<Tensor>> {
     let (x, kernel, window) = operands(run)?;
-    if run.argument("output_padding").is_some() {
-        return Err(run.wrong("output_padding", "null", json!(run.argument("output_padding"))));
-    }
     let axes = window.strides.len();
+    let more = match run.argument("output_padding") {
+        None => None,
+        Some(_) => Some(numbers(run, axes, "output_padding", 0)?),
+    };
     let amounts = (0..axes).map(|i| {
         let (stride, span) = (window.strides[i], span(kernel.shape()[i], window.dilation[i]));
-        transposed_amounts(window.padding, span, stride)
+        window.padding.transposed_amounts(span, stride, more.as_ref().map(|more| more[i]))
     });
     let spec = ConvSpec {
         padding: amounts.collect(),
@@ -108,19 +109,6 @@ pub(super) fn conv_transpose(run: &Run) -> Result<Vec<Tensor>> {
     let spatial: Vec<isize> = (0..axes as isize).collect();
     let kernel = kernel.flip(&spatial)?.swap_axes(-2, -1)?;
     Ok(vec![window.format.restore_channels(&x.convolution(&kernel, spec)?)?])
-}
-
-/// What goes around an axis after zeros have been put between its elements.
-fn transposed_amounts(padding: Padding, span: usize, stride: usize) -> (isize, isize) {
-    let (low, high) = match padding {
-        Padding::Same => {
-            let total = stride.saturating_add(span).saturating_sub(2);
-            let low = total.div_ceil(2).min(span.saturating_sub(1));
-            (low, total - low)
-        }
-        _ => (span.saturating_sub(1), span.saturating_sub(1) + stride.saturating_sub(span)),
-    };
-    (low as isize, high as isize)
 }
 
 /// The product of sums over axes of two tensors: the last ones of the first with the first ones of the second, or those that
