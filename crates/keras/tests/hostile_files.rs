@@ -112,6 +112,18 @@ fn graphs_that_cannot_be_are_refused() {
     assert_eq!(width, Some(usize::MAX));
 }
 
+/// Each of a thousand sums hands on the masks of all layers before it.
+#[test]
+fn masks_that_meet_do_not_multiply() {
+    let mut layers = vec![called("Masking", "m0", &["i"], json!({}))];
+    for i in 1..1000 {
+        layers.push(called("Masking", &format!("m{i}"), &["i"], json!({})));
+        let before = if i == 1 { "m0".to_owned() } else { format!("a{}", i - 1) };
+        layers.push(called("Add", &format!("a{i}"), &[&before, &format!("m{i}")], json!({})));
+    }
+    fails(from_json(&graph(layers, "a999")), &["Add", "masks of too many layers meet"]);
+}
+
 #[test]
 fn numbers_that_cannot_be_are_refused() {
     let dense = |units: &str| {

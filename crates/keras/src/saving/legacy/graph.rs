@@ -23,7 +23,7 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
     let ends = ["input_layers", "output_layers"].iter().filter_map(|key| config.get(*key));
     ends.chain(layers.iter().filter_map(|l| l.get("inbound_nodes"))).for_each(|v| graph.see(v));
     let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
-    let masks = masks::merge_as_keras_2(layers, report);
+    let masks = masks::merge_as_keras_2(layers, report)?;
     let mut operations = Operations::default();
     for mut layer in std::mem::take(layers) {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use keras_spec::{Error, Result};
 use serde_json::Value;
 
 use super::Report;
@@ -13,6 +14,9 @@ const RECURRENT: [&str; 5] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional"
 
 /// Layers that give what has no steps, or others than their inputs.
 const ENDS: [&str; 6] = ["Flatten", "Reshape", "Permute", "Dot", "Lambda", "RepeatVector"];
+
+/// Graphs in which more masks meet are refused: thousands of layers that all hand on the masks of all before.
+const MAX_MEETING: usize = 1 << 18;
 
 /// The layers from which the masks of a layer's output come.
 type Sources = BTreeSet<String>;
@@ -30,16 +34,29 @@ impl Masks {
 
 /// Makes the merging layers of a graph those of Keras 2 where masks of different layers meet, or where values would depend on
 /// them. `layers` have the calls as Keras 2 writes them.
-pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Masks {
+///
+/// # Errors
+/// More masks meet than in any model.
+pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Result<Masks> {
     let mut masks: HashMap<String, Sources> = HashMap::new();
+    let mut meeting = 0;
     // A layer may stand before one that it is called on.
     for _ in 0..layers.len().min(64) {
-        let before: usize = masks.values().map(BTreeSet::len).sum();
+        let before = meeting;
         for layer in layers.iter() {
             let found = sources(layer, &masks);
-            masks.entry(name(layer).to_owned()).or_default().extend(found);
+            let known = masks.entry(name(layer).to_owned()).or_default();
+            meeting -= known.len();
+            known.extend(found);
+            meeting += known.len();
+            if meeting > MAX_MEETING {
+                return Err(Error::config(
+                    class(layer),
+                    format!("`{}`: masks of too many layers meet", name(layer)),
+                ));
+            }
         }
-        if masks.values().map(BTreeSet::len).sum::<usize>() == before {
+        if meeting == before {
             break;
         }
     }
@@ -48,8 +65,9 @@ pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Mas
         if !MERGING.contains(&&*class) {
             continue;
         }
-        let inputs: Vec<Sources> =
-            inputs(layer).into_iter().map(|i| masks.get(i).cloned().unwrap_or_default()).collect();
+        let none = Sources::new();
+        let inputs: Vec<&Sources> =
+            inputs(layer).into_iter().map(|i| masks.get(i).unwrap_or(&none)).collect();
         let masked = inputs.iter().any(|sources| !sources.is_empty());
         let differ = inputs.windows(2).any(|pair| pair[0] != pair[1]);
         let by_mask = ["Multiply", "Maximum", "Minimum"].contains(&&*class);
@@ -61,7 +79,7 @@ pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Mas
         layer["config"]["merging"] = class.as_str().into();
         report.converted(name, format!("`{class}` of inputs with masks as before Keras 3"));
     }
-    Masks(masks)
+    Ok(Masks(masks))
 }
 
 fn class(layer: &Value) -> &str {
@@ -117,7 +135,8 @@ fn sources(layer: &Value, masks: &HashMap<String, Sources>) -> Sources {
     if steps_end {
         return Sources::new();
     }
-    inputs(layer).into_iter().filter_map(|input| masks.get(input)).flatten().cloned().collect()
+    let inputs: BTreeSet<&str> = inputs(layer).into_iter().collect();
+    inputs.into_iter().filter_map(|input| masks.get(input)).flatten().cloned().collect()
 }
 
 #[cfg(test)]
@@ -134,7 +153,7 @@ mod tests {
             json!({ "class_name": merge, "name": "m", "config": {},
                 "inbound_nodes": [[["a", 0, 0, {}], ["b", 0, 0, {}]]] }),
         ];
-        merge_as_keras_2(&mut layers, &mut Report::default());
+        merge_as_keras_2(&mut layers, &mut Report::default()).unwrap();
         class(&layers[3]).to_owned()
     }
 
