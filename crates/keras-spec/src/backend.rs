@@ -209,7 +209,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Runs an optimizer step ([`Fused::is_update`]): the results replace the variable (operand 0) and its state
     /// (operands 2 and up), in place where nobody else holds them. If it fails, all operands are as before. Only
-    /// called where [`fuses`](Backend::fuses) says so.
+    /// called where [`fuses`](Backend::fuses) says so. The default calls [`fused`](Backend::fused), which sees that `operands`
+    /// hold its tensors too: whoever can step in place overrides this.
     fn update(&self, op: &Fused, operands: &mut [Self::Buffer]) -> Result<()> {
         let results = self.fused(op, operands.to_vec())?;
         let (variable, rest) = operands.split_at_mut(1);
