@@ -319,7 +319,11 @@ fn optimizers() {
     for nesterov in [false, true] {
         step(Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov }, &x[..3]);
     }
-    step(Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }, &x);
+    // Of many elements, the step is another one.
+    let many: Vec<Tensor> = (0..4).map(|i| random(40 + i, &[200, 200], 0.1, 1.0)).collect();
+    for x in [&x, &many] {
+        step(Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }, x);
+    }
 }
 
 #[test]
@@ -330,7 +334,7 @@ fn optimizers_change_what_nobody_else_sees_in_place() {
 
     let backend = Tch::new(tch::Device::Cpu).unwrap();
     let adam = Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
-    let new = |x: f32| backend.from_host(HostTensor::full([64], DType::F32, x.into())).unwrap();
+    let new = |x: f32| backend.from_host(HostTensor::full([200, 200], DType::F32, x.into())).unwrap();
     let places = |all: &[Buffer]| all.iter().map(|x| x.tensor().data_ptr()).collect::<Vec<_>>();
     let mut operands = [new(1.0), new(0.5), new(0.0), new(0.0)];
     let before = places(&operands);
