@@ -241,7 +241,7 @@ mod with_shim {
     use crate::contract::Backward;
     use crate::shim;
 
-    pub(super) fn fused(op: &Fused, operands: Vec<Buffer>, dtype: DType) -> Done<Vec<Buffer>> {
+    pub(super) fn fused(op: &Fused, mut operands: Vec<Buffer>, dtype: DType) -> Done<Vec<Buffer>> {
         let name = op.name();
         let results = match op {
             Fused::ConvBackwardInput { spec, input } => {
@@ -265,7 +265,6 @@ mod with_shim {
             }
             Fused::LayerNormBackward { features } => layer_norm_backward(first(name, operands)?, *features)?,
             _ => {
-                let mut operands = operands;
                 update(op, &mut operands)?;
                 operands.remove(1);
                 return Ok(operands);

@@ -39,18 +39,12 @@ impl From<f64> for Number {
     }
 }
 
-impl From<Number> for f64 {
-    fn from(number: Number) -> Self {
-        match number {
-            Number::Int(n) => n as f64,
-            Number::Float(x) => x,
-        }
-    }
-}
-
 impl Number {
     /// The value, whichever way it is written.
     pub fn value(self) -> f64 {
-        self.into()
+        match self {
+            Number::Int(n) => n as f64,
+            Number::Float(x) => x,
+        }
     }
 }

@@ -10,7 +10,7 @@ use keras_spec::{
     Builder, Call, Config, Error, Layer, LayerRef, Object, PartialShape, Result, Tensor, TensorSpec,
 };
 
-use super::graph::{Arg, KerasTensor, Node};
+use super::graph::{Arg, KerasTensor, Node, own_names};
 use super::input::{Input, compatible, input_tensor};
 use super::operation::{OPERANDS, Operation};
 
@@ -402,14 +402,7 @@ fn map_graph(inputs: &[KerasTensor], outputs: &[KerasTensor]) -> Result<(Vec<Arc
     let met_at: HashMap<usize, usize> = met.iter().enumerate().rev().map(|(at, l)| (l.id(), at)).collect();
     layer_depth.sort_by_key(|(layer, depth)| (std::cmp::Reverse(*depth), met_at.get(&layer.id()).copied()));
     let layers: Vec<LayerRef> = layer_depth.into_iter().map(|(l, _)| l).collect();
-    let mut names = HashSet::new();
-    if let Some(twice) = layers.iter().find(|l| !names.insert(l.name())) {
-        return Err(Error::argument(
-            "name",
-            "a name of its own for each layer",
-            format!("`{}` twice", twice.name()),
-        ));
-    }
+    own_names(&layers)?;
     Ok((order, layers))
 }
 

@@ -1,6 +1,6 @@
 //! Symbolic tensors: calling layers before there are numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +77,18 @@ impl Drop for Node {
                 Arg::List(list) => pending.extend(list),
                 Arg::Value(_) => {}
             }
+        }
+    }
+}
+
+/// Refuses two layers of one name.
+pub(super) fn own_names(layers: &[LayerRef]) -> Result<()> {
+    let mut names = HashSet::new();
+    match layers.iter().find(|l| !names.insert(l.name())) {
+        None => Ok(()),
+        Some(twice) => {
+            let found = format!("`{}` twice", twice.name());
+            Err(Error::argument("name", "a name of its own for each layer", found))
         }
     }
 }

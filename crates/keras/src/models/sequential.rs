@@ -1,6 +1,5 @@
 //! Models that are a chain of layers.
 
-use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use keras_spec::layer::{Child, Outputs, auto_name};
@@ -11,6 +10,7 @@ use keras_spec::{
 };
 use serde_json::{Value, json};
 
+use super::graph::own_names;
 use super::input::{Input, InputLayer, compatible};
 use super::model::Model;
 
@@ -135,14 +135,7 @@ impl Chain {
                 format!("{second:?} behind others"),
             ));
         }
-        let mut names = HashSet::new();
-        if let Some(twice) = layers.iter().find(|l| !names.insert(l.name())) {
-            return Err(Error::argument(
-                "name",
-                "a name of its own for each layer",
-                format!("`{}` twice", twice.name()),
-            ));
-        }
+        own_names(&layers)?;
         Ok(Chain { input, layers, pending: Mutex::default() })
     }
 
