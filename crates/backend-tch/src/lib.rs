@@ -27,6 +27,7 @@ mod recurrent;
 mod reduce;
 #[cfg(feature = "shim")]
 mod shim;
+mod steps;
 mod window;
 
 use keras_spec::{

@@ -7,8 +7,8 @@
 mod gru;
 mod lstm;
 
-pub use gru::{Gru, GruGradients, GruOutput};
-pub use lstm::{Lstm, LstmGradients, LstmOutput};
+pub use gru::{Gru, GruGradients, GruOutput, gru_step};
+pub use lstm::{Lstm, LstmGradients, LstmOutput, lstm_step};
 
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
@@ -217,4 +217,12 @@ fn column_sums<T: Real>(x: &[T], width: usize) -> Result<Vec<T>> {
 /// A copy, or zeros.
 fn copy_or_zeros<T: Real>(x: Option<&[T]>, len: usize) -> Vec<T> {
     x.map_or_else(|| vec![T::ZERO; len], <[T]>::to_vec)
+}
+
+/// Adds a bias, if there is one, to a row.
+#[inline(always)]
+fn add<T: Real>(x: &mut [T], bias: Option<&[T]>) {
+    if let Some(bias) = bias {
+        x.iter_mut().zip(bias).for_each(|(x, &bias)| *x += bias);
+    }
 }

@@ -1,6 +1,6 @@
 //! Gated recurrent unit.
 
-use super::{Activation, Sequence, column_sums, copy_or_zeros};
+use super::{Activation, Sequence, add, column_sums, copy_or_zeros};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
 use crate::{Error, Result, par};
@@ -54,6 +54,50 @@ pub struct GruGradients<T> {
     pub recurrent_kernel: Vec<T>,
     pub bias: Vec<T>,
     pub h0: Vec<T>,
+}
+
+/// One step of a GRU with `reset_after` whose matrix products are done elsewhere, with Keras's default activations.
+///
+/// `gates`, `(batch, 4 · units)`, hold the input's product and bias in the first three parts and become the activated
+/// gates, the candidate, and what the reset gate multiplied. `inner`, `(batch, 3 · units)`, is the state's product and
+/// bias. `h`, `(batch, units)`, goes from the state before to that after.
+///
+/// # Errors
+/// If a length contradicts `units`.
+pub fn gru_step<T: Real>(units: usize, gates: &mut [T], inner: &[T], h: &mut [T]) -> Result<()> {
+    Error::check_len("gates", h.len().saturating_mul(4), gates.len())?;
+    Error::check_len("inner", h.len().saturating_mul(3), inner.len())?;
+    let units = units.max(1);
+    Error::check_len("h", h.len() / units * units, h.len())?;
+    let work = gates.len() * COST;
+    let rows = gates.chunks_mut(4 * units).zip(inner.chunks(3 * units).zip(h.chunks_mut(units)));
+    par::for_each(rows, work, |(gates, (inner, h))| {
+        let (gates, reset) = gates.split_at_mut(3 * units);
+        par::simd!(advance(Activation::Tanh, Activation::Sigmoid, gates, inner, reset, h));
+    });
+    Ok(())
+}
+
+/// Activates the gates of one sequence and moves its state; `reset` becomes what the reset gate multiplied.
+#[inline(always)]
+fn advance<T: Real>(
+    activation: Activation,
+    recurrent_activation: Activation,
+    gates: &mut [T],
+    inner: &[T],
+    reset: &mut [T],
+    h: &mut [T],
+) {
+    let units = h.len();
+    let (both, candidate) = gates.split_at_mut(2 * units);
+    both.iter_mut().zip(inner).for_each(|(gate, &inner)| *gate += inner);
+    recurrent_activation.apply(both);
+    reset.copy_from_slice(&inner[2 * units..]);
+    for ((g, &r), &inner) in candidate.iter_mut().zip(&both[units..]).zip(&*reset) {
+        *g += r * inner;
+    }
+    activation.apply(candidate);
+    mix(&both[..units], candidate, h);
 }
 
 impl<T: Real> Gru<'_, T> {
@@ -111,15 +155,7 @@ impl<T: Real> Gru<'_, T> {
                     par::simd!({
                         add(gates, input_bias);
                         add(inner, state_bias);
-                        let (both, candidate) = gates.split_at_mut(2 * units);
-                        both.iter_mut().zip(&*inner).for_each(|(gate, &inner)| *gate += inner);
-                        self.recurrent_activation.apply(both);
-                        reset.copy_from_slice(&inner[2 * units..]);
-                        for ((g, &r), &inner) in candidate.iter_mut().zip(&both[units..]).zip(&*reset) {
-                            *g += r * inner;
-                        }
-                        self.activation.apply(candidate);
-                        mix(&both[..units], candidate, h);
+                        advance(self.activation, self.recurrent_activation, gates, inner, reset, h);
                     });
                 });
             } else {
@@ -290,13 +326,6 @@ impl<T: Real> Gru<'_, T> {
             gemm(&dims, &product, narrow.transposed(), &dz, at, &mut drecurrent, at)?;
         }
         Ok(GruGradients { x: dx, kernel: dkernel, recurrent_kernel: drecurrent, bias, h0: dh })
-    }
-}
-
-#[inline(always)]
-fn add<T: Real>(x: &mut [T], bias: Option<&[T]>) {
-    if let Some(bias) = bias {
-        x.iter_mut().zip(bias).for_each(|(x, &bias)| *x += bias);
     }
 }
 

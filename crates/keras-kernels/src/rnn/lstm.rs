@@ -1,6 +1,6 @@
 //! Long short-term memory.
 
-use super::{Activation, Sequence, column_sums, copy_or_zeros};
+use super::{Activation, Sequence, add, column_sums, copy_or_zeros};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
 use crate::{Error, Result, par};
@@ -59,6 +59,50 @@ pub struct LstmGradients<T> {
     pub c0: Vec<T>,
 }
 
+/// One step of an LSTM whose matrix products are done elsewhere, with Keras's default activations.
+///
+/// `gates`, `(batch, 4 · units)`, are the sums of both products and the bias, and become the activated gates. `h`,
+/// `(batch, units)`, becomes the new output, and `c` goes from the cell state before to that after.
+///
+/// # Errors
+/// If a length contradicts `units`.
+pub fn lstm_step<T: Real>(units: usize, gates: &mut [T], h: &mut [T], c: &mut [T]) -> Result<()> {
+    Error::check_len("gates", c.len().saturating_mul(4), gates.len())?;
+    Error::check_len("h", c.len(), h.len())?;
+    let units = units.max(1);
+    Error::check_len("c", c.len() / units * units, c.len())?;
+    let work = gates.len() * COST;
+    let rows = gates.chunks_mut(4 * units).zip(h.chunks_mut(units).zip(c.chunks_mut(units)));
+    par::for_each(rows, work, |(gates, (h, c))| {
+        par::simd!(advance(Activation::Tanh, Activation::Sigmoid, gates, h, c));
+    });
+    Ok(())
+}
+
+/// Activates the gates of one sequence and moves its state.
+#[inline(always)]
+fn advance<T: Real>(
+    activation: Activation,
+    recurrent_activation: Activation,
+    gates: &mut [T],
+    h: &mut [T],
+    c: &mut [T],
+) {
+    let units = h.len();
+    let (input_forget, rest) = gates.split_at_mut(2 * units);
+    let (candidate, output) = rest.split_at_mut(units);
+    recurrent_activation.apply(input_forget);
+    activation.apply(candidate);
+    recurrent_activation.apply(output);
+    let (input, forget) = input_forget.split_at(units);
+    for ((c, h), ((&i, &f), &g)) in c.iter_mut().zip(&mut *h).zip(input.iter().zip(forget).zip(&*candidate)) {
+        *c = f * *c + i * g;
+        *h = *c;
+    }
+    activation.apply(h);
+    h.iter_mut().zip(&*output).for_each(|(h, &o)| *h *= o);
+}
+
 impl<T: Real> Lstm<'_, T> {
     fn check(&self, x: &[T]) -> Result<()> {
         self.sequence.check(4, x, self.kernel, self.recurrent_kernel)?;
@@ -95,7 +139,9 @@ impl<T: Real> Lstm<'_, T> {
             par::for_each(rows, batch * width * COST, |(b, ((gates, (h, c)), (hidden, cells)))| {
                 par::simd!({
                     if sequence.takes_part(b, t) {
-                        self.step(&mut gates[t * width..][..width], h, c);
+                        let gates = &mut gates[t * width..][..width];
+                        add(gates, self.bias);
+                        advance(self.activation, self.recurrent_activation, gates, h, c);
                     }
                     hidden[t * units..][..units].copy_from_slice(h);
                     cells[t * units..][..units].copy_from_slice(c);
@@ -103,29 +149,6 @@ impl<T: Real> Lstm<'_, T> {
             });
         }
         Ok(LstmOutput { outputs: sequence.outputs(&hidden), h, c, gates, hidden, cells })
-    }
-
-    /// Activates the gates of one sequence and moves its state.
-    #[inline(always)]
-    fn step(&self, gates: &mut [T], h: &mut [T], c: &mut [T]) {
-        let units = h.len();
-        if let Some(bias) = self.bias {
-            gates.iter_mut().zip(bias).for_each(|(gate, &bias)| *gate += bias);
-        }
-        let (input_forget, rest) = gates.split_at_mut(2 * units);
-        let (candidate, output) = rest.split_at_mut(units);
-        self.recurrent_activation.apply(input_forget);
-        self.activation.apply(candidate);
-        self.recurrent_activation.apply(output);
-        let (input, forget) = input_forget.split_at(units);
-        for ((c, h), ((&i, &f), &g)) in
-            c.iter_mut().zip(&mut *h).zip(input.iter().zip(forget).zip(&*candidate))
-        {
-            *c = f * *c + i * g;
-            *h = *c;
-        }
-        self.activation.apply(h);
-        h.iter_mut().zip(&*output).for_each(|(h, &o)| *h *= o);
     }
 
     /// Gradients from those of the outputs (in the order of processing) and of the final states; absent ones are zero.
