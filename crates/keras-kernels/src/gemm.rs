@@ -217,6 +217,15 @@ pub fn gemm<T: Num>(
 /// From this many matrices on, threads take whole matrices; below, each matrix is divided among them.
 const MIN_BATCH: usize = 8;
 
+/// From this many multiplications on, a matrix is divided among threads.
+const MIN_SPLIT: usize = 1 << 20;
+
+/// Parts of a matrix have at least this many rows or columns, less [`ALIGN`].
+const NARROWEST: usize = 128;
+
+/// Parts begin at multiples of this many rows or columns: what a vector holds.
+const ALIGN: usize = 16;
+
 /// [`gemm`] of one matrix each on the caller's thread, for kernels that divide their work themselves.
 pub(crate) fn gemm_serial<T: Num>(
     dims: &Gemm<T>,
@@ -287,16 +296,32 @@ unsafe impl<T: Send> Send for Product<T> {}
 unsafe impl<T: Sync> Sync for Product<T> {}
 
 impl<T: Num> Product<T> {
+    fn work(&self) -> usize {
+        self.m.saturating_mul(self.n).saturating_mul(self.k)
+    }
+
+    /// Parts of C for all threads, cut where the `gemm` crate loses least; only this one if it is small.
+    ///
+    /// The order of sums is the crate's, which changes it only for matrices that are narrower than 65 rows and columns: no
+    /// part is.
+    fn parts(self) -> Parts<T> {
+        let most = if self.parallel && self.work() >= MIN_SPLIT { 2 * par::threads() } else { 1 };
+        let [rows, columns] = [self.m, self.n].map(|size| most.min(size / NARROWEST));
+        let by_columns = columns > 1 && (rows <= 1 || 4 * self.n >= self.m);
+        Parts { whole: self, by_columns, count: if by_columns { columns } else { rows.max(1) }, next: 0 }
+    }
+
     fn split_rows(self, grain: usize) -> Vec<Self> {
-        (0..self.m)
-            .step_by(grain)
-            .map(|i| Self {
-                m: grain.min(self.m - i),
-                a: self.a.wrapping_offset(i as isize * self.a_strides[0]),
-                c: self.c.wrapping_offset(i as isize * self.c_strides[0]),
-                ..self
-            })
-            .collect()
+        (0..self.m).step_by(grain).map(|i| self.rows(i, grain.min(self.m - i))).collect()
+    }
+
+    fn rows(self, from: usize, count: usize) -> Self {
+        Self {
+            m: count,
+            a: self.a.wrapping_offset(from as isize * self.a_strides[0]),
+            c: self.c.wrapping_offset(from as isize * self.c_strides[0]),
+            ..self
+        }
     }
 
     fn transposed(self) -> Self {
@@ -318,6 +343,36 @@ impl<T: Num> Product<T> {
     }
 }
 
+/// See [`Product::parts`].
+struct Parts<T> {
+    whole: Product<T>,
+    by_columns: bool,
+    count: usize,
+    next: usize,
+}
+
+impl<T: Num> Iterator for Parts<T> {
+    type Item = Product<T>;
+
+    fn next(&mut self) -> Option<Product<T>> {
+        let whole = if self.by_columns { self.whole.transposed() } else { self.whole };
+        let edge =
+            |i: usize| if i == self.count { whole.m } else { whole.m / self.count * i / ALIGN * ALIGN };
+        let (from, to) = (edge(self.next), edge(self.next + 1));
+        if self.next == self.count {
+            return None;
+        }
+        self.next += 1;
+        let part = whole.rows(from, to - from);
+        Some(if self.by_columns { part.transposed() } else { part })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let rest = self.count - self.next;
+        (rest, Some(rest))
+    }
+}
+
 /// How a type multiplies matrices. Implemented for all [`Num`] and for nothing else.
 pub trait Kernel: Sized {
     /// Computes the product.
@@ -332,8 +387,8 @@ macro_rules! by_gemm {
     ($($t:ty)*) => {$(
         impl Kernel for $t {
             unsafe fn multiply(p: Product<Self>) {
-                fn call(p: Product<$t>, parallelism: gemm::Parallelism) {
-                    // SAFETY: the caller's promise.
+                par::for_each(p.parts(), if p.parallel { p.work() } else { 0 }, |p| {
+                    // SAFETY: the caller's promise; no element of C is in two parts.
                     unsafe {
                         gemm::gemm(
                             p.m, p.n, p.k,
@@ -341,16 +396,10 @@ macro_rules! by_gemm {
                             p.a, p.a_strides[1], p.a_strides[0],
                             p.b, p.b_strides[1], p.b_strides[0],
                             p.beta, p.alpha, false, false, false,
-                            parallelism,
+                            gemm::Parallelism::None,
                         );
                     }
-                }
-                #[cfg(feature = "threads")]
-                if p.parallel && p.m * p.n * p.k >= gemm::get_threading_threshold() && par::threads() > 1 {
-                    // The crate divides rows and columns, never sums, among threads: the bits stay the same.
-                    return par::install(|| call(p, gemm::Parallelism::Rayon(par::threads())));
-                }
-                call(p, gemm::Parallelism::None);
+                });
             }
         }
     )*};
@@ -534,7 +583,17 @@ mod tests {
 
     #[test]
     fn thread_count_does_not_change_bits() {
-        for (m, n, k) in [(300, 200, 1000), (1, 3000, 700), (3000, 1, 700), (64, 64, 5000), (257, 33, 129)] {
+        let shapes = [
+            (300, 200, 1000),
+            (1, 3000, 700),
+            (3000, 1, 700),
+            (64, 64, 5000),
+            (257, 33, 1290),
+            (1300, 3, 600),
+            (5, 1300, 600),
+            (650, 1290, 3),
+        ];
+        for (m, n, k) in shapes {
             let (a, b) = (rounding(m * k), rounding(k * n));
             let product = |threads| {
                 par::with_threads(threads, || {

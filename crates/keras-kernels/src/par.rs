@@ -18,6 +18,9 @@
 //! assert!(y.iter().all(|&y| y == 2.0));
 //! ```
 
+#[cfg(feature = "threads")]
+mod team;
+
 use std::mem::MaybeUninit;
 #[cfg(feature = "threads")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,25 +62,26 @@ pub fn dispatch<R>(op: impl FnOnce() -> R) -> R {
 /// of cores; inside [`with_threads`] what that says; always 1 without the feature `threads`.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
-    return pool::threads();
+    return team::threads();
     #[cfg(not(feature = "threads"))]
     1
 }
 
 /// Runs `op` with kernels on `count` threads (on one where the threads cannot be started).
-pub fn with_threads<R: Send>(count: usize, op: impl FnOnce() -> R + Send) -> R {
+pub fn with_threads<R>(count: usize, op: impl FnOnce() -> R) -> R {
     #[cfg(feature = "threads")]
-    if let Some(pool) = pool::build(count.max(1)) {
-        return pool.install(op);
+    return team::with(count, op);
+    #[cfg(not(feature = "threads"))]
+    {
+        let _ = count;
+        op()
     }
-    let _ = count;
-    op()
 }
 
 /// Calls `op` with every item, on several threads if `work` (elementary operations of all items together) is worth it.
 pub fn for_each<I>(items: I, work: usize, op: impl Fn(I::Item) + Send + Sync)
 where
-    I: IntoIterator<Item: Send>,
+    I: IntoIterator<Item: Send, IntoIter: Send>,
 {
     for_each_init(items, work, || (), |(), item| op(item));
 }
@@ -90,17 +94,11 @@ pub fn for_each_init<I, S>(
     init: impl Fn() -> S + Send + Sync,
     op: impl Fn(&mut S, I::Item) + Send + Sync,
 ) where
-    I: IntoIterator<Item: Send>,
+    I: IntoIterator<Item: Send, IntoIter: Send>,
 {
     #[cfg(feature = "threads")]
     if work >= MIN_PARALLEL_WORK && threads() > 1 {
-        let shares = shares(items);
-        return pool::share_out(shares.len(), &|next| {
-            let mut scratch = init();
-            while let Some(i) = next() {
-                taken(&shares[i]).into_iter().for_each(|item| op(&mut scratch, item));
-            }
-        });
+        return in_parts(items, init, |scratch, _, part| part.into_iter().for_each(|item| op(scratch, item)));
     }
     let _ = work;
     let mut scratch = init();
@@ -110,7 +108,7 @@ pub fn for_each_init<I, S>(
 /// The results of `op` for every item, in the items' order, computed as by [`for_each`].
 pub fn map<I, R: Send>(items: I, work: usize, op: impl Fn(I::Item) -> R + Send + Sync) -> Vec<R>
 where
-    I: IntoIterator<Item: Send>,
+    I: IntoIterator<Item: Send, IntoIter: Send>,
 {
     map_init(items, work, || (), |(), item| op(item))
 }
@@ -123,50 +121,60 @@ pub fn map_init<I, S, R: Send>(
     op: impl Fn(&mut S, I::Item) -> R + Send + Sync,
 ) -> Vec<R>
 where
-    I: IntoIterator<Item: Send>,
+    I: IntoIterator<Item: Send, IntoIter: Send>,
 {
     #[cfg(feature = "threads")]
     if work >= MIN_PARALLEL_WORK && threads() > 1 {
-        let shares = shares(items);
-        let results: Vec<_> = shares.iter().map(|_| Mutex::new(Vec::new())).collect();
-        pool::share_out(shares.len(), &|next| {
-            let mut scratch = init();
-            while let Some(i) = next() {
-                let done = taken(&shares[i]).into_iter().map(|item| op(&mut scratch, item)).collect();
-                *locked(&results[i]) = done;
-            }
+        let results = Mutex::new(Vec::new());
+        in_parts(items, init, |scratch, i, part| {
+            let done: Vec<R> = part.into_iter().map(|item| op(scratch, item)).collect();
+            locked(&results).push((i, done));
         });
-        return results.iter().flat_map(taken).collect();
+        let mut results = std::mem::take(&mut *locked(&results));
+        results.sort_unstable_by_key(|&(i, _)| i);
+        return results.into_iter().flat_map(|(_, done)| done).collect();
     }
     let _ = work;
     let mut scratch = init();
     items.into_iter().map(|item| op(&mut scratch, item)).collect()
 }
 
-/// Items in their order, in enough parts to keep every thread busy until the end.
+/// Calls `op` with the items in numbered parts, on all threads: enough parts to keep everyone busy until the end.
 #[cfg(feature = "threads")]
-fn shares<I: IntoIterator>(items: I) -> Vec<Mutex<Vec<I::Item>>> {
+fn in_parts<I, S>(
+    items: I,
+    init: impl Fn() -> S + Send + Sync,
+    op: impl Fn(&mut S, usize, Vec<I::Item>) + Send + Sync,
+) where
+    I: IntoIterator<Item: Send, IntoIter: Send>,
+{
     const PER_THREAD: usize = 8;
-    let mut items: Vec<_> = items.into_iter().collect();
-    let size = items.len().div_ceil(threads() * PER_THREAD).max(1);
-    let mut shares = Vec::with_capacity(items.len().div_ceil(size));
-    while !items.is_empty() {
-        // From the end, so that nothing moves twice.
-        let last = (items.len() - 1) / size * size;
-        shares.push(Mutex::new(items.split_off(last)));
-    }
-    shares.reverse();
-    shares
+    let items = items.into_iter();
+    // Of some iterators nothing is known.
+    let count = Some(items.size_hint().0).filter(|&n| n > 0);
+    let size = count.unwrap_or(1).div_ceil(threads() * PER_THREAD);
+    let helpers = count.map_or(usize::MAX, |n| n.div_ceil(size) - 1);
+    let rest = Mutex::new((0, items));
+    let next = || {
+        let (i, rest) = &mut *locked(&rest);
+        *i += 1;
+        (*i, rest.take(size).collect::<Vec<_>>())
+    };
+    team::run(helpers, &|| {
+        let mut scratch = None;
+        loop {
+            let (i, part) = next();
+            if part.is_empty() {
+                break;
+            }
+            op(scratch.get_or_insert_with(&init), i, part);
+        }
+    });
 }
 
 #[cfg(feature = "threads")]
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(feature = "threads")]
-fn taken<T>(share: &Mutex<Vec<T>>) -> Vec<T> {
-    std::mem::take(&mut locked(share))
 }
 
 /// A vector of `len` elements, of which `write` sets piece after piece: it is given a piece's number and its [`CHUNK`]
@@ -191,20 +199,6 @@ fn initialized<T: Copy + Default>(piece: &mut [MaybeUninit<T>]) -> &mut [T] {
     unsafe { &mut *(std::ptr::from_mut(piece) as *mut [T]) }
 }
 
-/// Runs both, at the same time if `work` (elementary operations of both together) is worth it.
-pub fn join<A: Send, B: Send>(
-    work: usize,
-    a: impl FnOnce() -> A + Send,
-    b: impl FnOnce() -> B + Send,
-) -> (A, B) {
-    #[cfg(feature = "threads")]
-    if work >= MIN_PARALLEL_WORK && threads() > 1 {
-        return pool::install(|| rayon::join(a, b));
-    }
-    let _ = work;
-    (a(), b())
-}
-
 /// Combines neighbours until one is left: the order depends on nothing but the number of parts, and rounding errors
 /// grow with its logarithm. `None` if there are no parts.
 pub fn tree_reduce<T>(mut parts: Vec<T>, combine: impl Fn(T, T) -> T) -> Option<T> {
@@ -222,81 +216,6 @@ pub fn tree_reduce<T>(mut parts: Vec<T>, combine: impl Fn(T, T) -> T) -> Option<
     parts.pop()
 }
 
-/// Runs `op` on a thread of the pool, for libraries that use rayon themselves.
-#[cfg(feature = "threads")]
-pub(crate) fn install<R: Send>(op: impl FnOnce() -> R + Send) -> R {
-    pool::install(op)
-}
-
-#[cfg(feature = "threads")]
-mod pool {
-    use std::cell::Cell;
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use rayon::{ThreadPool, ThreadPoolBuilder};
-
-    thread_local! {
-        /// On a worker of one of our pools, its number of threads; elsewhere 0.
-        static WORKER_OF: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(super) fn build(count: usize) -> Option<ThreadPool> {
-        ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|i| format!("keras-{i}"))
-            .start_handler(move |_| WORKER_OF.set(count))
-            .build()
-            .ok()
-    }
-
-    /// The pool for callers that are not workers themselves; `None` for one thread.
-    fn global() -> Option<&'static ThreadPool> {
-        static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
-        POOL.get_or_init(|| {
-            let wanted = std::env::var("KERAS_THREADS").ok().and_then(|v| v.trim().parse().ok());
-            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-            let count = wanted.filter(|&n| n > 0).unwrap_or_else(cores);
-            if count > 1 { build(count) } else { None }
-        })
-        .as_ref()
-    }
-
-    pub(super) fn threads() -> usize {
-        match WORKER_OF.get() {
-            0 => global().map_or(1, ThreadPool::current_num_threads),
-            count => count,
-        }
-    }
-
-    /// Gives the next number, until there are no more.
-    type Draw<'a> = &'a mut dyn FnMut() -> Option<usize>;
-
-    /// Runs `worker` on every thread; together they draw the numbers below `count` from what they are given.
-    ///
-    /// It comes as a trait object so that rayon is compiled once, not for every kernel.
-    pub(super) fn share_out(count: usize, worker: &(dyn Fn(Draw<'_>) + Sync)) {
-        let drawn = AtomicUsize::new(0);
-        let work = || worker(&mut || Some(drawn.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < count));
-        install(|| on_each(threads().min(count), &work));
-    }
-
-    fn on_each(threads: usize, work: &(dyn Fn() + Sync)) {
-        if threads <= 1 {
-            return work();
-        }
-        let half = threads / 2;
-        rayon::join(|| on_each(half, work), || on_each(threads - half, work));
-    }
-
-    pub(super) fn install<R: Send>(op: impl FnOnce() -> R + Send) -> R {
-        match if WORKER_OF.get() == 0 { global() } else { None } {
-            Some(pool) => pool.install(op),
-            None => op(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +231,6 @@ mod tests {
                 assert!(out.iter().enumerate().all(|(i, &v)| i == v));
                 let squares = map(0..1000usize, usize::MAX, |i| i * i);
                 assert!(squares.iter().enumerate().all(|(i, &v)| i * i == v));
-                assert_eq!(join(usize::MAX, || 1, || 2), (1, 2));
             });
         }
     }
@@ -325,6 +243,47 @@ mod tests {
             assert!(map(0..8, usize::MAX, |_| threads()).into_iter().all(|n| n == 3));
         });
         assert_eq!(with_threads(1, threads), 1);
+    }
+
+    #[test]
+    #[cfg(feature = "threads")]
+    fn jobs_of_many_callers_and_jobs_within_jobs_are_done_once() {
+        let count = if cfg!(miri) { 5 } else { 500 };
+        let caller = |of: usize| {
+            for i in 0..count {
+                let sums =
+                    map(0..9usize, usize::MAX, |j| map(0..4, usize::MAX, |k| i + j * k + of).len() + j);
+                assert_eq!(sums, [4, 5, 6, 7, 8, 9, 10, 11, 12]);
+            }
+        };
+        with_threads(4, || caller(0));
+        // Everybody's team.
+        std::thread::scope(|s| (0..3).for_each(|of| drop(s.spawn(move || caller(of)))));
+    }
+
+    #[test]
+    #[cfg(feature = "threads")]
+    fn a_panic_reaches_the_caller_and_the_threads_live_on() {
+        with_threads(3, || {
+            for bad in 0..20 {
+                let job = || for_each(0..20, usize::MAX, |i| assert_ne!(i, bad));
+                assert!(std::panic::catch_unwind(job).is_err());
+                assert_eq!(map(0..20, usize::MAX, |i| i), (0..20).collect::<Vec<_>>());
+            }
+        });
+    }
+
+    #[test]
+    #[cfg(feature = "threads")]
+    fn helpers_help_also_after_they_slept() {
+        with_threads(3, || {
+            for pause in [0, 1, 5] {
+                std::thread::sleep(std::time::Duration::from_millis(pause));
+                // The items wait for each other, so one thread alone would not come to an end.
+                let together = std::sync::Barrier::new(3);
+                for_each(0..3, usize::MAX, |_| drop(together.wait()));
+            }
+        });
     }
 
     #[test]
