@@ -62,11 +62,14 @@ impl Buffer {
     }
 
     /// The tensor to change: if somebody else sees its elements, the buffer gets a copy first.
-    pub(crate) fn own(&mut self) -> Done<&Tensor> {
+    pub(crate) fn own(&mut self) -> Done<&mut Tensor> {
         if self.0.base.is_some() || Arc::get_mut(&mut self.0).is_none() {
             *self = Buffer::new(copy(self.tensor())?, self.dtype());
         }
-        Ok(self.tensor())
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => Ok(&mut inner.tensor.0),
+            None => Err(broken("copy", "somebody else holds the new tensor").into()),
+        }
     }
 
     /// libtorch's tensor.
@@ -153,6 +156,29 @@ pub(crate) fn copy(tensor: &Tensor) -> Done {
     Ok(own)
 }
 
+/// The elements of a tensor that lies in this machine's memory in one piece.
+pub(crate) fn elements<T: tch::kind::Element>(x: &Tensor) -> Option<&[T]> {
+    let (start, count) = place(x)?;
+    // SAFETY: the tensor holds that many elements of this type from there on, and lives as long as the slice. Who changes a
+    // tensor has it to itself.
+    Some(unsafe { std::slice::from_raw_parts(start, count) })
+}
+
+/// [`elements`] to change, of a tensor that its holder made or [owns](Buffer::own).
+pub(crate) fn elements_mut<T: tch::kind::Element>(x: &mut Tensor) -> Option<&mut [T]> {
+    let (start, count) = place(x)?;
+    // SAFETY: as above, and nobody else looks at the elements of such a tensor.
+    Some(unsafe { std::slice::from_raw_parts_mut(start, count) })
+}
+
+fn place<T: tch::kind::Element>(x: &Tensor) -> Option<(*mut T, usize)> {
+    if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || !x.is_contiguous() {
+        return None;
+    }
+    let start = if x.numel() == 0 { std::ptr::NonNull::dangling().as_ptr() } else { x.data_ptr().cast() };
+    Some((start, x.numel()))
+}
+
 /// The dimensions of a tensor.
 pub(crate) fn shape_of(tensor: &Tensor) -> Shape {
     tensor.size().into_iter().map(|n| n as usize).collect()
@@ -195,7 +221,8 @@ pub(crate) fn from_host(x: HostTensor, device: Device) -> Done<Buffer> {
             Tensor::f_from_slice(&bits)?
         }
     };
-    Ok(Buffer::new(tensor.f_reshape(shape)?.f_to_device(device)?, dtype))
+    let tensor = if shape.len() == 1 { tensor } else { tensor.f_reshape(shape)? };
+    Ok(Buffer::new(if device == Device::Cpu { tensor } else { tensor.f_to_device(device)? }, dtype))
 }
 
 /// Copies elements to the host.

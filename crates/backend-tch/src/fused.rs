@@ -235,9 +235,16 @@ fn layer_norm([x, gamma, beta]: [Buffer; 3], features: usize, epsilon: f64) -> D
 /// What only the C++ file gives access to.
 #[cfg(feature = "shim")]
 mod with_shim {
+    use keras_kernels::Num;
+    use keras_kernels::math::Real;
+    use keras_kernels::optim::Adam;
     use keras_spec::{DType, Fused};
+    use tch::Kind;
 
-    use super::{Buffer, Done, Plan, Tensor, channels_back, channels_second, first, sizes, unsupported};
+    use super::{
+        Buffer, Done, Plan, Tensor, broken, channels_back, channels_second, first, sizes, unsupported,
+    };
+    use crate::buffer::{elements, elements_mut};
     use crate::contract::Backward;
     use crate::shim;
 
@@ -284,10 +291,46 @@ mod with_shim {
                 shim::sgd(w.own()?, g.tensor(), Some(m.own()?), *learning_rate, *momentum, *nesterov)
             }
             (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [w, g, m, v]) => {
-                let tensors = [w.own()?, g.tensor(), m.own()?, v.own()?];
-                shim::adam(tensors, [*alpha, *beta_1, *beta_2, *epsilon])
+                let (w, m, v) = (w.own()?, m.own()?, v.own()?);
+                let options = [*alpha, *beta_1, *beta_2, *epsilon];
+                // libtorch's wakes its threads for any number of elements, which takes longer than a step of few.
+                if w.numel() < MANY
+                    && let Some(done) = small_adam([w, m, v], &g.tensor().f_contiguous()?, options)
+                {
+                    return done.map_err(|e| broken(op.name(), e).into());
+                }
+                shim::adam([w, g.tensor(), m, v], options)
             }
             (op, operands) => unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype)),
+        }
+    }
+
+    /// From this many elements on, libtorch's threads are worth waking.
+    const MANY: usize = 32768;
+
+    /// A step of Adam by this project's kernel, for tensors in this machine's memory.
+    fn small_adam(own: [&mut Tensor; 3], g: &Tensor, options: [f64; 4]) -> Option<keras_kernels::Result<()>> {
+        fn run<T: tch::kind::Element + Num<Acc = T> + Real>(
+            own: [&mut Tensor; 3],
+            g: &Tensor,
+            [alpha, beta_1, beta_2, epsilon]: [f64; 4],
+        ) -> Option<keras_kernels::Result<()>> {
+            let [w, m, v] = own.map(elements_mut::<T>);
+            let adam = Adam {
+                learning_rate: T::from_f64(alpha),
+                beta_1,
+                beta_2,
+                epsilon: T::from_f64(epsilon),
+                weight_decay: <T as Num>::ZERO,
+                // The bias is corrected in `alpha` already; that of so late a step corrects nothing.
+                step: u64::MAX,
+            };
+            Some(adam.step(w?, elements::<T>(g)?, m?, v?, None))
+        }
+        match g.f_kind().ok()? {
+            Kind::Float => run::<f32>(own, g, options),
+            Kind::Double => run::<f64>(own, g, options),
+            _ => None,
         }
     }
 

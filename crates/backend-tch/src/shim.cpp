@@ -94,9 +94,7 @@ char *backend_tch_sgd(const Tensor *w, const Tensor *g, const Tensor *m, double 
 char *backend_tch_adam(const Tensor *w, const Tensor *g, const Tensor *m, const Tensor *v, double alpha,
                        double beta_1, double beta_2, double epsilon) {
   return guarded([&] {
-    // Of few elements, waking threads takes longer than the step, and this one wakes them for any number.
-    constexpr int64_t many = 32768;
-    if (w->numel() >= many && w->is_contiguous() && m->is_contiguous() && v->is_contiguous()) {
+    if (w->is_contiguous() && m->is_contiguous() && v->is_contiguous()) {
       // One pass over memory. Without end, the steps no longer correct the moments: that is in `alpha`.
       const Tensor step = at::full({}, std::numeric_limits<double>::infinity(), w->options().dtype(at::kFloat));
       at::_fused_adam_({*w}, {g->contiguous()}, {*m}, {*v}, {}, {step}, alpha, beta_1, beta_2, 0.0, epsilon, false, false);

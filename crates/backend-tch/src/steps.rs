@@ -5,9 +5,9 @@
 use keras_kernels::math::Real;
 use keras_kernels::rnn::{gru_step, lstm_step};
 use tch::kind::Element;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::buffer::{Done, broken};
+use crate::buffer::{Done, broken, elements_mut};
 
 /// Part `i` of `count` of the last axis.
 pub(crate) fn part(x: &Tensor, i: i64, count: i64, units: i64) -> Done {
@@ -36,7 +36,7 @@ pub(crate) fn lstm(gates: &mut Tensor, before: &Tensor, state: &mut Tensor, cell
 }
 
 fn lstm_kernel<T: Real + Element>(units: i64, all: [&mut Tensor; 3]) -> Option<keras_kernels::Result<()>> {
-    let [gates, state, cell] = all.map(elements::<T>);
+    let [gates, state, cell] = all.map(elements_mut::<T>);
     Some(lstm_step(units as usize, gates?, state?, cell?))
 }
 
@@ -66,19 +66,6 @@ pub(crate) fn gru(gates: &mut Tensor, own: &mut Tensor, before: &Tensor, state: 
 }
 
 fn gru_kernel<T: Real + Element>(units: i64, all: [&mut Tensor; 3]) -> Option<keras_kernels::Result<()>> {
-    let [gates, own, state] = all.map(elements::<T>);
+    let [gates, own, state] = all.map(elements_mut::<T>);
     Some(gru_step(units as usize, gates?, own?, state?))
-}
-
-/// The elements of a tensor that lies in this machine's memory in one piece.
-fn elements<T: Element>(x: &mut Tensor) -> Option<&mut [T]> {
-    if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || !x.is_contiguous() {
-        return None;
-    }
-    if x.numel() == 0 {
-        return Some(&mut []);
-    }
-    // SAFETY: the tensor holds that many elements of this type in one piece from here on, and lives as long as the slice.
-    // Those who call made it in this operation, so that nobody else looks at it.
-    Some(unsafe { std::slice::from_raw_parts_mut(x.data_ptr().cast(), x.numel()) })
 }

@@ -27,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Below this many elementary operations (one multiply-add, or one element moved) a second thread costs more
 /// than it brings: waking it takes several microseconds.
-pub const MIN_PARALLEL_WORK: usize = 1 << 16;
+pub const MIN_PARALLEL_WORK: usize = 1 << 18;
 
 /// A chunk of this many elements keeps an element-wise kernel busy for about ten microseconds and fits the L1/L2
 /// cache: the default grain for cutting long slices.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::locked;
 
 /// How long a helper waits for the next job before it sleeps: longer than what lies between two kernels of a model.
-const AWAKE: Duration = Duration::from_micros(100);
+const AWAKE: Duration = Duration::from_micros(300);
 
 thread_local! {
     /// The team that is not everybody's: inside [`with`], and on helpers.

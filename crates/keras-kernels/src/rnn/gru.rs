@@ -6,7 +6,7 @@ use crate::math::Real;
 use crate::{Error, Result, par};
 
 /// What a gate of one unit costs in units of a multiplication.
-const COST: usize = 60;
+const COST: usize = 8;
 
 /// A GRU as `keras.layers.GRU` 3.15.1 computes it; the gates are in the order update, reset, candidate.
 #[derive(Debug, Clone, Copy)]

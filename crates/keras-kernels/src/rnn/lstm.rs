@@ -6,7 +6,7 @@ use crate::math::Real;
 use crate::{Error, Result, par};
 
 /// What a gate of one unit costs in units of a multiplication.
-const COST: usize = 60;
+const COST: usize = 8;
 
 /// An LSTM as `keras.layers.LSTM` 3.15.1 computes it; the gates are in the order input, forget, candidate, output.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! What `compile` takes, and what training makes of it once it has seen data.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use keras_spec::{Error, Identifier, Loss, Metric, Nested, Optimizer, Result, Shared, Tensor};
 use serde_json::{Value, json};
@@ -95,6 +95,8 @@ pub(crate) struct Compiled {
     pub(crate) optimizer: Shared<dyn Optimizer>,
     resolved: Mutex<Option<std::sync::Arc<Resolved>>>,
     pub(crate) loss_tracker: Mutex<Mean>,
+    /// Names of the model's outputs, once they were needed: asking the layers takes as long as calling small ones.
+    pub(crate) outputs: OnceLock<Vec<String>>,
 }
 
 /// A running mean.
@@ -154,6 +156,7 @@ impl Compiled {
             optimizer,
             resolved: Mutex::new(None),
             loss_tracker: Mutex::default(),
+            outputs: OnceLock::new(),
         })
     }
 

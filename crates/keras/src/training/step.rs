@@ -70,28 +70,32 @@ impl Model {
         }
         let names = self.output_names()?;
         let device = self.device()?;
-        let y = to_device(&batch.y.in_order(&names, "y")?, &device)?;
+        let y = to_device(&batch.y.in_order(names, "y")?, &device)?;
         let given = batch.sample_weight.arrays();
         let weights = match given[..] {
             [] => vec![None; names.len()],
             [one] => vec![Some(to_device(&[one], &device)?.remove(0)); names.len()],
             _ => {
-                let all = to_device(&batch.sample_weight.in_order(&names, "sample_weight")?, &device)?;
+                let all = to_device(&batch.sample_weight.in_order(names, "sample_weight")?, &device)?;
                 all.into_iter().map(Some).collect()
             }
         };
         Ok(Staged { x, y, weights, samples })
     }
 
-    pub(crate) fn output_names(&self) -> Result<Vec<String>> {
-        Ok(self.outputs()?.into_iter().map(|(name, _)| name).collect())
+    fn output_names(&self) -> Result<&[String]> {
+        if let Some(known) = self.compiled()?.outputs.get() {
+            return Ok(known);
+        }
+        let names = self.outputs()?.into_iter().map(|(name, _)| name).collect();
+        Ok(self.compiled()?.outputs.get_or_init(|| names))
     }
 
     /// The loss of a batch with penalties, and the predictions.
     fn forward(&self, staged: &Staged, call: &Call) -> Result<(Tensor, Vec<Tensor>)> {
         let compiled = self.compiled()?;
         let outputs = self.call(&staged.x, call)?;
-        let resolved = compiled.resolve(&self.output_names()?, &staged.y, &outputs.tensors)?;
+        let resolved = compiled.resolve(self.output_names()?, &staged.y, &outputs.tensors)?;
         let mut loss = resolved.loss(&staged.y, &outputs.tensors, &outputs.masks, &staged.weights)?;
         let penalties = call.losses().into_iter().chain(self.as_layer().regularization_losses()?);
         for penalty in penalties {
@@ -111,7 +115,7 @@ impl Model {
         let mut tracker = compiled.loss_tracker.lock().unwrap_or_else(PoisonError::into_inner);
         tracker.update(value, staged.samples as f64);
         drop(tracker);
-        let resolved = compiled.resolve(&self.output_names()?, &staged.y, predictions)?;
+        let resolved = compiled.resolve(self.output_names()?, &staged.y, predictions)?;
         resolved.update_metrics(&staged.y, predictions, &staged.weights)
     }
 
