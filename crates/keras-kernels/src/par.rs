@@ -59,7 +59,8 @@ pub fn dispatch<R>(op: impl FnOnce() -> R) -> R {
 }
 
 /// How many threads kernels called from here run on: `KERAS_THREADS` (read once; a positive number), else the number
-/// of cores; inside [`with_threads`] what that says; always 1 without the feature `threads`.
+/// of cores; inside [`with_threads`] what that says; 1 on a thread that is at work on a job of many already, and always
+/// without the feature `threads`.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
     return team::threads();
@@ -237,10 +238,11 @@ mod tests {
 
     #[test]
     #[cfg(feature = "threads")]
-    fn with_threads_sets_the_number_for_nested_calls_too() {
+    fn with_threads_sets_the_number_and_within_a_job_there_is_one() {
         with_threads(3, || {
             assert_eq!(threads(), 3);
-            assert!(map(0..8, usize::MAX, |_| threads()).into_iter().all(|n| n == 3));
+            assert!(map(0..8, usize::MAX, |_| threads()).into_iter().all(|n| n == 1));
+            assert_eq!(threads(), 3);
         });
         assert_eq!(with_threads(1, threads), 1);
     }
@@ -281,7 +283,9 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_millis(pause));
                 // The items wait for each other, so one thread alone would not come to an end.
                 let together = std::sync::Barrier::new(3);
-                for_each(0..3, usize::MAX, |_| drop(together.wait()));
+                for_each(0..3, usize::MAX, |_| {
+                    together.wait();
+                });
             }
         });
     }

@@ -13,7 +13,10 @@ pub use lstm::{Lstm, LstmGradients, LstmOutput, lstm_step};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
 use crate::reduce::{ReduceOp, reduce};
-use crate::{Error, Result};
+use crate::{Error, Result, par};
+
+/// What a gate of one unit costs in units of a multiplication.
+const COST: usize = 8;
 
 /// Activation of a gate or a candidate, named as in Keras.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +129,33 @@ impl Sequence<'_> {
     fn check_units<T>(&self, operand: &'static str, rows: usize, x: Option<&[T]>) -> Result<()> {
         let size = self.size(&[rows, self.units])?;
         Error::check_len(operand, size, x.map_or(size, <[T]>::len))
+    }
+
+    /// Of how many sequences each part is that a thread walks through by itself: steps wait for each other, sequences do
+    /// not.
+    ///
+    /// Narrower products than these would sum in another order.
+    fn part_rows(&self) -> usize {
+        const LEAST: usize = 8;
+        let parts = if LEAST * self.units > 256 { par::threads().min(self.batch / LEAST) } else { 1 };
+        let mut rows = self.batch.div_ceil(parts.max(1)).max(1);
+        while rows > 1 && self.batch % rows == 1 {
+            rows += 1;
+        }
+        rows
+    }
+
+    /// The sequences from `from` on, `rows` of them or what is left.
+    fn part(&self, from: usize, rows: usize) -> Self {
+        let batch = rows.min(self.batch - from);
+        let mask = self.mask.map(|mask| &mask[from * self.steps..][..batch * self.steps]);
+        Sequence { batch, mask, ..*self }
+    }
+
+    /// What walking through all steps costs with `gates` gates.
+    fn work(&self, gates: usize) -> usize {
+        let step = (gates * self.units).saturating_mul(self.units + COST);
+        step.saturating_mul(self.batch * self.steps)
     }
 
     /// Which step of the input is processed as the `i`-th.

@@ -287,29 +287,51 @@ fn agrees_with_keras() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let [batch, steps, features, units] = [16, 5, 40, 48];
+    let [steps, features] = [5, 40];
     let single = |n, seed| values(n, seed).into_iter().map(|x| x as f32).collect::<Vec<f32>>();
-    let x = single(batch * steps * features, 21);
-    let (kernel, recurrent) = (single(features * 4 * units, 22), single(units * 4 * units, 23));
-    let sequence = sequences([batch, steps, features, units], &[]).next().unwrap();
-    let cell = Lstm {
-        sequence,
-        kernel: &kernel,
-        recurrent_kernel: &recurrent,
-        bias: None,
-        activation: Activation::Tanh,
-        recurrent_activation: Activation::Sigmoid,
-        h0: None,
-        c0: None,
-    };
-    let all = |threads| {
-        par::with_threads(threads, || {
-            let out = cell.forward(&x).unwrap();
-            let back = cell.backward(&x, &out, Some(&out.outputs), None, None).unwrap();
-            [out.outputs, back.x, back.kernel, back.recurrent_kernel, back.bias]
-        })
-    };
-    assert!(all(1) == all(3));
+    for [batch, units] in [[16, 48], [35, 33], [25, 8]] {
+        let x = single(batch * steps * features, 21);
+        let mask: Vec<bool> = (0..batch * steps).map(|i| i % 3 != 0).collect();
+        let (kernel, recurrent) = (single(features * 4 * units, 22), single(units * 4 * units, 23));
+        let bias = single(6 * units, 24);
+        for sequence in sequences([batch, steps, features, units], &mask) {
+            let lstm = Lstm {
+                sequence,
+                kernel: &kernel,
+                recurrent_kernel: &recurrent,
+                bias: None,
+                activation: Activation::Tanh,
+                recurrent_activation: Activation::Sigmoid,
+                h0: None,
+                c0: None,
+            };
+            let gru = |reset_after| Gru {
+                sequence,
+                kernel: &kernel[..features * 3 * units],
+                recurrent_kernel: &recurrent[..units * 3 * units],
+                bias: Some(&bias[..if reset_after { 6 } else { 3 } * units]),
+                activation: Activation::Tanh,
+                recurrent_activation: Activation::Sigmoid,
+                reset_after,
+                h0: None,
+            };
+            let all = |threads| {
+                par::with_threads(threads, || {
+                    let out = lstm.forward(&x).unwrap();
+                    let back = lstm.backward(&x, &out, Some(&out.outputs), None, None).unwrap();
+                    let mut all = vec![out.outputs, back.x, back.kernel, back.recurrent_kernel, back.bias];
+                    for gru in [gru(true), gru(false)] {
+                        let out = gru.forward(&x).unwrap();
+                        let back = gru.backward(&x, &out, Some(&out.outputs), None).unwrap();
+                        all.extend([out.outputs, back.x, back.kernel, back.recurrent_kernel, back.bias]);
+                    }
+                    all
+                })
+            };
+            let one = all(1);
+            assert!((2..=4).all(|threads| all(threads) == one), "{batch} {units}");
+        }
+    }
 }
 
 #[test]

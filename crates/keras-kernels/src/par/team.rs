@@ -4,7 +4,7 @@
 //! other closely. So the caller of a job starts on it at once, who is awake helps, and nobody waits for one who still sleeps.
 
 use std::any::Any;
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -19,6 +19,9 @@ const AWAKE: Duration = Duration::from_micros(300);
 thread_local! {
     /// The team that is not everybody's: inside [`with`], and on helpers.
     static OWN: RefCell<Option<Arc<Team>>> = const { RefCell::new(None) };
+
+    /// Whether this thread is at work on a job. Nobody helps with jobs within it.
+    static BUSY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Everybody's team: `KERAS_THREADS`, or a thread a core.
@@ -41,7 +44,7 @@ fn team<R>(read: impl FnOnce(&Arc<Team>) -> R) -> R {
 
 /// How many threads work on a job of this thread, with itself.
 pub(super) fn threads() -> usize {
-    team(|team| team.size)
+    if BUSY.get() { 1 } else { team(|team| team.size) }
 }
 
 /// Runs `job` on this thread and at the same time on up to `helpers` others; they share its work by themselves.
@@ -115,6 +118,7 @@ impl Team {
             let team = team.clone();
             let work = move || {
                 OWN.set(Some(team.clone()));
+                BUSY.set(true);
                 team.help();
             };
             std::thread::Builder::new().name(format!("keras-{i}")).spawn(work).ok()
@@ -125,7 +129,7 @@ impl Team {
 
     fn run(&self, helpers: usize, job: &(dyn Fn() + Sync)) {
         let seats = helpers.min(self.size - 1) as u64;
-        if seats == 0 || self.taken.swap(true, Ordering::Acquire) {
+        if seats == 0 || BUSY.get() || self.taken.swap(true, Ordering::Acquire) {
             return job();
         }
         // SAFETY: only the lifetime changes. Who calls the job is inside, and before this function returns or unwinds,
@@ -134,9 +138,10 @@ impl Team {
         // SAFETY: this caller has taken the team, nobody is inside, and nobody may enter.
         unsafe { *self.job.0.get() = Some(lasting) };
         let number = self.state.load(Ordering::Relaxed) / NUMBER + 1;
-        self.state.store(number.wrapping_mul(NUMBER) | seats * SEAT, Ordering::SeqCst);
+        self.state.store(number.wrapping_mul(NUMBER) | (seats * SEAT), Ordering::SeqCst);
         let closing = Closing(self);
         self.wake_one();
+        BUSY.set(true);
         job();
         drop(closing);
     }
@@ -207,13 +212,14 @@ struct Closing<'a>(&'a Team);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
+        BUSY.set(false);
         let team = self.0;
         team.state.fetch_and(!SEATS, Ordering::Relaxed);
         let mut rounds = 0u32;
         while team.state.load(Ordering::Acquire) & INSIDE != 0 {
             rounds = rounds.wrapping_add(1);
             // A helper may have lost its core to another program.
-            if rounds % 1024 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            if rounds.is_multiple_of(1024) { std::thread::yield_now() } else { std::hint::spin_loop() }
         }
         let panic = locked(&team.panic).take();
         team.taken.store(false, Ordering::Release);

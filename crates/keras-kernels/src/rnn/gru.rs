@@ -1,12 +1,9 @@
 //! Gated recurrent unit.
 
-use super::{Activation, Sequence, add, column_sums, copy_or_zeros};
+use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
 use crate::{Error, Result, par};
-
-/// What a gate of one unit costs in units of a multiplication.
-const COST: usize = 8;
 
 /// A GRU as `keras.layers.GRU` 3.15.1 computes it; the gates are in the order update, reset, candidate.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +131,25 @@ impl<T: Real> Gru<'_, T> {
         if batch * steps * units == 0 {
             return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden, reset });
         }
+        let rows = sequence.part_rows();
+        let kept =
+            hidden.chunks_mut(rows * steps * units).zip(chunks_or_none(&mut reset, rows * steps * units));
+        let parts =
+            gates.chunks_mut(rows * steps * width).zip(h.chunks_mut(rows * units)).zip(kept).enumerate();
+        par::map(parts, sequence.work(3), |(i, ((gates, h), kept))| {
+            let part = Self { sequence: sequence.part(i * rows, rows), ..*self };
+            part.walk(gates, h, kept)
+        })
+        .into_iter()
+        .collect::<Result<()>>()?;
+        Ok(GruOutput { outputs: sequence.outputs(&hidden), h, gates, hidden, reset })
+    }
+
+    /// All steps, from the inputs' part of the gates and the initial state.
+    fn walk(&self, gates: &mut [T], h: &mut [T], (hidden, reset): (&mut [T], &mut [T])) -> Result<()> {
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 3 * units;
         let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
         let (input_bias, state_bias) = self.biases();
         let mut inner = vec![T::ZERO; batch * if self.reset_after { width } else { units }];
@@ -143,7 +159,7 @@ impl<T: Real> Gru<'_, T> {
             let work = batch * width * COST;
             if self.reset_after {
                 let dims = Gemm::new(batch, width, units);
-                gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut inner, wide)?;
+                gemm(&dims, h, narrow, self.recurrent_kernel, wide, &mut inner, wide)?;
                 let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(width));
                 let states = h.chunks_mut(units).zip(reset.chunks_mut(steps * units));
                 par::for_each(rows.zip(states).enumerate(), work, |(b, ((gates, inner), (h, reset)))| {
@@ -160,7 +176,7 @@ impl<T: Real> Gru<'_, T> {
                 });
             } else {
                 let dims = Gemm::new(batch, 2 * units, units).accumulate();
-                gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut gates, step)?;
+                gemm(&dims, h, narrow, self.recurrent_kernel, wide, gates, step)?;
                 let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(units).zip(h.chunks(units)));
                 par::for_each(rows, work, |(gates, (inner, h))| {
                     par::simd!({
@@ -174,7 +190,7 @@ impl<T: Real> Gru<'_, T> {
                 });
                 let dims = Gemm::new(batch, units, units).accumulate();
                 let at = step.at(step.offset + 2 * units);
-                gemm(&dims, &inner, narrow, self.recurrent_kernel, wide.at(2 * units), &mut gates, at)?;
+                gemm(&dims, &inner, narrow, self.recurrent_kernel, wide.at(2 * units), gates, at)?;
                 let rows = gates.chunks_mut(steps * width).zip(h.chunks_mut(units));
                 par::for_each(rows.enumerate(), work, |(b, (gates, h))| {
                     if !sequence.takes_part(b, t) {
@@ -191,7 +207,7 @@ impl<T: Real> Gru<'_, T> {
                 hidden[t * units..][..units].copy_from_slice(h);
             }
         }
-        Ok(GruOutput { outputs: sequence.outputs(&hidden), h, gates, hidden, reset })
+        Ok(())
     }
 
     /// Gradients from those of the outputs (in the order of processing) and of the final state; absent ones are zero.
@@ -224,87 +240,26 @@ impl<T: Real> Gru<'_, T> {
         // Of the projected inputs, and of the projected state; they differ in the candidate's part.
         let mut dz = vec![T::ZERO; batch * steps * width];
         let mut dstate = if self.reset_after { dz.clone() } else { Vec::new() };
-        let mut scratch = vec![T::ZERO; if self.reset_after { 0 } else { batch * units }];
-        for i in (0..if batch * units == 0 { 0 } else { steps }).rev() {
-            let t = sequence.time(i);
-            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
-            let work = batch * width * COST;
-            let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units)).enumerate();
-            par::for_each(rows, work, |(b, (dz, dh))| {
-                let takes_part = sequence.takes_part(b, t);
-                if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask) {
-                    let doutput = &doutputs[(b * steps + i) * units..][..units];
-                    dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
-                }
-                if !takes_part {
-                    return;
-                }
-                let at = b * steps + t;
-                let gates = &saved.gates[at * width..][..width];
-                let before = &before[at * units..][..units];
-                par::simd!({
-                    let (update, candidate) = (&gates[..units], &gates[2 * units..]);
-                    let (dupdate, rest) = dz[t * width..][..width].split_at_mut(units);
-                    let dcandidate = &mut rest[units..];
-                    for u in 0..units {
-                        dupdate[u] = dh[u] * (before[u] - candidate[u]);
-                        dcandidate[u] = dh[u] * (T::ONE - update[u]);
-                        dh[u] *= update[u];
-                    }
-                    self.recurrent_activation.backward(update, dupdate);
-                    self.activation.backward(candidate, dcandidate);
-                });
-            });
-            if self.reset_after {
-                let rows = dz.chunks_mut(steps * width).zip(dstate.chunks_mut(steps * width)).enumerate();
-                par::for_each(rows, work, |(b, (dz, dstate))| {
-                    if !sequence.takes_part(b, t) {
-                        return;
-                    }
-                    let at = b * steps + t;
-                    let reset = &saved.gates[at * width + units..][..units];
-                    let inner = &saved.reset[at * units..][..units];
-                    par::simd!({
-                        let (both, dcandidate) = dz[t * width..][..width].split_at_mut(2 * units);
-                        let dreset = &mut both[units..];
-                        for ((d, &dcandidate), &inner) in dreset.iter_mut().zip(&*dcandidate).zip(inner) {
-                            *d = dcandidate * inner;
-                        }
-                        self.recurrent_activation.backward(reset, dreset);
-                        let (dboth, dinner) = dstate[t * width..][..width].split_at_mut(2 * units);
-                        dboth.copy_from_slice(both);
-                        for ((d, &dcandidate), &r) in dinner.iter_mut().zip(&*dcandidate).zip(reset) {
-                            *d = dcandidate * r;
-                        }
-                    });
-                });
-                let dims = Gemm::new(batch, units, width).accumulate();
-                gemm(&dims, &dstate, step, self.recurrent_kernel, wide.transposed(), &mut dh, narrow)?;
-            } else {
-                let dims = Gemm::new(batch, units, units);
-                let weights = wide.transposed().at(2 * units);
-                let from = step.at(step.offset + 2 * units);
-                gemm(&dims, &dz, from, self.recurrent_kernel, weights, &mut scratch, narrow)?;
-                let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(scratch.chunks(units)));
-                par::for_each(rows.enumerate(), work, |(b, (dz, (dh, dproduct)))| {
-                    if !sequence.takes_part(b, t) {
-                        return;
-                    }
-                    let at = b * steps + t;
-                    let reset = &saved.gates[at * width + units..][..units];
-                    let before = &before[at * units..][..units];
-                    par::simd!({
-                        let dreset = &mut dz[t * width + units..][..units];
-                        for u in 0..units {
-                            dreset[u] = dproduct[u] * before[u];
-                            dh[u] += dproduct[u] * reset[u];
-                        }
-                        self.recurrent_activation.backward(reset, dreset);
-                    });
-                });
-                let dims = Gemm::new(batch, units, 2 * units).accumulate();
-                gemm(&dims, &dz, step, self.recurrent_kernel, wide.transposed(), &mut dh, narrow)?;
-            }
+        if batch * steps * units > 0 {
+            let rows = sequence.part_rows();
+            let projected =
+                dz.chunks_mut(rows * steps * width).zip(chunks_or_none(&mut dstate, rows * steps * width));
+            let parts = projected.zip(dh.chunks_mut(rows * units)).enumerate();
+            par::map(parts, sequence.work(3), |(i, (dz, dh))| {
+                let (from, sequence) = (i * rows, sequence.part(i * rows, rows));
+                let range = |size: usize| from * size..(from + sequence.batch) * size;
+                let gates = &saved.gates[range(steps * width)];
+                let reset = if self.reset_after { &saved.reset[range(steps * units)] } else { &[] };
+                let doutputs = doutputs.map(|d| &d[range(steps * units)]);
+                Self { sequence, ..*self }.walk_back(
+                    [gates, reset, &before[range(steps * units)]],
+                    doutputs,
+                    dz,
+                    dh,
+                )
+            })
+            .into_iter()
+            .collect::<Result<()>>()?;
         }
         let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
         let mut drecurrent = vec![T::ZERO; units * width];
@@ -327,6 +282,108 @@ impl<T: Real> Gru<'_, T> {
         }
         Ok(GruGradients { x: dx, kernel: dkernel, recurrent_kernel: drecurrent, bias, h0: dh })
     }
+
+    /// All steps, the last first: gradients of the gates and of the initial state.
+    fn walk_back(
+        &self,
+        [gates, reset, before]: [&[T]; 3],
+        doutputs: Option<&[T]>,
+        (dz, dstate): (&mut [T], &mut [T]),
+        dh: &mut [T],
+    ) -> Result<()> {
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 3 * units;
+        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+        let mut scratch = vec![T::ZERO; if self.reset_after { 0 } else { batch * units }];
+        for i in (0..steps).rev() {
+            let t = sequence.time(i);
+            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
+            let work = batch * width * COST;
+            let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units)).enumerate();
+            par::for_each(rows, work, |(b, (dz, dh))| {
+                let takes_part = sequence.takes_part(b, t);
+                if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask) {
+                    let doutput = &doutputs[(b * steps + i) * units..][..units];
+                    dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
+                }
+                if !takes_part {
+                    return;
+                }
+                let at = b * steps + t;
+                let gates = &gates[at * width..][..width];
+                let before = &before[at * units..][..units];
+                par::simd!({
+                    let (update, candidate) = (&gates[..units], &gates[2 * units..]);
+                    let (dupdate, rest) = dz[t * width..][..width].split_at_mut(units);
+                    let dcandidate = &mut rest[units..];
+                    for u in 0..units {
+                        dupdate[u] = dh[u] * (before[u] - candidate[u]);
+                        dcandidate[u] = dh[u] * (T::ONE - update[u]);
+                        dh[u] *= update[u];
+                    }
+                    self.recurrent_activation.backward(update, dupdate);
+                    self.activation.backward(candidate, dcandidate);
+                });
+            });
+            if self.reset_after {
+                let rows = dz.chunks_mut(steps * width).zip(dstate.chunks_mut(steps * width)).enumerate();
+                par::for_each(rows, work, |(b, (dz, dstate))| {
+                    if !sequence.takes_part(b, t) {
+                        return;
+                    }
+                    let at = b * steps + t;
+                    let (inner, reset) =
+                        (&reset[at * units..][..units], &gates[at * width + units..][..units]);
+                    par::simd!({
+                        let (both, dcandidate) = dz[t * width..][..width].split_at_mut(2 * units);
+                        let dreset = &mut both[units..];
+                        for ((d, &dcandidate), &inner) in dreset.iter_mut().zip(&*dcandidate).zip(inner) {
+                            *d = dcandidate * inner;
+                        }
+                        self.recurrent_activation.backward(reset, dreset);
+                        let (dboth, dinner) = dstate[t * width..][..width].split_at_mut(2 * units);
+                        dboth.copy_from_slice(both);
+                        for ((d, &dcandidate), &r) in dinner.iter_mut().zip(&*dcandidate).zip(reset) {
+                            *d = dcandidate * r;
+                        }
+                    });
+                });
+                let dims = Gemm::new(batch, units, width).accumulate();
+                gemm(&dims, dstate, step, self.recurrent_kernel, wide.transposed(), dh, narrow)?;
+            } else {
+                let dims = Gemm::new(batch, units, units);
+                let weights = wide.transposed().at(2 * units);
+                let from = step.at(step.offset + 2 * units);
+                gemm(&dims, dz, from, self.recurrent_kernel, weights, &mut scratch, narrow)?;
+                let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(scratch.chunks(units)));
+                par::for_each(rows.enumerate(), work, |(b, (dz, (dh, dproduct)))| {
+                    if !sequence.takes_part(b, t) {
+                        return;
+                    }
+                    let at = b * steps + t;
+                    let reset = &gates[at * width + units..][..units];
+                    let before = &before[at * units..][..units];
+                    par::simd!({
+                        let dreset = &mut dz[t * width + units..][..units];
+                        for u in 0..units {
+                            dreset[u] = dproduct[u] * before[u];
+                            dh[u] += dproduct[u] * reset[u];
+                        }
+                        self.recurrent_activation.backward(reset, dreset);
+                    });
+                });
+                let dims = Gemm::new(batch, units, 2 * units).accumulate();
+                gemm(&dims, dz, step, self.recurrent_kernel, wide.transposed(), dh, narrow)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pieces of `size` elements, or as many empty ones as are asked for.
+fn chunks_or_none<T>(x: &mut [T], size: usize) -> impl Iterator<Item = &mut [T]> {
+    x.chunks_mut(size).chain(std::iter::repeat_with(Default::default))
 }
 
 /// `h = update · h + (1 - update) · candidate`

@@ -1,12 +1,9 @@
 //! Long short-term memory.
 
-use super::{Activation, Sequence, add, column_sums, copy_or_zeros};
+use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
 use crate::{Error, Result, par};
-
-/// What a gate of one unit costs in units of a multiplication.
-const COST: usize = 8;
 
 /// An LSTM as `keras.layers.LSTM` 3.15.1 computes it; the gates are in the order input, forget, candidate, output.
 #[derive(Debug, Clone, Copy)]
@@ -127,12 +124,36 @@ impl<T: Real> Lstm<'_, T> {
         if batch * steps * units == 0 {
             return Ok(LstmOutput { outputs: Vec::new(), h, c, gates, hidden, cells });
         }
+        let rows = sequence.part_rows();
+        let states = h.chunks_mut(rows * units).zip(c.chunks_mut(rows * units));
+        let kept = hidden.chunks_mut(rows * steps * units).zip(cells.chunks_mut(rows * steps * units));
+        let parts = gates.chunks_mut(rows * steps * width).zip(states).zip(kept).enumerate();
+        par::map(parts, sequence.work(4), |(i, ((gates, (h, c)), kept))| {
+            let part = Self { sequence: sequence.part(i * rows, rows), ..*self };
+            part.walk(gates, h, c, kept)
+        })
+        .into_iter()
+        .collect::<Result<()>>()?;
+        Ok(LstmOutput { outputs: sequence.outputs(&hidden), h, c, gates, hidden, cells })
+    }
+
+    /// All steps, from the inputs' part of the gates and the initial states.
+    fn walk(
+        &self,
+        gates: &mut [T],
+        h: &mut [T],
+        c: &mut [T],
+        (hidden, cells): (&mut [T], &mut [T]),
+    ) -> Result<()> {
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 4 * units;
         let dims = Gemm::new(batch, width, units).accumulate();
         for i in 0..steps {
             let t = sequence.time(i);
             let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
             let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
-            gemm(&dims, &h, narrow, self.recurrent_kernel, wide, &mut gates, step)?;
+            gemm(&dims, h, narrow, self.recurrent_kernel, wide, gates, step)?;
             let states = h.chunks_mut(units).zip(c.chunks_mut(units));
             let kept = hidden.chunks_mut(steps * units).zip(cells.chunks_mut(steps * units));
             let rows = gates.chunks_mut(steps * width).zip(states).zip(kept).enumerate();
@@ -148,7 +169,7 @@ impl<T: Real> Lstm<'_, T> {
                 });
             });
         }
-        Ok(LstmOutput { outputs: sequence.outputs(&hidden), h, c, gates, hidden, cells })
+        Ok(())
     }
 
     /// Gradients from those of the outputs (in the order of processing) and of the final states; absent ones are zero.
@@ -176,8 +197,52 @@ impl<T: Real> Lstm<'_, T> {
         let (mut dh, mut dc) = (copy_or_zeros(dh, batch * units), copy_or_zeros(dc, batch * units));
         let mut dz = vec![T::ZERO; batch * steps * width];
         let before = sequence.shifted(&saved.cells, self.c0);
+        if batch * steps * units > 0 {
+            let rows = sequence.part_rows();
+            let states = dh.chunks_mut(rows * units).zip(dc.chunks_mut(rows * units));
+            let parts = dz.chunks_mut(rows * steps * width).zip(states).enumerate();
+            par::map(parts, sequence.work(4), |(i, (dz, (dh, dc)))| {
+                let (from, sequence) = (i * rows, sequence.part(i * rows, rows));
+                let range = |size: usize| from * size..(from + sequence.batch) * size;
+                Self { sequence, ..*self }.walk_back(
+                    [
+                        &saved.gates[range(steps * width)],
+                        &saved.cells[range(steps * units)],
+                        &before[range(steps * units)],
+                    ],
+                    doutputs.map(|d| &d[range(steps * units)]),
+                    dz,
+                    dh,
+                    dc,
+                )
+            })
+            .into_iter()
+            .collect::<Result<()>>()?;
+        }
+        let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
+        let before = sequence.shifted(&saved.hidden, self.h0);
+        let mut drecurrent = vec![T::ZERO; units * width];
+        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+        let dims = Gemm::new(units, width, batch * steps);
+        gemm(&dims, &before, narrow.transposed(), &dz, wide, &mut drecurrent, wide)?;
+        let bias = column_sums(&dz, width)?;
+        Ok(LstmGradients { x: dx, kernel: dkernel, recurrent_kernel: drecurrent, bias, h0: dh, c0: dc })
+    }
+
+    /// All steps, the last first: gradients of the gates and of the initial states.
+    fn walk_back(
+        &self,
+        [gates, cells, before]: [&[T]; 3],
+        doutputs: Option<&[T]>,
+        dz: &mut [T],
+        dh: &mut [T],
+        dc: &mut [T],
+    ) -> Result<()> {
+        let sequence = &self.sequence;
+        let Sequence { batch, steps, units, .. } = *sequence;
+        let width = 4 * units;
         let back = Gemm::new(batch, units, width).accumulate();
-        for i in (0..if batch * units == 0 { 0 } else { steps }).rev() {
+        for i in (0..steps).rev() {
             let t = sequence.time(i);
             let rows =
                 dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(dc.chunks_mut(units))).enumerate();
@@ -189,8 +254,7 @@ impl<T: Real> Lstm<'_, T> {
                 }
                 if takes_part {
                     let at = b * steps + t;
-                    let gates = &saved.gates[at * width..][..width];
-                    let cells = &saved.cells[at * units..][..units];
+                    let (gates, cells) = (&gates[at * width..][..width], &cells[at * units..][..units]);
                     let dz = &mut dz[t * width..][..width];
                     par::simd!({
                         self.step_backward(gates, cells, &before[at * units..][..units], dz, dh, dc)
@@ -199,16 +263,9 @@ impl<T: Real> Lstm<'_, T> {
             });
             let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
             let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
-            gemm(&back, &dz, step, self.recurrent_kernel, wide.transposed(), &mut dh, narrow)?;
+            gemm(&back, dz, step, self.recurrent_kernel, wide.transposed(), dh, narrow)?;
         }
-        let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
-        let before = sequence.shifted(&saved.hidden, self.h0);
-        let mut drecurrent = vec![T::ZERO; units * width];
-        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
-        let dims = Gemm::new(units, width, batch * steps);
-        gemm(&dims, &before, narrow.transposed(), &dz, wide, &mut drecurrent, wide)?;
-        let bias = column_sums(&dz, width)?;
-        Ok(LstmGradients { x: dx, kernel: dkernel, recurrent_kernel: drecurrent, bias, h0: dh, c0: dc })
+        Ok(())
     }
 
     /// Gradients of the gates before activation, of one sequence; takes `dh` away and moves `dc` to the step before.
