@@ -3,10 +3,8 @@
 //! The kernels keep what they save in the order of the input, the contract in the order of computation. Turning the
 //! input round beforehand makes both the same.
 
-use std::borrow::Cow;
-
 use keras_kernels::math::Real;
-use keras_kernels::rnn::{Gru, GruOutput, Lstm, LstmOutput, Sequence};
+use keras_kernels::rnn::{Gru, GruSaved, Lstm, LstmSaved, Sequence};
 use keras_spec::{Result, RnnSpec};
 use ndarray::Axis;
 
@@ -48,24 +46,6 @@ fn sequence<'a>(
         zero_output_for_mask: rnn.zero_output_for_mask,
         go_backwards: false,
     })
-}
-
-/// The state after each step, of which the outputs are zero at masked steps with `zero_output_for_mask`.
-fn hidden<'a, T: Real>(outputs: &'a [T], h0: &[T], sequence: &Sequence) -> Cow<'a, [T]> {
-    let Some(mask) = sequence.mask.filter(|_| sequence.zero_output_for_mask) else {
-        return Cow::Borrowed(outputs);
-    };
-    let units = sequence.units;
-    let mut states = outputs.to_vec();
-    for (at, _) in mask.iter().enumerate().filter(|(_, takes_part)| !**takes_part) {
-        if at % sequence.steps == 0 {
-            let b = at / sequence.steps;
-            states[at * units..][..units].copy_from_slice(&h0[b * units..][..units]);
-        } else {
-            states.copy_within((at - 1) * units..at * units, at * units);
-        }
-    }
-    Cow::Owned(states)
 }
 
 pub(crate) fn lstm<T: Item + Real>(rnn: &RnnSpec, o: &mut Operands) -> Result<Vec<Buffer>> {
@@ -113,16 +93,10 @@ pub(crate) fn lstm_backward<T: Item + Real>(rnn: &RnnSpec, o: &mut Operands) -> 
         h0: Some(rows(&h0)?),
         c0: Some(rows(&c0)?),
     };
-    let saved = LstmOutput {
-        outputs: Vec::new(),
-        h: Vec::new(),
-        c: Vec::new(),
-        gates: into_vec(gates),
-        hidden: hidden(rows(&outputs)?, rows(&h0)?, &sequence).into_owned(),
-        cells: into_vec(cells),
-    };
+    let hidden = sequence.hidden(rows(&outputs)?, rows(&h0)?);
+    let saved = LstmSaved { gates: rows(&gates)?, hidden: &hidden, cells: rows(&cells)? };
     let d = cell
-        .backward(rows(&x)?, &saved, Some(rows(&doutputs)?), Some(rows(&dh)?), Some(rows(&dc)?))
+        .backward(rows(&x)?, saved, Some(rows(&doutputs)?), Some(rows(&dh)?), Some(rows(&dc)?))
         .map_err(failed("lstm_backward"))?;
     let mut all = vec![turned(array("lstm_backward", x.shape(), d.x)?, rnn).into()];
     let (u, states) = (sequence.units, h0.shape());
@@ -156,16 +130,7 @@ pub(crate) fn gru<T: Item + Real>(rnn: &RnnSpec, reset_after: bool, o: &mut Oper
     };
     let y = cell.forward(rows(&x)?).map_err(failed("gru"))?;
     let (b, t, u) = (sequence.batch, sequence.steps, sequence.units);
-    let mut gates = vec![T::ZERO; b * t * 4 * u];
-    if u > 0 {
-        for (row, three) in gates.chunks_exact_mut(4 * u).zip(y.gates.chunks_exact(3 * u)) {
-            row[..3 * u].copy_from_slice(three);
-        }
-        for (row, reset) in gates.chunks_exact_mut(4 * u).zip(y.reset.chunks_exact(u)) {
-            row[3 * u..].copy_from_slice(reset);
-        }
-    }
-    results("gru", [(&[b, t, u][..], y.outputs), (&[b, u], y.h), (&[b, t, 4 * u], gates)])
+    results("gru", [(&[b, t, u][..], y.outputs), (&[b, u], y.h), (&[b, t, 4 * u], y.gates)])
 }
 
 pub(crate) fn gru_backward<T: Item + Real>(
@@ -189,18 +154,10 @@ pub(crate) fn gru_backward<T: Item + Real>(
         h0: Some(rows(&h0)?),
     };
     let u = sequence.units;
-    let block = |from: usize, to: usize| -> Result<Vec<T>> {
-        Ok(rows(&gates)?.chunks_exact((4 * u).max(1)).flat_map(|row| &row[from..to]).copied().collect())
-    };
-    let saved = GruOutput {
-        outputs: Vec::new(),
-        h: Vec::new(),
-        gates: block(0, 3 * u)?,
-        hidden: hidden(rows(&outputs)?, rows(&h0)?, &sequence).into_owned(),
-        reset: if reset_after { block(3 * u, 4 * u)? } else { Vec::new() },
-    };
+    let hidden = sequence.hidden(rows(&outputs)?, rows(&h0)?);
+    let saved = GruSaved { gates: rows(&gates)?, hidden: &hidden };
     let d = cell
-        .backward(rows(&x)?, &saved, Some(rows(&doutputs)?), Some(rows(&dh)?))
+        .backward(rows(&x)?, saved, Some(rows(&doutputs)?), Some(rows(&dh)?))
         .map_err(failed("gru_backward"))?;
     let mut all = vec![turned(array("gru_backward", x.shape(), d.x)?, rnn).into()];
     let bias: &[usize] = if reset_after { &[2, 3 * u] } else { &[3 * u] };

@@ -79,6 +79,27 @@ pub fn with_threads<R>(count: usize, op: impl FnOnce() -> R) -> R {
     }
 }
 
+/// Threads that are there already, such as those of a library whose tensors the kernels work on: two pools would take the
+/// cores from each other.
+pub trait Threads: Send + Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Runs `job` on this thread and at the same time on up to `helpers` others; it shares its work by itself.
+    fn run(&self, helpers: usize, job: &(dyn Fn() + Sync));
+}
+
+/// Runs `op` with kernels on somebody else's threads.
+pub fn with_threads_of<R>(threads: &'static dyn Threads, op: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "threads")]
+    return team::on(threads, op);
+    #[cfg(not(feature = "threads"))]
+    {
+        let _ = threads;
+        op()
+    }
+}
+
 /// Calls `op` with every item, on several threads if `work` (elementary operations of all items together) is worth it.
 pub fn for_each<I>(items: I, work: usize, op: impl Fn(I::Item) + Send + Sync)
 where

@@ -7,8 +7,10 @@
 mod gru;
 mod lstm;
 
-pub use gru::{Gru, GruGradients, GruOutput, gru_step};
-pub use lstm::{Lstm, LstmGradients, LstmOutput, lstm_step};
+pub use gru::{Gru, GruGradients, GruOutput, GruSaved};
+pub use lstm::{Lstm, LstmGradients, LstmOutput, LstmSaved};
+
+use std::borrow::Cow;
 
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
@@ -110,6 +112,24 @@ pub struct Sequence<'a> {
 }
 
 impl Sequence<'_> {
+    /// The state after each step, from the outputs, which are zero at masked steps with `zero_output_for_mask`.
+    pub fn hidden<'a, T: Real>(&self, outputs: &'a [T], h0: &[T]) -> Cow<'a, [T]> {
+        let Some(mask) = self.mask.filter(|_| self.zero_output_for_mask) else {
+            return Cow::Borrowed(outputs);
+        };
+        let Self { steps, units, .. } = *self;
+        let mut states = outputs.to_vec();
+        for (at, _) in mask.iter().enumerate().filter(|(_, takes_part)| !**takes_part) {
+            if at % steps == 0 {
+                let b = at / steps;
+                states[at * units..][..units].copy_from_slice(&h0[b * units..][..units]);
+            } else {
+                states.copy_within((at - 1) * units..at * units, at * units);
+            }
+        }
+        Cow::Owned(states)
+    }
+
     fn size(&self, sizes: &[usize]) -> Result<usize> {
         let product = sizes.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
         product.ok_or_else(|| Error::shape("the sizes exceed the address space"))
@@ -168,10 +188,10 @@ impl Sequence<'_> {
         self.mask.is_none_or(|mask| mask[b * self.steps + t])
     }
 
-    /// `c = x · kernel`, for all steps at once.
-    fn project<T: Real>(&self, x: &[T], kernel: &[T], width: usize) -> Result<Vec<T>> {
+    /// `c = x · kernel`, for all steps at once, in rows of `row` elements.
+    fn project<T: Real>(&self, x: &[T], kernel: &[T], width: usize, row: usize) -> Result<Vec<T>> {
         let rows = self.batch * self.steps;
-        let mut out = vec![T::ZERO; rows * width];
+        let mut out = vec![T::ZERO; rows * row];
         let (k, dims) = (self.features, Gemm::new(rows, width, self.features));
         gemm(
             &dims,
@@ -180,7 +200,7 @@ impl Sequence<'_> {
             kernel,
             Layout::row_major(width),
             &mut out,
-            Layout::row_major(width),
+            Layout::row_major(row),
         )?;
         Ok(out)
     }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{assert_close, dot, gradient, values};
 use keras_kernels::par;
-use keras_kernels::rnn::{Activation, Gru, GruOutput, Lstm, LstmOutput, Sequence, gru_step, lstm_step};
+use keras_kernels::rnn::{Activation, Gru, GruOutput, Lstm, LstmOutput, Sequence};
 
 fn activate(activation: Activation, x: f64) -> f64 {
     match activation {
@@ -159,7 +159,7 @@ fn lstm() {
                 }
             }
             let saved = cell.forward(&x).unwrap();
-            let found = cell.backward(&x, &saved, Some(&dy), Some(&dh), Some(&dc)).unwrap();
+            let found = cell.backward(&x, saved.saved(), Some(&dy), Some(&dh), Some(&dc)).unwrap();
             let loss = |cell: Lstm<f64>, x: &[f64]| {
                 let out = naive_lstm(&cell, x);
                 dot(&out[0], &dy) + dot(&out[1], &dh) + dot(&out[2], &dc)
@@ -206,7 +206,7 @@ fn gru() {
                     }
                 }
                 let saved = cell.forward(&x).unwrap();
-                let found = cell.backward(&x, &saved, Some(&dy), Some(&dh)).unwrap();
+                let found = cell.backward(&x, saved.saved(), Some(&dy), Some(&dh)).unwrap();
                 let loss = |cell: Gru<f64>, x: &[f64]| {
                     let out = naive_gru(&cell, x);
                     dot(&out[0], &dy) + dot(&out[1], &dh)
@@ -318,11 +318,11 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let all = |threads| {
                 par::with_threads(threads, || {
                     let out = lstm.forward(&x).unwrap();
-                    let back = lstm.backward(&x, &out, Some(&out.outputs), None, None).unwrap();
+                    let back = lstm.backward(&x, out.saved(), Some(&out.outputs), None, None).unwrap();
                     let mut all = vec![out.outputs, back.x, back.kernel, back.recurrent_kernel, back.bias];
                     for gru in [gru(true), gru(false)] {
                         let out = gru.forward(&x).unwrap();
-                        let back = gru.backward(&x, &out, Some(&out.outputs), None).unwrap();
+                        let back = gru.backward(&x, out.saved(), Some(&out.outputs), None).unwrap();
                         all.extend([out.outputs, back.x, back.kernel, back.recurrent_kernel, back.bias]);
                     }
                     all
@@ -350,74 +350,11 @@ fn sizes_that_contradict_are_errors_and_empty_ones_are_not() {
     };
     let out = cell(sequence).forward(&[]).unwrap();
     assert!(out.outputs.is_empty());
-    assert_eq!(cell(sequence).backward(&[], &out, None, None).unwrap().kernel, [0.0; 18]);
+    assert_eq!(cell(sequence).backward(&[], out.saved(), None, None).unwrap().kernel, [0.0; 18]);
     sequence.batch = 1;
     assert!(cell(sequence).forward(&weights[..11]).is_err());
     assert!(Gru { bias: Some(&weights[..6]), ..cell(sequence) }.forward(&weights[..12]).is_err());
     assert!(Gru { h0: Some(&weights[..1]), ..cell(sequence) }.forward(&weights[..12]).is_err());
     sequence.mask = Some(&[true]);
     assert!(cell(sequence).forward(&weights[..12]).is_err());
-}
-
-/// One step whose products are the values themselves.
-#[test]
-fn a_step_is_that_of_the_whole_cell() {
-    let [batch, units] = [3, 5];
-    let identity = |n: usize| (0..n * n).map(|i| f64::from(u8::from(i % (n + 1) == 0))).collect::<Vec<_>>();
-    let sequence = |gates: usize| Sequence {
-        batch,
-        steps: 1,
-        features: gates * units,
-        units,
-        mask: None,
-        zero_output_for_mask: false,
-        go_backwards: false,
-    };
-    let [sums, own] = [values(batch * 4 * units, 1), values(batch * 3 * units, 2)];
-    let [h0, c0] = [values(batch * units, 3), values(batch * units, 4)];
-
-    let lstm = Lstm {
-        sequence: sequence(4),
-        kernel: &identity(4 * units),
-        recurrent_kernel: &vec![0.0; 4 * units * units],
-        bias: None,
-        activation: Activation::Tanh,
-        recurrent_activation: Activation::Sigmoid,
-        h0: Some(&h0),
-        c0: Some(&c0),
-    };
-    let expected = lstm.forward(&sums).unwrap();
-    let (mut gates, mut h, mut c) = (sums.clone(), h0.clone(), c0.clone());
-    lstm_step(units, &mut gates, &mut h, &mut c).unwrap();
-    assert_eq!([gates, h, c], [expected.gates, expected.h, expected.c]);
-
-    // The state's sums are its product with 0 and a bias, so the same for all sequences.
-    let own = &own[..3 * units];
-    let bias = [vec![0.0; 3 * units], own.to_vec()].concat();
-    let gru = Gru {
-        sequence: sequence(3),
-        kernel: &identity(3 * units),
-        recurrent_kernel: &vec![0.0; 3 * units * units],
-        bias: Some(&bias),
-        activation: Activation::Tanh,
-        recurrent_activation: Activation::Sigmoid,
-        reset_after: true,
-        h0: Some(&h0),
-    };
-    let expected = gru.forward(&sums[..batch * 3 * units]).unwrap();
-    let pad = |row: &[f64]| [row, &vec![0.0; units]].concat();
-    let mut gates = sums[..batch * 3 * units].chunks(3 * units).flat_map(pad).collect::<Vec<_>>();
-    let mut h = h0.clone();
-    gru_step(units, &mut gates, &own.repeat(batch), &mut h).unwrap();
-    assert_eq!(h, expected.h);
-    for ((found, gates), reset) in
-        gates.chunks(4 * units).zip(expected.gates.chunks(3 * units)).zip(expected.reset.chunks(units))
-    {
-        assert_eq!(found, [gates, reset].concat());
-    }
-
-    assert!(lstm_step(units, &mut [0.0; 4], &mut [0.0; 1], &mut [0.0; 1]).is_err());
-    assert!(lstm_step(1, &mut [0.0; 3], &mut [0.0; 1], &mut [0.0; 1]).is_err());
-    assert!(gru_step(1, &mut [0.0; 4], &[0.0; 2], &mut [0.0; 1]).is_err());
-    assert!(gru_step::<f64>(0, &mut [], &[], &mut []).is_ok());
 }

@@ -11,17 +11,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::locked;
+use super::{Threads, locked};
 
 /// How long a helper waits for the next job before it sleeps: longer than what lies between two kernels of a model.
 const AWAKE: Duration = Duration::from_micros(300);
 
 thread_local! {
-    /// The team that is not everybody's: inside [`with`], and on helpers.
-    static OWN: RefCell<Option<Arc<Team>>> = const { RefCell::new(None) };
+    /// The threads that are not everybody's: inside [`with`] and [`on`], and on helpers.
+    static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 
     /// Whether this thread is at work on a job. Nobody helps with jobs within it.
     static BUSY: Cell<bool> = const { Cell::new(false) };
+}
+
+#[derive(Clone)]
+enum Own {
+    Team(Arc<Team>),
+    Theirs(&'static dyn Threads),
 }
 
 /// Everybody's team: `KERAS_THREADS`, or a thread a core.
@@ -34,31 +40,67 @@ fn global() -> &'static Arc<Team> {
     })
 }
 
-/// What `read` finds in the team of callers on this thread.
-fn team<R>(read: impl FnOnce(&Arc<Team>) -> R) -> R {
-    match OWN.with_borrow(Option::clone) {
-        Some(own) => read(&own),
-        None => read(global()),
-    }
-}
-
 /// How many threads work on a job of this thread, with itself.
 pub(super) fn threads() -> usize {
-    if BUSY.get() { 1 } else { team(|team| team.size) }
+    match OWN.with_borrow(Option::clone) {
+        _ if BUSY.get() => 1,
+        Some(Own::Team(own)) => own.size,
+        Some(Own::Theirs(threads)) => threads.count(),
+        None => global().size,
+    }
 }
 
 /// Runs `job` on this thread and at the same time on up to `helpers` others; they share its work by themselves.
 pub(super) fn run(helpers: usize, job: &(dyn Fn() + Sync)) {
-    team(|team| team.run(helpers, job));
+    match OWN.with_borrow(Option::clone) {
+        Some(Own::Team(own)) => own.run(helpers, job),
+        Some(Own::Theirs(threads)) if helpers > 0 && !BUSY.get() => threads.run(helpers, &|| {
+            let _busy = Busy::new();
+            job();
+        }),
+        Some(Own::Theirs(_)) => job(),
+        None => global().run(helpers, job),
+    }
+}
+
+/// Says that this thread is at work on a job, as long as it lives.
+struct Busy;
+
+impl Busy {
+    fn new() -> Self {
+        BUSY.set(true);
+        Busy
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        BUSY.set(false);
+    }
+}
+
+/// Runs `op` with `own` as the threads of this one.
+fn owning<R>(own: Own, op: impl FnOnce() -> R) -> R {
+    struct Before(Option<Own>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            OWN.set(self.0.take());
+        }
+    }
+    let _before = Before(OWN.replace(Some(own)));
+    op()
+}
+
+/// Runs `op` on somebody else's threads.
+pub(super) fn on<R>(threads: &'static dyn Threads, op: impl FnOnce() -> R) -> R {
+    owning(Own::Theirs(threads), op)
 }
 
 /// Runs `op` with a team of `size` threads, this one among them (fewer where they cannot be started).
 pub(super) fn with<R>(size: usize, op: impl FnOnce() -> R) -> R {
-    /// Puts back what was there before, and ends the threads.
-    struct Leave(Arc<Team>, Vec<JoinHandle<()>>, Option<Arc<Team>>);
+    struct Leave(Arc<Team>, Vec<JoinHandle<()>>);
     impl Drop for Leave {
         fn drop(&mut self) {
-            OWN.set(self.2.take());
             self.0.over.store(true, Ordering::SeqCst);
             drop(locked(&self.0.sleep));
             self.0.wake.notify_all();
@@ -69,9 +111,8 @@ pub(super) fn with<R>(size: usize, op: impl FnOnce() -> R) -> R {
         }
     }
     let (team, helpers) = Team::start(size);
-    let before = OWN.replace(Some(team.clone()));
-    let _leave = Leave(team, helpers, before);
-    op()
+    let _leave = Leave(team.clone(), helpers);
+    owning(Own::Team(team), op)
 }
 
 #[derive(Default)]
@@ -117,7 +158,7 @@ impl Team {
         let start = |i| {
             let team = team.clone();
             let work = move || {
-                OWN.set(Some(team.clone()));
+                OWN.set(Some(Own::Team(team.clone())));
                 BUSY.set(true);
                 team.help();
             };
@@ -141,9 +182,9 @@ impl Team {
         self.state.store(number.wrapping_mul(NUMBER) | (seats * SEAT), Ordering::SeqCst);
         let closing = Closing(self);
         self.wake_one();
-        BUSY.set(true);
+        let busy = Busy::new();
         job();
-        drop(closing);
+        drop((busy, closing));
     }
 
     /// Wakes a helper that sleeps, if any does. Those that enter wake others in turn: nobody has to wake all.
@@ -212,7 +253,6 @@ struct Closing<'a>(&'a Team);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        BUSY.set(false);
         let team = self.0;
         team.state.fetch_and(!SEATS, Ordering::Relaxed);
         let mut rounds = 0u32;

@@ -26,7 +26,7 @@ pub struct Gru<'a, T> {
     pub h0: Option<&'a [T]>,
 }
 
-/// What [`Gru::forward`] gives. The last three are kept for [`Gru::backward`]; their steps are in the order of the
+/// What [`Gru::forward`] gives. The last two are kept for [`Gru::backward`]; their steps are in the order of the
 /// input.
 #[derive(Debug, Clone)]
 pub struct GruOutput<T> {
@@ -34,12 +34,27 @@ pub struct GruOutput<T> {
     pub outputs: Vec<T>,
     /// Final state, `(batch, units)`.
     pub h: Vec<T>,
-    /// Activated gates and candidate, `(batch, steps, 3 · units)`.
+    /// Activated gates, the candidate, and with `reset_after` what the reset gate multiplies (else zeros):
+    /// `(batch, steps, 4 · units)`.
     pub gates: Vec<T>,
     /// State after each step, `(batch, steps, units)`.
     pub hidden: Vec<T>,
-    /// With `reset_after` what the reset gate multiplies, `(batch, steps, units)`; else empty.
-    pub reset: Vec<T>,
+}
+
+impl<T> GruOutput<T> {
+    /// What [`Gru::backward`] needs of it.
+    pub fn saved(&self) -> GruSaved<'_, T> {
+        GruSaved { gates: &self.gates, hidden: &self.hidden }
+    }
+}
+
+/// What [`Gru::backward`] needs of a [`GruOutput`].
+#[derive(Debug, Clone, Copy)]
+pub struct GruSaved<'a, T> {
+    /// As in [`GruOutput::gates`].
+    pub gates: &'a [T],
+    /// State after each step, `(batch, steps, units)`.
+    pub hidden: &'a [T],
 }
 
 /// What [`Gru::backward`] gives: one for each array of the same name.
@@ -53,39 +68,17 @@ pub struct GruGradients<T> {
     pub h0: Vec<T>,
 }
 
-/// One step of a GRU with `reset_after` whose matrix products are done elsewhere, with Keras's default activations.
-///
-/// `gates`, `(batch, 4 · units)`, hold the input's product and bias in the first three parts and become the activated
-/// gates, the candidate, and what the reset gate multiplied. `inner`, `(batch, 3 · units)`, is the state's product and
-/// bias. `h`, `(batch, units)`, goes from the state before to that after.
-///
-/// # Errors
-/// If a length contradicts `units`.
-pub fn gru_step<T: Real>(units: usize, gates: &mut [T], inner: &[T], h: &mut [T]) -> Result<()> {
-    Error::check_len("gates", h.len().saturating_mul(4), gates.len())?;
-    Error::check_len("inner", h.len().saturating_mul(3), inner.len())?;
-    let units = units.max(1);
-    Error::check_len("h", h.len() / units * units, h.len())?;
-    let work = gates.len() * COST;
-    let rows = gates.chunks_mut(4 * units).zip(inner.chunks(3 * units).zip(h.chunks_mut(units)));
-    par::for_each(rows, work, |(gates, (inner, h))| {
-        let (gates, reset) = gates.split_at_mut(3 * units);
-        par::simd!(advance(Activation::Tanh, Activation::Sigmoid, gates, inner, reset, h));
-    });
-    Ok(())
-}
-
-/// Activates the gates of one sequence and moves its state; `reset` becomes what the reset gate multiplied.
+/// Activates the gates of one sequence, keeps what the reset gate multiplies behind them, and moves the state.
 #[inline(always)]
 fn advance<T: Real>(
     activation: Activation,
     recurrent_activation: Activation,
     gates: &mut [T],
     inner: &[T],
-    reset: &mut [T],
     h: &mut [T],
 ) {
     let units = h.len();
+    let (gates, reset) = gates.split_at_mut(3 * units);
     let (both, candidate) = gates.split_at_mut(2 * units);
     both.iter_mut().zip(inner).for_each(|(gate, &inner)| *gate += inner);
     recurrent_activation.apply(both);
@@ -123,64 +116,59 @@ impl<T: Real> Gru<'_, T> {
         self.check(x)?;
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
-        let width = 3 * units;
-        let mut gates = sequence.project(x, self.kernel, width)?;
+        let row = 4 * units;
+        let mut gates = sequence.project(x, self.kernel, 3 * units, row)?;
         let mut h = copy_or_zeros(self.h0, batch * units);
         let mut hidden = vec![T::ZERO; batch * steps * units];
-        let mut reset = if self.reset_after { hidden.clone() } else { Vec::new() };
         if batch * steps * units == 0 {
-            return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden, reset });
+            return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden });
         }
         let rows = sequence.part_rows();
-        let kept =
-            hidden.chunks_mut(rows * steps * units).zip(chunks_or_none(&mut reset, rows * steps * units));
-        let parts =
-            gates.chunks_mut(rows * steps * width).zip(h.chunks_mut(rows * units)).zip(kept).enumerate();
-        par::map(parts, sequence.work(3), |(i, ((gates, h), kept))| {
-            let part = Self { sequence: sequence.part(i * rows, rows), ..*self };
-            part.walk(gates, h, kept)
+        let parts = gates.chunks_mut(rows * steps * row).zip(h.chunks_mut(rows * units));
+        let parts = parts.zip(hidden.chunks_mut(rows * steps * units)).enumerate();
+        par::map(parts, sequence.work(3), |(i, ((gates, h), hidden))| {
+            Self { sequence: sequence.part(i * rows, rows), ..*self }.walk(gates, h, hidden)
         })
         .into_iter()
         .collect::<Result<()>>()?;
-        Ok(GruOutput { outputs: sequence.outputs(&hidden), h, gates, hidden, reset })
+        Ok(GruOutput { outputs: sequence.outputs(&hidden), h, gates, hidden })
     }
 
     /// All steps, from the inputs' part of the gates and the initial state.
-    fn walk(&self, gates: &mut [T], h: &mut [T], (hidden, reset): (&mut [T], &mut [T])) -> Result<()> {
+    fn walk(&self, gates: &mut [T], h: &mut [T], hidden: &mut [T]) -> Result<()> {
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
-        let width = 3 * units;
+        let (width, row) = (3 * units, 4 * units);
         let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
         let (input_bias, state_bias) = self.biases();
         let mut inner = vec![T::ZERO; batch * if self.reset_after { width } else { units }];
         for i in 0..steps {
             let t = sequence.time(i);
-            let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
+            let step = Layout { offset: t * row, row: (steps * row) as isize, col: 1, batch: &[] };
             let work = batch * width * COST;
             if self.reset_after {
                 let dims = Gemm::new(batch, width, units);
                 gemm(&dims, h, narrow, self.recurrent_kernel, wide, &mut inner, wide)?;
-                let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(width));
-                let states = h.chunks_mut(units).zip(reset.chunks_mut(steps * units));
-                par::for_each(rows.zip(states).enumerate(), work, |(b, ((gates, inner), (h, reset)))| {
-                    let gates = &mut gates[t * width..][..width];
-                    let reset = &mut reset[t * units..][..units];
+                let rows =
+                    gates.chunks_mut(steps * row).zip(inner.chunks_mut(width).zip(h.chunks_mut(units)));
+                par::for_each(rows.enumerate(), work, |(b, (gates, (inner, h)))| {
                     if !sequence.takes_part(b, t) {
                         return;
                     }
                     par::simd!({
+                        let gates = &mut gates[t * row..][..row];
                         add(gates, input_bias);
                         add(inner, state_bias);
-                        advance(self.activation, self.recurrent_activation, gates, inner, reset, h);
+                        advance(self.activation, self.recurrent_activation, gates, inner, h);
                     });
                 });
             } else {
                 let dims = Gemm::new(batch, 2 * units, units).accumulate();
                 gemm(&dims, h, narrow, self.recurrent_kernel, wide, gates, step)?;
-                let rows = gates.chunks_mut(steps * width).zip(inner.chunks_mut(units).zip(h.chunks(units)));
+                let rows = gates.chunks_mut(steps * row).zip(inner.chunks_mut(units).zip(h.chunks(units)));
                 par::for_each(rows, work, |(gates, (inner, h))| {
                     par::simd!({
-                        let gates = &mut gates[t * width..][..width];
+                        let gates = &mut gates[t * row..][..width];
                         add(gates, input_bias);
                         self.recurrent_activation.apply(&mut gates[..2 * units]);
                         for ((inner, &r), &h) in inner.iter_mut().zip(&gates[units..]).zip(h) {
@@ -191,13 +179,13 @@ impl<T: Real> Gru<'_, T> {
                 let dims = Gemm::new(batch, units, units).accumulate();
                 let at = step.at(step.offset + 2 * units);
                 gemm(&dims, &inner, narrow, self.recurrent_kernel, wide.at(2 * units), gates, at)?;
-                let rows = gates.chunks_mut(steps * width).zip(h.chunks_mut(units));
+                let rows = gates.chunks_mut(steps * row).zip(h.chunks_mut(units));
                 par::for_each(rows.enumerate(), work, |(b, (gates, h))| {
                     if !sequence.takes_part(b, t) {
                         return;
                     }
                     par::simd!({
-                        let (both, candidate) = gates[t * width..][..width].split_at_mut(2 * units);
+                        let (both, candidate) = gates[t * row..][..width].split_at_mut(2 * units);
                         self.activation.apply(candidate);
                         mix(&both[..units], candidate, h);
                     });
@@ -217,26 +205,21 @@ impl<T: Real> Gru<'_, T> {
     pub fn backward(
         &self,
         x: &[T],
-        saved: &GruOutput<T>,
+        saved: GruSaved<'_, T>,
         doutputs: Option<&[T]>,
         dh: Option<&[T]>,
     ) -> Result<GruGradients<T>> {
         self.check(x)?;
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
-        let width = 3 * units;
-        Error::check_len("gates", batch * steps * width, saved.gates.len())?;
-        sequence.check_units("hidden", batch * steps, Some(&saved.hidden))?;
-        sequence.check_units(
-            "reset",
-            if self.reset_after { batch * steps } else { 0 },
-            Some(&saved.reset),
-        )?;
+        let (width, row) = (3 * units, 4 * units);
+        Error::check_len("gates", batch * steps * row, saved.gates.len())?;
+        sequence.check_units("hidden", batch * steps, Some(saved.hidden))?;
         sequence.check_units("gradient of outputs", batch * steps, doutputs)?;
         sequence.check_units("gradient of h", batch, dh)?;
         let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
         let mut dh = copy_or_zeros(dh, batch * units);
-        let before = sequence.shifted(&saved.hidden, self.h0);
+        let before = sequence.shifted(saved.hidden, self.h0);
         // Of the projected inputs, and of the projected state; they differ in the candidate's part.
         let mut dz = vec![T::ZERO; batch * steps * width];
         let mut dstate = if self.reset_after { dz.clone() } else { Vec::new() };
@@ -248,11 +231,9 @@ impl<T: Real> Gru<'_, T> {
             par::map(parts, sequence.work(3), |(i, (dz, dh))| {
                 let (from, sequence) = (i * rows, sequence.part(i * rows, rows));
                 let range = |size: usize| from * size..(from + sequence.batch) * size;
-                let gates = &saved.gates[range(steps * width)];
-                let reset = if self.reset_after { &saved.reset[range(steps * units)] } else { &[] };
                 let doutputs = doutputs.map(|d| &d[range(steps * units)]);
                 Self { sequence, ..*self }.walk_back(
-                    [gates, reset, &before[range(steps * units)]],
+                    [&saved.gates[range(steps * row)], &before[range(steps * units)]],
                     doutputs,
                     dz,
                     dh,
@@ -274,7 +255,7 @@ impl<T: Real> Gru<'_, T> {
             gemm(&dims, &before, narrow.transposed(), &dz, wide, &mut drecurrent, wide)?;
             let mut product = before;
             for (at, product) in product.chunks_mut(units.max(1)).enumerate() {
-                let reset = &saved.gates[at * width + units..][..units];
+                let reset = &saved.gates[at * row + units..][..units];
                 product.iter_mut().zip(reset).for_each(|(h, &r)| *h *= r);
             }
             let (dims, at) = (Gemm::new(units, units, rows), wide.at(2 * units));
@@ -286,14 +267,14 @@ impl<T: Real> Gru<'_, T> {
     /// All steps, the last first: gradients of the gates and of the initial state.
     fn walk_back(
         &self,
-        [gates, reset, before]: [&[T]; 3],
+        [gates, before]: [&[T]; 2],
         doutputs: Option<&[T]>,
         (dz, dstate): (&mut [T], &mut [T]),
         dh: &mut [T],
     ) -> Result<()> {
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
-        let width = 3 * units;
+        let (width, row) = (3 * units, 4 * units);
         let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
         let mut scratch = vec![T::ZERO; if self.reset_after { 0 } else { batch * units }];
         for i in (0..steps).rev() {
@@ -311,7 +292,7 @@ impl<T: Real> Gru<'_, T> {
                     return;
                 }
                 let at = b * steps + t;
-                let gates = &gates[at * width..][..width];
+                let gates = &gates[at * row..][..width];
                 let before = &before[at * units..][..units];
                 par::simd!({
                     let (update, candidate) = (&gates[..units], &gates[2 * units..]);
@@ -333,8 +314,8 @@ impl<T: Real> Gru<'_, T> {
                         return;
                     }
                     let at = b * steps + t;
-                    let (inner, reset) =
-                        (&reset[at * units..][..units], &gates[at * width + units..][..units]);
+                    let gates = &gates[at * row..][..row];
+                    let (reset, inner) = (&gates[units..2 * units], &gates[width..]);
                     par::simd!({
                         let (both, dcandidate) = dz[t * width..][..width].split_at_mut(2 * units);
                         let dreset = &mut both[units..];
@@ -362,7 +343,7 @@ impl<T: Real> Gru<'_, T> {
                         return;
                     }
                     let at = b * steps + t;
-                    let reset = &gates[at * width + units..][..units];
+                    let reset = &gates[at * row + units..][..units];
                     let before = &before[at * units..][..units];
                     par::simd!({
                         let dreset = &mut dz[t * width + units..][..units];

@@ -44,6 +44,24 @@ pub struct LstmOutput<T> {
     pub cells: Vec<T>,
 }
 
+impl<T> LstmOutput<T> {
+    /// What [`Lstm::backward`] needs of it.
+    pub fn saved(&self) -> LstmSaved<'_, T> {
+        LstmSaved { gates: &self.gates, hidden: &self.hidden, cells: &self.cells }
+    }
+}
+
+/// What [`Lstm::backward`] needs of an [`LstmOutput`].
+#[derive(Debug, Clone, Copy)]
+pub struct LstmSaved<'a, T> {
+    /// Activated gates, `(batch, steps, 4 · units)`.
+    pub gates: &'a [T],
+    /// Output state after each step, `(batch, steps, units)`.
+    pub hidden: &'a [T],
+    /// Cell state after each step, `(batch, steps, units)`.
+    pub cells: &'a [T],
+}
+
 /// What [`Lstm::backward`] gives: one for each array of the same name.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each is the gradient of what it is named after")]
@@ -54,26 +72,6 @@ pub struct LstmGradients<T> {
     pub bias: Vec<T>,
     pub h0: Vec<T>,
     pub c0: Vec<T>,
-}
-
-/// One step of an LSTM whose matrix products are done elsewhere, with Keras's default activations.
-///
-/// `gates`, `(batch, 4 · units)`, are the sums of both products and the bias, and become the activated gates. `h`,
-/// `(batch, units)`, becomes the new output, and `c` goes from the cell state before to that after.
-///
-/// # Errors
-/// If a length contradicts `units`.
-pub fn lstm_step<T: Real>(units: usize, gates: &mut [T], h: &mut [T], c: &mut [T]) -> Result<()> {
-    Error::check_len("gates", c.len().saturating_mul(4), gates.len())?;
-    Error::check_len("h", c.len(), h.len())?;
-    let units = units.max(1);
-    Error::check_len("c", c.len() / units * units, c.len())?;
-    let work = gates.len() * COST;
-    let rows = gates.chunks_mut(4 * units).zip(h.chunks_mut(units).zip(c.chunks_mut(units)));
-    par::for_each(rows, work, |(gates, (h, c))| {
-        par::simd!(advance(Activation::Tanh, Activation::Sigmoid, gates, h, c));
-    });
-    Ok(())
 }
 
 /// Activates the gates of one sequence and moves its state.
@@ -117,7 +115,7 @@ impl<T: Real> Lstm<'_, T> {
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
         let width = 4 * units;
-        let mut gates = sequence.project(x, self.kernel, width)?;
+        let mut gates = sequence.project(x, self.kernel, width, width)?;
         let (mut h, mut c) = (copy_or_zeros(self.h0, batch * units), copy_or_zeros(self.c0, batch * units));
         let mut hidden = vec![T::ZERO; batch * steps * units];
         let mut cells = hidden.clone();
@@ -179,7 +177,7 @@ impl<T: Real> Lstm<'_, T> {
     pub fn backward(
         &self,
         x: &[T],
-        saved: &LstmOutput<T>,
+        saved: LstmSaved<'_, T>,
         doutputs: Option<&[T]>,
         dh: Option<&[T]>,
         dc: Option<&[T]>,
@@ -189,14 +187,14 @@ impl<T: Real> Lstm<'_, T> {
         let Sequence { batch, steps, units, .. } = *sequence;
         let width = 4 * units;
         Error::check_len("gates", batch * steps * width, saved.gates.len())?;
-        sequence.check_units("hidden", batch * steps, Some(&saved.hidden))?;
-        sequence.check_units("cells", batch * steps, Some(&saved.cells))?;
+        sequence.check_units("hidden", batch * steps, Some(saved.hidden))?;
+        sequence.check_units("cells", batch * steps, Some(saved.cells))?;
         sequence.check_units("gradient of outputs", batch * steps, doutputs)?;
         sequence.check_units("gradient of h", batch, dh)?;
         sequence.check_units("gradient of c", batch, dc)?;
         let (mut dh, mut dc) = (copy_or_zeros(dh, batch * units), copy_or_zeros(dc, batch * units));
         let mut dz = vec![T::ZERO; batch * steps * width];
-        let before = sequence.shifted(&saved.cells, self.c0);
+        let before = sequence.shifted(saved.cells, self.c0);
         if batch * steps * units > 0 {
             let rows = sequence.part_rows();
             let states = dh.chunks_mut(rows * units).zip(dc.chunks_mut(rows * units));
@@ -220,7 +218,7 @@ impl<T: Real> Lstm<'_, T> {
             .collect::<Result<()>>()?;
         }
         let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
-        let before = sequence.shifted(&saved.hidden, self.h0);
+        let before = sequence.shifted(saved.hidden, self.h0);
         let mut drecurrent = vec![T::ZERO; units * width];
         let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
         let dims = Gemm::new(units, width, batch * steps);
