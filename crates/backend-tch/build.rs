@@ -23,6 +23,8 @@ fn shim(lib: &std::path::Path) {
         .cpp(true)
         .pic(true)
         .warnings(false)
+        // libtorch's threads are OpenMP's.
+        .flag_if_supported("-fopenmp")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .std("c++17")

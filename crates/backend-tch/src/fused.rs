@@ -20,6 +20,15 @@ pub(crate) fn fuses(op: &Fused, dtype: DType, device: Device) -> bool {
         Fused::LogSoftmax { .. } | Fused::LogSoftmaxBackward { .. } => true,
         Fused::BatchNorm { .. } | Fused::LayerNorm { .. } => true,
         Fused::BatchNormBackward { .. } | Fused::LayerNormBackward { .. } => cfg!(feature = "shim"),
+        #[cfg(feature = "shim")]
+        Fused::Lstm(rnn)
+        | Fused::LstmBackward(rnn)
+        | Fused::Gru { rnn, .. }
+        | Fused::GruBackward { rnn, .. }
+            if device == Device::Cpu =>
+        {
+            crate::cells::fuses(rnn)
+        }
         Fused::Lstm(rnn) | Fused::LstmBackward(rnn) => recurrent::fuses(rnn),
         Fused::Gru { rnn, reset_after } | Fused::GruBackward { rnn, reset_after } => {
             *reset_after && recurrent::fuses(rnn)
@@ -71,6 +80,16 @@ pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
     let name = op.name();
     let Some(dtype) = operands.first().map(Buffer::dtype) else {
         return Err(broken(name, "no operands").into());
+    };
+    #[cfg(feature = "shim")]
+    let operands = match op {
+        Fused::Lstm(_) | Fused::LstmBackward(_) | Fused::Gru { .. } | Fused::GruBackward { .. } => {
+            match crate::cells::fused(op, operands) {
+                Ok(done) => return done,
+                Err(elsewhere) => elsewhere,
+            }
+        }
+        _ => operands,
     };
     let one = |tensor: Tensor| Ok(vec![Buffer::new(tensor, dtype)]);
     match op {

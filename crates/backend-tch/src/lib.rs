@@ -16,6 +16,8 @@
 
 mod attention;
 mod buffer;
+#[cfg(feature = "shim")]
+mod cells;
 mod contract;
 mod device;
 mod elementwise;
@@ -27,7 +29,6 @@ mod recurrent;
 mod reduce;
 #[cfg(feature = "shim")]
 mod shim;
-mod steps;
 mod window;
 
 use keras_spec::{

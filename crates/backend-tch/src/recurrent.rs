@@ -8,7 +8,6 @@ use keras_spec::{Activ, DType, RnnSpec};
 use tch::Tensor;
 
 use crate::buffer::{Buffer, Done, broken};
-use crate::steps::{self, part};
 
 pub(crate) fn fuses(rnn: &RnnSpec) -> bool {
     rnn.activation == Activ::Tanh && rnn.recurrent_activation == Activ::Sigmoid
@@ -71,6 +70,11 @@ fn rows(x: &Tensor) -> Done {
 /// The sum over steps and batch.
 fn total(x: &Tensor) -> Done {
     Ok(x.f_sum_dim_intlist([0i64, 1].as_slice(), false, None)?)
+}
+
+/// Part `i` of `count` of the last axis.
+fn part(x: &Tensor, i: i64, count: i64, units: i64) -> Done {
+    Ok(x.f_narrow(-1, i * units, count * units)?)
 }
 
 /// The derivative of the sigmoid where it is `y`.
@@ -144,8 +148,13 @@ pub(crate) fn lstm(rnn: &RnnSpec, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
     for t in 0..steps {
         let mut z = gates.f_select(0, t)?;
         let _ = z.f_addmm_(&h, &recurrent)?;
-        let (mut state, mut cell) = (states.f_select(0, t)?, cells.f_select(0, t)?);
-        steps::lstm(&mut z, &c, &mut state, &mut cell)?;
+        let (i, f) = (part(&z, 0, 1, units)?, part(&z, 1, 1, units)?);
+        let (mut g, mut o) = (part(&z, 2, 1, units)?, part(&z, 3, 1, units)?);
+        let _ = (part(&z, 0, 2, units)?.f_sigmoid_()?, g.f_tanh_()?, o.f_sigmoid_()?);
+        let mut cell = cells.f_select(0, t)?;
+        let _ = (f.f_mul_out(&cell, &c)?, cell.f_addcmul_(&i, &g)?);
+        let mut state = states.f_select(0, t)?;
+        let _ = o.f_mul_out(&state, &cell.f_tanh()?)?;
         if let Some(mask) = &mask {
             let mask = mask.f_select(0, t)?;
             let _ = held(&mut cell, &c, &mask, rnn)?;
@@ -235,9 +244,17 @@ pub(crate) fn gru(rnn: &RnnSpec, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
         _ => states.shallow_clone(),
     };
     for t in 0..steps {
-        let (mut gate, mut state) = (gates.f_select(0, t)?, states.f_select(0, t)?);
-        let mut own = recurrent_bias.f_addmm(&h, &recurrent)?;
-        steps::gru(&mut gate, &mut own, &h, &mut state)?;
+        let gate = gates.f_select(0, t)?;
+        let own = recurrent_bias.f_addmm(&h, &recurrent)?;
+        let mut update_reset = part(&gate, 0, 2, units)?;
+        let _ = (update_reset.f_add_(&part(&own, 0, 2, units)?)?, update_reset.f_sigmoid_()?);
+        let candidate_own = part(&own, 2, 1, units)?;
+        part(&gate, 3, 1, units)?.f_copy_(&candidate_own)?;
+        let mut candidate = part(&gate, 2, 1, units)?;
+        let _ = candidate.f_addcmul_(&part(&gate, 1, 1, units)?, &candidate_own)?;
+        let _ = candidate.f_tanh_()?;
+        let mut state = states.f_select(0, t)?;
+        let _ = candidate.f_lerp_tensor_out(&state, &h, &part(&gate, 0, 1, units)?)?;
         if let Some(mask) = &mask {
             let mask = mask.f_select(0, t)?;
             outputs.f_select(0, t)?.f_copy_(&held(&mut state, &h, &mask, rnn)?)?;

@@ -9,9 +9,11 @@
 #include <limits>
 #include <optional>
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/native_batch_norm_backward.h>
 #include <ATen/ops/native_layer_norm_backward.h>
@@ -38,6 +40,26 @@ char *guarded(F run) noexcept {
 extern "C" {
 
 void backend_tch_free(char *message) { std::free(message); }
+
+int64_t backend_tch_threads() { return at::get_num_threads(); }
+
+// Calls `job` once on each of so many of libtorch's threads.
+char *backend_tch_run(int64_t threads, void (*job)(void *), void *context) {
+  return guarded([&] {
+    at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) job(context);
+    });
+  });
+}
+
+// A tensor over `data`, which `release` is called for when it is gone.
+char *backend_tch_from_memory(Tensor **out, void *data, const int64_t *sizes, size_t rank, int8_t dtype,
+                              void (*release)(void *), void *owner) {
+  return guarded([&] {
+    const auto options = at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype));
+    *out = new Tensor(at::from_blob(data, IntArrayRef(sizes, rank), [=](void *) { release(owner); }, options));
+  });
+}
 
 // `geometry` is four lists of `spatial` numbers: strides, padding, dilation, output padding.
 char *backend_tch_convolution_backward(Tensor **out, const Tensor *g, const Tensor *x, const Tensor *weight,

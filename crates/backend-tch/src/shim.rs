@@ -1,14 +1,30 @@
-//! The C++ file's functions: backward passes that tch does not have, and steps of optimizers in place.
+//! The C++ file's functions: what tch does not have. Backward passes, steps of optimizers in place, libtorch's threads, tensors
+//! over our memory.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, PoisonError};
 
-use tch::{TchError, Tensor};
+use keras_kernels::par::Threads;
+use tch::kind::Element;
+use tch::{Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
-use crate::buffer::Done;
+use crate::buffer::{Done, broken};
 
 unsafe extern "C" {
     fn backend_tch_free(message: *mut c_char);
+    fn backend_tch_threads() -> i64;
+    fn backend_tch_run(threads: i64, job: extern "C" fn(*mut c_void), context: *mut c_void) -> *mut c_char;
+    fn backend_tch_from_memory(
+        out: *mut *mut C_tensor,
+        data: *mut c_void,
+        sizes: *const i64,
+        rank: usize,
+        dtype: i8,
+        release: extern "C" fn(*mut c_void),
+        owner: *mut c_void,
+    ) -> *mut c_char;
     fn backend_tch_convolution_backward(
         out: *mut *mut C_tensor,
         g: *const C_tensor,
@@ -150,4 +166,80 @@ pub(crate) fn adam([w, g, m, v]: [&Tensor; 4], [alpha, beta_1, beta_2, epsilon]:
     let [w, g, m, v] = [w, g, m, v].map(Tensor::as_ptr);
     // SAFETY: the tensors outlive the call.
     checked(unsafe { backend_tch_adam(w, g, m, v, alpha, beta_1, beta_2, epsilon) })
+}
+
+/// libtorch's threads, for this project's kernels.
+pub(crate) struct LibtorchThreads;
+
+impl Threads for LibtorchThreads {
+    fn count(&self) -> usize {
+        // SAFETY: it only reads a number.
+        unsafe { backend_tch_threads() }.try_into().unwrap_or(1)
+    }
+
+    fn run(&self, helpers: usize, job: &(dyn Fn() + Sync)) {
+        struct Context<'a> {
+            job: &'a (dyn Fn() + Sync),
+            panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
+        }
+        extern "C" fn call(context: *mut c_void) {
+            // SAFETY: it is the context below, which outlives the call and is only read.
+            let context = unsafe { &*context.cast::<Context<'_>>() };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(context.job)) {
+                *context.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            }
+        }
+        let context = Context { job, panic: Mutex::new(None) };
+        let threads = self.count().min(helpers.saturating_add(1)) as i64;
+        // SAFETY: the context outlives the call, which returns when all threads are done.
+        let done = checked(unsafe { backend_tch_run(threads, call, (&raw const context).cast_mut().cast()) });
+        let panic = context.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+        if done.is_err() {
+            // The threads could not be started; what they have drawn of the job is done.
+            job();
+        }
+    }
+}
+
+/// A tensor in this machine's memory over the elements of a vector, which are not copied.
+pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>, sizes: &[i64]) -> Done {
+    extern "C" fn release<T>(owner: *mut c_void) {
+        // SAFETY: it is the box below, and libtorch calls this once.
+        drop(unsafe { Box::from_raw(owner.cast::<Vec<T>>()) });
+    }
+    if i64::try_from(elements.len()) != Ok(sizes.iter().product()) {
+        return Err(broken("copy", format_args!("{} elements for {sizes:?}", elements.len())).into());
+    }
+    // As libtorch numbers them.
+    let dtype = match T::KIND {
+        Kind::Float => 6,
+        Kind::Double => 7,
+        other => return Err(broken("copy", format_args!("elements of {other:?}")).into()),
+    };
+    let data = elements.as_mut_ptr();
+    let owner = Box::into_raw(Box::new(elements));
+    // SAFETY: moving a vector does not move its elements, which live until `release`; there are as many as the sizes say, of
+    // this type.
+    let made = made(|out| unsafe {
+        backend_tch_from_memory(
+            out,
+            data.cast(),
+            sizes.as_ptr(),
+            sizes.len(),
+            dtype,
+            release::<T>,
+            owner.cast(),
+        )
+    });
+    match made {
+        Ok([tensor]) => Ok(tensor),
+        Err(e) => {
+            // SAFETY: there is no tensor that would release it.
+            drop(unsafe { Box::from_raw(owner) });
+            Err(e)
+        }
+    }
 }

@@ -288,7 +288,31 @@ fn recurrent() {
         };
         check(Fused::Lstm(rnn), &operands(4, &[4 * units], 2), 3);
         check(Fused::Gru { rnn, reset_after: true }, &operands(3, &[2, 3 * units], 1), 2);
+        // What only this project's kernels do.
+        if cfg!(feature = "shim") {
+            check(Fused::Gru { rnn, reset_after: false }, &operands(3, &[3 * units], 1), 2);
+            let rnn = RnnSpec { activation: Activ::Relu, recurrent_activation: Activ::HardSigmoid, ..rnn };
+            check(Fused::Lstm(rnn), &operands(4, &[4 * units], 2), 3);
+        }
     }
+}
+
+/// Several threads, and sizes at which they are worth it.
+#[test]
+fn long_recurrences_of_many() {
+    let rnn = RnnSpec { reverse: true, ..recurrences().next().unwrap() };
+    let operands = |gates: usize, bias: &[usize], states: u64| {
+        let mut all = vec![
+            random(60, &[17, 9, 20], -1.0, 1.0),
+            random(61, &[20, gates * 40], -0.2, 0.2),
+            random(62, &[40, gates * 40], -0.2, 0.2),
+            random(63, bias, -1.0, 1.0),
+        ];
+        all.extend((0..states).map(|i| random(64 + i, &[17, 40], -1.0, 1.0)));
+        all
+    };
+    check(Fused::Lstm(rnn), &operands(4, &[160], 2), 3);
+    check(Fused::Gru { rnn, reset_after: true }, &operands(3, &[2, 120], 1), 2);
 }
 
 #[test]
