@@ -9,6 +9,7 @@ the tests that count here.
 layers over one and three axes and around cells.
 """
 
+import copy
 import hashlib
 import importlib
 import inspect
@@ -42,6 +43,8 @@ CANCELLING = {"RandomSaturation"}
 """Layers whose gradients, of the tests' colours, are small sums of large numbers: rounding decides on their digits."""
 UNRECORDED = {keras.layers.AugMix}
 """What they compute depends on Python's own generator, which the tests do not seed."""
+WIDE = {keras.layers.HashedCrossing, keras.layers.Hashing, keras.layers.IntegerLookup}
+"""Layers that answer in int64 where there is such a type."""
 LARGEST = {True: 1000, False: 3000}
 """Calls with more numbers than this, in inputs, weights and outputs together, are left out; fewer for `DIMENSIONS`."""
 
@@ -86,12 +89,13 @@ class Recorder:
             return self.original(layer, *args, **kwargs)
         finally:
             self.busy = False
-        arrays = tree.map_structure(lambda v: narrow(v) if is_array(v) else v, (list(args), kwargs))
+        taken = widen if type(layer) in WIDE else narrow
+        arrays = tree.map_structure(lambda v: taken(v) if is_array(v) else v, (list(args), kwargs))
         stateful = built and any(getattr(sub, "stateful", False) for sub in layer._flatten_layers())
         if not stateful:
             self.calls.append({
                 "size": sum(math.prod(v.shape) for v in tree.flatten((symbolic, outputs, layer.weights)) if hasattr(v, "shape")),
-                "test": self.test, "class": type(layer).__name__, "object": object_, "args": arrays[0], "kwargs": arrays[1], "weights": weights,
+                "test": self.test, "class": type(layer).__name__, "type": type(layer), "object": object_, "args": arrays[0], "kwargs": arrays[1], "weights": weights,
                 "masks": [None if m is None else to_numpy(m) for m in masks] if any(m is not None for m in masks) else None,
             })
         return tree.map_structure(lambda s: jax.numpy.zeros(s.shape, s.dtype), outputs)
@@ -113,6 +117,12 @@ def narrow(value):
     return array.astype({"float64": "float32", "int64": "int32", "uint64": "uint32"}.get(array.dtype.name, array.dtype))
 
 
+def widen(value):
+    """An array as 64-bit types are on."""
+    array = to_numpy(value)
+    return array.astype("int64") if array.dtype.kind == "i" else array
+
+
 def record(folder, classes):
     """The calls of these classes that the tests of a folder make."""
     recorder = Recorder(classes)
@@ -129,7 +139,7 @@ def record(folder, classes):
 
 def explicit(call):
     """The keyword arguments of a call, with `training` where the layer takes it for true unless told otherwise."""
-    training = inspect.signature(getattr(keras.layers, call["class"]).call).parameters.get("training")
+    training = inspect.signature(call["type"].call).parameters.get("training")
     return {"training": True} | call["kwargs"] if training is not None and training.default is True else call["kwargs"]
 
 
@@ -155,17 +165,22 @@ def capture(name):
         counts[call["test"]] = counts.get(call["test"], -1) + 1
         id = f"{call['class']}/keras-tests/{call['test']}/{counts[call['test']]}"
         try:
+            if call["object"]["config"].get("sparse"):
+                raise Rejected("sparse outputs")
             if any(isinstance(v, dict) for v in call["args"]):
                 raise Rejected("images together with labels or boxes, as data sets have them and models do not")
             if call["object"]["config"].get("num_ops", 0) > 2:
                 raise Rejected("operations one after the other, each of which may be off by the tolerance")
             add_layer_case(
-                file, id, lambda: keras.saving.deserialize_keras_object(call["object"]), call["args"], explicit(call),
+                file, id, lambda: keras.saving.deserialize_keras_object(copy.deepcopy(call["object"])), call["args"], explicit(call),
                 weights=own_weights(call["weights"]), input_masks=call["masks"], grads=call["class"] not in CANCELLING,
             )
         except Rejected as why:
             print(f"rejected {id}: {why}", flush=True)
         except Exception as error:
+            if "Exception encountered when calling" in str(error):
+                print(f"rejected {id}: Keras refuses the call", flush=True)
+                continue
             Grid.failures.append(id)
             print(f"FAILED {id}: {type(error).__name__}: {str(error)[:300]}", flush=True)
     print(f"{name}: {len(file.cases)} cases, {file.write()} bytes, {left_out} repeated or too large", flush=True)
@@ -175,4 +190,4 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or [*FOLDERS, "dimensions"]:
         capture(name)
     if Grid.failures:
-        print(f"{len(Grid.failures)} calls of the tests are no cases: {Grid.failures}")
+        sys.exit(f"{len(Grid.failures)} calls of the tests are no cases: {Grid.failures}")

@@ -1,8 +1,8 @@
 use keras_spec::layer::Child;
 use keras_spec::object::from_config;
 use keras_spec::{
-    Builder, Call, Class, Config, Error, Layer, LayerRef, Object, PartialShape, Result, Tensor, Variable,
-    Weight, WeightSpec,
+    Builder, Call, Class, Config, Error, Layer, LayerRef, Object, PartialShape, Result, Tensor, TensorSpec,
+    Variable, Weight, WeightSpec,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -132,6 +132,13 @@ impl Layer for SpectralNormalization {
         };
         // As in Keras the output has the dtype of the input, even where that is an integer.
         Ok(vec![one(&outputs.tensors)?.cast(x.dtype())?])
+    }
+
+    // Not by a call: where the last axis is the batch, its length is checked only where it is known.
+    fn output_spec(&self, inputs: &[TensorSpec], call: &Call) -> Result<Option<Vec<TensorSpec>>> {
+        let dtype = inputs.first().map(|x| x.dtype);
+        let inner = self.layer.output_spec(inputs, &call.inner())?;
+        Ok(Some(inner.into_iter().map(|s| TensorSpec { dtype: dtype.unwrap_or(s.dtype), ..s }).collect()))
     }
 
     fn children(&self) -> Vec<Child> {
