@@ -394,3 +394,72 @@ fn preprocessing_of_tf_keras_predicts_as_it_did() {
     // Rows 1 and 2: 1.75, 2.75, 3.75, 4.75.
     assert_eq!(y[0].to_f64_vec(), [0.0, 1.0, 1.0, 2.0]);
 }
+
+/// Layers that merge branches of one mask hand it on: it is an operation of the graph there, too. Where masks of several
+/// layers meet in a way that Keras 3 has no argument for, saving is refused.
+#[test]
+fn masks_through_merges_are_written_as_keras_3_has_them() {
+    let mut model = keras::load_model(fixtures().join("../files/tf-keras-2.21-merged_state.h5")).unwrap();
+    // Inputs and outputs of tf-keras 2.21.
+    let x = HostTensor::new(
+        [2, 5, 3],
+        vec![
+            1.788628, 0.436510, 0.096497, -1.863493, -0.277388, -0.354759, -0.082741, -0.627001, -0.043818,
+            0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.404677, -0.545360, -1.546477, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+            0.0, 0.0, 0.0, 0.0, 0.0f32,
+        ],
+    )
+    .unwrap();
+    let s = HostTensor::new(
+        [2, 4],
+        vec![0.745056, 1.976111, -1.244123, -0.626417, -0.803766, -2.419083, -0.923792, -1.023876f32],
+    )
+    .unwrap();
+    let expected = HostTensor::new(
+        [2, 4],
+        vec![0.019233, -0.018153, -0.156270, -0.085043, -0.715000, -0.315206, 0.361945, -0.682706f32],
+    )
+    .unwrap();
+    let inputs = || vec![x.clone(), s.clone()];
+    let found = model.predict(inputs()).unwrap();
+    assert!(error(&found[0], &expected) < 1.0, "{found:?}");
+    let text = model.to_json().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let resaved = folder.path().join("merged.keras");
+    model.save(&resaved).unwrap();
+    let again = keras::load_model(&resaved).unwrap().predict(inputs()).unwrap();
+    assert_eq!(again, found);
+
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    let layers = json["config"]["layers"].as_array_mut().unwrap();
+    let gru = layers.iter_mut().find(|l| l["name"] == "gru").unwrap();
+    let mask = &mut gru["inbound_nodes"][0]["kwargs"]["mask"];
+    assert_eq!(mask["config"]["keras_history"][0], "mk.mask.0");
+    *mask = true.into();
+    let model = keras::model_from_json(&json.to_string()).unwrap();
+    let message = model.to_json().unwrap_err().to_string();
+    assert!(message.contains("gru") && message.contains("mask"), "{message}");
+}
+
+/// What `adapt` learnt in the mode `tf_idf` lies among the weights by a name.
+#[test]
+fn weights_of_an_integer_lookup_are_kept() {
+    let tokens = HostTensor::new([2, 4], vec![12i64, 1138, 42, 42, 42, 9, 36, 7]).unwrap();
+    // The outputs of Keras 3.15.1.
+    let one = std::f32::consts::LN_2;
+    let (rest, two, three) = (0.804719, 0.916291, 2.0 * one);
+    let expected = HostTensor::new(
+        [2, 7],
+        vec![0.0, three, one, 0.0, two, 0.0, 0.0, rest, one, 0.0, one, 0.0, two, 0.0],
+    )
+    .unwrap();
+    let mut model =
+        keras::load_model(fixtures().join("../files/keras-3.15.1-integer_lookup_tf_idf.keras")).unwrap();
+    let found = model.predict(Data::One(tokens.clone())).unwrap();
+    assert!(error(&found[0], &expected) < 1.0, "{found:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let resaved = folder.path().join("lookup.keras");
+    model.save(&resaved).unwrap();
+    let again = keras::load_model(&resaved).unwrap().predict(Data::One(tokens)).unwrap();
+    assert_eq!(again, found);
+}

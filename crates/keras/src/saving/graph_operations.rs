@@ -96,6 +96,37 @@ fn remove_masks(layers: &mut Vec<Value>, outputs: &Value) {
     }
 }
 
+/// The name of a layer of a graph that is called with `mask: true`, if there is one.
+pub(super) fn heeding(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(list) => list.iter().find_map(heeding),
+        Value::Object(map) => {
+            let calls = map.get("inbound_nodes").and_then(Value::as_array).into_iter().flatten();
+            let heeds = |call: &Value| call.pointer("/kwargs/mask").is_some_and(|mask| mask == true);
+            if let (Some(name), false) = (map.get("name").and_then(Value::as_str), is_operation(value))
+                && calls.into_iter().any(heeds)
+            {
+                return Some(name.to_owned());
+            }
+            map.values().find_map(heeding)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a model has layers that no program but this one has anyhow.
+pub(super) fn is_ours_alone(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.iter().any(is_ours_alone),
+        Value::Object(map) => {
+            let legacy = |text: &Value| text.as_str().is_some_and(|t| t.starts_with("keras.legacy"));
+            ["module", "registered_name"].iter().filter_map(|key| map.get(*key)).any(legacy)
+                || map.values().any(is_ours_alone)
+        }
+        _ => false,
+    }
+}
+
 /// Whether a call of a layer gives states beside the first argument.
 fn has_states(call: &Value) -> bool {
     let states = call.pointer("/kwargs/initial_state").or_else(|| call.pointer("/args/1"));

@@ -10,6 +10,7 @@ use super::container::{ASSETS, Archive};
 use super::error::FileError;
 use super::legacy::{Report, Version};
 use super::{LoadOptions, h5, optimizer_state};
+use crate::layers::IntegerLookup;
 use crate::models::{Chain, Functional, Model};
 
 /// The attribute of a model that holds its optimizer.
@@ -20,6 +21,9 @@ const FORWARD: &str = "/forward_layer";
 
 /// Where it keeps the layer that it made that one from.
 const ORIGIN: &str = "/layer";
+
+/// The array that `IntegerLookup` keeps among weights by a name of its own.
+const IDF_WEIGHTS: &str = "idf_weights";
 
 /// What tf-keras calls the list of a model's layers.
 const OLD_LAYERS: &str = "_layer_checkpoint_dependencies";
@@ -38,6 +42,15 @@ struct Place {
 impl Place {
     fn group(&self) -> String {
         join(&self.path, "vars")
+    }
+
+    /// The arrays that are written, by their names in the group.
+    fn arrays(&self) -> impl Iterator<Item = Result<(String, HostTensor)>> {
+        let numbered =
+            self.saved.iter().enumerate().map(|(i, (_, value))| Ok((i.to_string(), value.to_host()?)));
+        let lookup = self.layer.as_ref().and_then(LayerRef::downcast::<IntegerLookup>);
+        let named = lookup.and_then(|lookup| lookup.saved_weights().transpose());
+        numbered.chain(named.map(|weights| Ok((IDF_WEIGHTS.to_owned(), weights?))))
     }
 }
 
@@ -174,8 +187,9 @@ pub(super) fn write(model: &Model, version: Option<Version>, file: &mut h5::Writ
     for (place, path) in places.iter().map(|p| (p, p.path.clone())).chain(copies) {
         let group = file.group(&join(&path, "vars"));
         group.text("name", place.name.clone());
-        for (i, (_, value)) in place.saved.iter().enumerate() {
-            group.dataset(&i.to_string(), &value.to_host()?)?;
+        for array in place.arrays() {
+            let (name, array) = array?;
+            group.dataset(&name, &array)?;
         }
     }
     Ok(())
@@ -204,11 +218,11 @@ pub(super) fn write_shards(
         let path = place.group();
         file.group(&path).text("name", place.name.clone());
         let mut shards: Vec<String> = Vec::new();
-        for (i, (variable, value)) in place.saved.iter().enumerate() {
-            let array = value.to_host()?;
+        for array in place.arrays() {
+            let (name, array) = array?;
             let bytes = (array.data().len() * array.dtype().size()) as u64;
             if bytes > limit {
-                let found = format!("{bytes} bytes in `{}`", variable.path());
+                let found = format!("{bytes} bytes in `{path}/{name}`");
                 return Err(Error::argument("max_shard_size", "room for every array", found));
             }
             total += bytes;
@@ -217,7 +231,7 @@ pub(super) fn write_shards(
                 (number, size) = (number + 1, 0);
             }
             size += bytes;
-            file.group(&path).dataset(&i.to_string(), &array)?;
+            file.group(&path).dataset(&name, &array)?;
             let shard = name_of(number);
             if !shards.contains(&shard) {
                 shards.push(shard);
@@ -242,7 +256,7 @@ pub(super) struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// The values of all weights of a layer. Nothing is assigned.
+    /// The values of all weights of a layer. Nothing is assigned but what an `IntegerLookup` learnt, last of all.
     ///
     /// # Errors
     /// An array is missing or damaged, has another shape than the weight, or belongs to no layer.
@@ -264,7 +278,15 @@ impl Tree<'_> {
                 Err(e) => return Err(e),
             }
         }
+        let weights_of_lookups = self.lookups(layer, &mut used)?;
+        let give = || {
+            weights_of_lookups.iter().try_for_each(|(layer, weights)| match layer.downcast() {
+                Some(lookup) => IntegerLookup::load_weights(lookup, weights).at(|| layer.name().to_owned()),
+                None => Ok(()),
+            })
+        };
         if options.skip_mismatch {
+            give()?;
             return Ok(out);
         }
         // Older Keras saves the state of metrics too.
@@ -278,6 +300,37 @@ impl Tree<'_> {
         if let Some(extra) = paths.into_iter().find(|p| !used.contains(p) && !is_origin(p, &used)) {
             let found = "an array that no layer of the model has a place for";
             return Err(FileError::unexpected(self.file, extra, "only weights of the model", found).into());
+        }
+        give()?;
+        Ok(out)
+    }
+
+    /// The weights of numbers of every `IntegerLookup`.
+    fn lookups(&self, root: &LayerRef, used: &mut HashSet<String>) -> Result<Vec<(LayerRef, HostTensor)>> {
+        let mut out = Vec::new();
+        for place in places(root)? {
+            let path = place.group();
+            let Some(layer) = place.layer else { continue };
+            let Some(lookup) = layer.downcast::<IntegerLookup>() else { continue };
+            let mut array = None;
+            for root in &self.roots {
+                let group = root.find_group(&path)?;
+                let names = group.as_ref().map(h5::Group::dataset_names).transpose()?.unwrap_or_default();
+                if let (Some(group), true) = (group, names.iter().any(|name| name == IDF_WEIGHTS)) {
+                    array = Some(group.dataset(IDF_WEIGHTS)?);
+                }
+            }
+            match array {
+                Some(array) => {
+                    used.insert(array.path());
+                    out.push((layer.clone(), array.read()?));
+                }
+                None if lookup.learns_weights() => {
+                    let object = format!("/{path}/{IDF_WEIGHTS}");
+                    return Err(FileError::Missing { file: self.file.to_owned(), object }.into());
+                }
+                None => {}
+            }
         }
         Ok(out)
     }

@@ -230,10 +230,6 @@ impl<T: Token> Lookup<T> {
     where
         T: FromStr,
     {
-        if self.output_mode == OutputMode::TfIdf {
-            let why = "`tf_idf` needs the vocabulary and `idf_weights` as arguments; this file keeps what `adapt` learnt elsewhere";
-            return Err(Error::config(class, why));
-        }
         let wrong = |found: &str| {
             Error::config(class, format!("`{VOCABULARY}`: expected a token per line, found {found}"))
         };
@@ -290,8 +286,38 @@ impl<T: Token> Lookup<T> {
         all
     }
 
+    /// How many categories there are, each with a place in the vectors that are given out.
+    fn depth(&self) -> Result<usize> {
+        match self.max_tokens.filter(|_| self.pad_to_max_tokens) {
+            Some(max) => Ok(max),
+            None => Ok(self.token_start() + self.known()?.len()),
+        }
+    }
+
+    /// The weights of all numbers as files of Keras have them beside the weights of layers; `None` in other modes than
+    /// `tf_idf`, or before there is a vocabulary.
+    pub(super) fn saved_weights(&self) -> Result<Option<HostTensor>> {
+        if self.output_mode != OutputMode::TfIdf || self.tokens().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(HostTensor::new([self.depth()?], self.weights()?)?.cast(DType::F32)))
+    }
+
+    /// Takes the weights of all numbers from a file.
+    pub(super) fn load_weights(&self, weights: &HostTensor) -> Result<()> {
+        let expected = [self.depth()?];
+        if weights.shape().dims() != expected {
+            return Err(Error::argument("idf_weights", format!("shape {expected:?}"), weights.shape()));
+        }
+        self.learn(self.known()?, Some(weights.to_f64_vec()));
+        Ok(())
+    }
+
     /// The weights of all numbers.
     fn weights(&self) -> Result<Vec<f64>> {
+        if let Some(learnt) = self.learnt().and_then(|learnt| learnt.idf_weights) {
+            return Ok(learnt);
+        }
         match (&self.idf_weights, &self.vocabulary) {
             (Some(weights), Some(vocabulary))
                 if self.without_special(vocabulary).len() == vocabulary.len() =>
@@ -305,10 +331,7 @@ impl<T: Token> Lookup<T> {
                 }
                 Ok(all)
             }
-            (None, _) => self
-                .learnt()
-                .and_then(|learnt| learnt.idf_weights)
-                .ok_or_else(|| Error::argument("idf_weights", "numbers, given or from `adapt`", "none")),
+            (None, _) => Err(Error::argument("idf_weights", "numbers, given or from `adapt`", "none")),
         }
     }
 
@@ -370,18 +393,17 @@ impl<T: Token> Lookup<T> {
         if self.output_mode == OutputMode::Int {
             return numbers.cast(DType::I64);
         }
-        let depth = match self.max_tokens.filter(|_| self.pad_to_max_tokens) {
-            Some(max) => max,
-            None => match (self.size(), self.vocabulary_size) {
-                (None, Some(size)) if scope::is_abstract() => size,
-                _ => self.token_start() + self.known()?.len(),
-            },
+        let depth = match (self.size(), self.vocabulary_size) {
+            (None, Some(size)) if scope::is_abstract() && !self.pad_to_max_tokens => size,
+            _ => self.depth()?,
         };
         let encoded = self.output_mode.encode(numbers, depth, DType::I64, None)?;
         if self.output_mode != OutputMode::TfIdf {
             return Ok(encoded);
         }
-        let weights = HostTensor::new([depth], self.weights()?)?.cast(DType::F32);
+        // Those of a file come after the graph is made.
+        let weights = if scope::is_abstract() { vec![1.0; depth] } else { self.weights()? };
+        let weights = HostTensor::new([depth], weights)?.cast(DType::F32);
         encoded.cast(DType::F32)? * Tensor::from_host(weights, numbers.device())?
     }
 

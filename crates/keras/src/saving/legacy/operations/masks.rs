@@ -18,6 +18,14 @@ const HAND_ON: [&str; 9] = [
     "SpatialDropout1D",
 ];
 
+/// Layers of several inputs that do.
+const MERGING: [&str; 3] = ["Add", "Average", "Subtract"];
+
+/// Whether a layer joins its inputs along their last axis.
+fn along_features(layer: &Value) -> bool {
+    layer.pointer("/config/axis").is_none_or(|axis| axis == -1)
+}
+
 /// Layers that do so if they return sequences.
 const RECURRENT: [&str; 5] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional"];
 
@@ -31,12 +39,17 @@ impl Operations {
             let history = &of["config"]["keras_history"];
             let (name, call) = (history.get(0)?.as_str()?, usize::try_from(history.get(1)?.as_u64()?).ok()?);
             let layer = self.layers.iter().find(|l| l["config"]["name"] == name)?;
-            let input = layer.pointer(&format!("/inbound_nodes/{call}/args/0"))?.clone();
+            let mut input = layer.pointer(&format!("/inbound_nodes/{call}/args/0"))?.clone();
             let class = layer["class_name"].as_str()?;
             let is = |place: &str| layer.pointer(place).is_some_and(|v| v == true);
             let value = match class {
                 "Embedding" if is("/config/mask_zero") => json!(0),
                 "Masking" => layer.pointer("/config/mask_value").cloned().unwrap_or_else(|| json!(0.0)),
+                // What is left of them merges tensors with one and the same mask.
+                _ if MERGING.contains(&class) || (class == "Concatenate" && along_features(layer)) => {
+                    of = input.get_mut(0)?.take();
+                    continue;
+                }
                 _ if HAND_ON.contains(&class) => {
                     of = input;
                     continue;
