@@ -315,6 +315,22 @@ fn masks_beside_states_are_written_as_keras_3_has_them() {
     assert_eq!(found, model.predict(inputs()).unwrap());
 }
 
+/// `GRU(2)(Add()([e(ids), e(ids2)]), initial_state=state)` of tf-keras 2.21 with a shared `Embedding(mask_zero=True)`: its two
+/// masks are not one, and a step counts where both do. What it predicts is tf-keras's.
+#[test]
+fn two_masks_of_a_shared_layer_meet() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files/tf-keras-2.21-shared_mask.h5");
+    let mut model = keras::load_model(file).unwrap();
+    let state = HostTensor::new([1, 2], vec![0.5f32, -1.0]).unwrap();
+    let tokens = |ids: [i32; 4]| HostTensor::new([1, 4], ids.to_vec()).unwrap();
+    let found =
+        model.predict(vec![state, tokens([1, 2, 0, 0]), tokens([3, 0, 4, 0])]).unwrap()[0].to_f64_vec();
+    for (found, expected) in found.iter().zip([0.1015210747718811, -0.36823752522468567]) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
 #[test]
 fn files_named_by_the_environment_predict_what_their_writers_did() {
     let folders = std::env::var_os("KERAS_MODEL_FILES").unwrap_or_default();

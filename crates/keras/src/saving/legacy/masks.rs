@@ -60,6 +60,9 @@ pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Res
             break;
         }
     }
+    // A layer that is called twice makes two masks.
+    let calls = |l: &&Value| l.get("inbound_nodes").and_then(Value::as_array).map_or(0, Vec::len);
+    let shared: Sources = layers.iter().filter(|l| calls(l) > 1).map(|l| name(l).to_owned()).collect();
     for layer in layers.iter_mut() {
         let class = class(layer).to_owned();
         if !MERGING.contains(&&*class) {
@@ -69,7 +72,8 @@ pub(super) fn merge_as_keras_2(layers: &mut [Value], report: &mut Report) -> Res
         let inputs: Vec<&Sources> =
             inputs(layer).into_iter().map(|i| masks.get(i).unwrap_or(&none)).collect();
         let masked = inputs.iter().any(|sources| !sources.is_empty());
-        let differ = inputs.windows(2).any(|pair| pair[0] != pair[1]);
+        let differ = inputs.windows(2).any(|pair| pair[0] != pair[1])
+            || inputs.iter().any(|sources| !sources.is_disjoint(&shared));
         let by_mask = ["Multiply", "Maximum", "Minimum"].contains(&&*class);
         if !masked || !(differ || by_mask || inputs.iter().any(|sources| sources.len() > 1)) {
             continue;
