@@ -8,7 +8,7 @@ use keras_kernels::rnn::{Gru, GruSaved, Lstm, LstmSaved, Sequence};
 use keras_spec::{Result, RnnSpec};
 use ndarray::Axis;
 
-use crate::buffer::{Buffer, Item, Shared, array, into_vec, rows, standard};
+use crate::buffer::{Buffer, Item, Shared, array, rows, standard};
 use crate::fused::{Operands, failed, kernel, known, results};
 
 pub(crate) fn fuses(rnn: &RnnSpec) -> bool {
