@@ -62,6 +62,7 @@ impl Buffer {
     }
 
     /// The tensor to change: if somebody else sees its elements, the buffer gets a copy first.
+    #[cfg(feature = "shim")]
     pub(crate) fn own(&mut self) -> Done<&mut Tensor> {
         if self.0.base.is_some() || Arc::get_mut(&mut self.0).is_none() {
             *self = Buffer::new(copy(self.tensor())?, self.dtype());
@@ -157,6 +158,7 @@ pub(crate) fn copy(tensor: &Tensor) -> Done {
 }
 
 /// The elements of a tensor that lies in this machine's memory in one piece.
+#[cfg(feature = "shim")]
 pub(crate) fn elements<T: tch::kind::Element>(x: &Tensor) -> Option<&[T]> {
     let (start, count) = place(x)?;
     // SAFETY: the tensor holds that many elements of this type from there on, and lives as long as the slice. Who changes a
@@ -165,12 +167,14 @@ pub(crate) fn elements<T: tch::kind::Element>(x: &Tensor) -> Option<&[T]> {
 }
 
 /// [`elements`] to change, of a tensor that its holder made or [owns](Buffer::own).
+#[cfg(feature = "shim")]
 pub(crate) fn elements_mut<T: tch::kind::Element>(x: &mut Tensor) -> Option<&mut [T]> {
     let (start, count) = place(x)?;
     // SAFETY: as above, and nobody else looks at the elements of such a tensor.
     Some(unsafe { std::slice::from_raw_parts_mut(start, count) })
 }
 
+#[cfg(feature = "shim")]
 fn place<T: tch::kind::Element>(x: &Tensor) -> Option<(*mut T, usize)> {
     if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || !x.is_contiguous() {
         return None;
@@ -193,10 +197,6 @@ pub(crate) fn sizes(shape: &[usize]) -> Vec<i64> {
 pub(crate) fn from_host(x: HostTensor, device: Device) -> Done<Buffer> {
     let dtype = x.dtype();
     let shape = sizes(x.shape());
-    #[cfg(feature = "shim")]
-    if device == Device::Cpu && dtype == DType::F32 {
-        return Ok(Buffer::new(crate::shim::from_vec(x.into_vec::<f32>()?, &shape)?, dtype));
-    }
     let tensor = match dtype {
         DType::Bool => Tensor::f_from_slice(x.as_slice::<bool>()?)?,
         DType::U8 => Tensor::f_from_slice(x.as_slice::<u8>()?)?,
@@ -205,8 +205,8 @@ pub(crate) fn from_host(x: HostTensor, device: Device) -> Done<Buffer> {
         DType::I32 => Tensor::f_from_slice(x.as_slice::<i32>()?)?,
         DType::I64 => Tensor::f_from_slice(x.as_slice::<i64>()?)?,
         DType::F16 => Tensor::f_from_slice(x.as_slice::<half::f16>()?)?,
-        DType::F32 => Tensor::f_from_slice(x.as_slice::<f32>()?)?,
-        DType::F64 => Tensor::f_from_slice(x.as_slice::<f64>()?)?,
+        DType::F32 => of_vec(x.into_vec::<f32>()?)?,
+        DType::F64 => of_vec(x.into_vec::<f64>()?)?,
         // tch takes elements of bfloat16 for those of float16.
         DType::BF16 => {
             let bits: Vec<i16> = x.as_slice::<half::bf16>()?.iter().map(|v| v.to_bits() as i16).collect();
@@ -227,6 +227,14 @@ pub(crate) fn from_host(x: HostTensor, device: Device) -> Done<Buffer> {
     };
     let tensor = if shape.len() == 1 { tensor } else { tensor.f_reshape(shape)? };
     Ok(Buffer::new(if device == Device::Cpu { tensor } else { tensor.f_to_device(device)? }, dtype))
+}
+
+/// A tensor of one dimension with these elements, which only without the C++ file are copied.
+fn of_vec<T: tch::kind::Element>(elements: Vec<T>) -> Done {
+    #[cfg(feature = "shim")]
+    return crate::shim::from_vec(elements);
+    #[cfg(not(feature = "shim"))]
+    Ok(Tensor::f_from_slice(&elements)?)
 }
 
 /// Copies elements to the host.

@@ -13,13 +13,16 @@ use tch::{Device, Tensor};
 use crate::buffer::{Buffer, Done, broken, elements};
 use crate::shim::{LibtorchThreads, from_vec};
 
-/// Does a recurrent operation, if its operands are where the kernels can be.
-pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Result<Done<Vec<Buffer>>, Vec<Buffer>> {
-    let here = |x: &Buffer| x.tensor().device() == Device::Cpu;
+/// Whether the operands are where the kernels can be.
+pub(crate) fn reach(operands: &[Buffer]) -> bool {
+    operands.iter().all(|x| x.tensor().device() == Device::Cpu)
+}
+
+/// A recurrent operation.
+pub(crate) fn fused(op: &Fused, operands: &[Buffer]) -> Done<Vec<Buffer>> {
     match operands.first().map(Buffer::dtype) {
-        Some(DType::F32) if operands.iter().all(here) => Ok(run::<f32>(op, &operands)),
-        Some(DType::F64) if operands.iter().all(here) => Ok(run::<f64>(op, &operands)),
-        _ => Err(operands),
+        Some(DType::F64) => run::<f64>(op, operands),
+        _ => run::<f32>(op, operands),
     }
 }
 
@@ -82,6 +85,41 @@ impl<const N: usize> Operands<N> {
         })
     }
 
+    fn lstm<'a, T>(
+        &'a self,
+        [kernel, recurrent_kernel, h0, c0]: [&'a [T]; 4],
+        bias: Option<&'a [T]>,
+    ) -> Done<Lstm<'a, T>> {
+        Ok(Lstm {
+            sequence: self.sequence()?,
+            kernel,
+            recurrent_kernel,
+            bias,
+            activation: known(self.rnn.activation)?,
+            recurrent_activation: known(self.rnn.recurrent_activation)?,
+            h0: Some(h0),
+            c0: Some(c0),
+        })
+    }
+
+    fn gru<'a, T>(
+        &'a self,
+        [kernel, recurrent_kernel, h0]: [&'a [T]; 3],
+        bias: Option<&'a [T]>,
+        reset_after: bool,
+    ) -> Done<Gru<'a, T>> {
+        Ok(Gru {
+            sequence: self.sequence()?,
+            kernel,
+            recurrent_kernel,
+            bias,
+            activation: known(self.rnn.activation)?,
+            recurrent_activation: known(self.rnn.recurrent_activation)?,
+            reset_after,
+            h0: Some(h0),
+        })
+    }
+
     /// Runs a kernel.
     fn run<R>(&self, kernel: impl FnOnce() -> keras_kernels::Result<R>) -> Done<R> {
         with_threads_of(&LibtorchThreads, kernel).map_err(|e| broken(self.op, e).into())
@@ -94,22 +132,15 @@ impl<const N: usize> Operands<N> {
 
 fn results<T: Element, const N: usize>(all: [(Vec<i64>, Vec<T>); N]) -> Done<Vec<Buffer>> {
     let dtype = if T::KIND == tch::Kind::Double { DType::F64 } else { DType::F32 };
-    all.into_iter().map(|(sizes, elements)| Ok(Buffer::new(from_vec(elements, &sizes)?, dtype))).collect()
+    all.into_iter()
+        .map(|(sizes, elements)| Ok(Buffer::new(from_vec(elements)?.f_reshape(sizes)?, dtype)))
+        .collect()
 }
 
 fn lstm<T: Real + Element>(rnn: &RnnSpec, operands: &[Buffer]) -> Done<Vec<Buffer>> {
     let o = Operands::<6>::new("lstm", rnn, operands)?;
     let ([x, kernel, recurrent_kernel, bias, h0, c0], sequence) = (o.slices::<T>()?, o.sequence()?);
-    let cell = Lstm {
-        sequence,
-        kernel,
-        recurrent_kernel,
-        bias: Some(bias),
-        activation: known(rnn.activation)?,
-        recurrent_activation: known(rnn.recurrent_activation)?,
-        h0: Some(h0),
-        c0: Some(c0),
-    };
+    let cell = o.lstm([kernel, recurrent_kernel, h0, c0], Some(bias))?;
     let y = o.run(|| cell.forward(x))?;
     let [batch, steps, units] = [sequence.batch, sequence.steps, sequence.units].map(|n| n as i64);
     results([
@@ -125,16 +156,7 @@ fn lstm_backward<T: Real + Element>(rnn: &RnnSpec, operands: &[Buffer]) -> Done<
     let o = Operands::<11>::new("lstm_backward", rnn, operands)?;
     let ([x, kernel, recurrent_kernel, h0, c0, outputs, gates, cells, doutputs, dh, dc], sequence) =
         (o.slices::<T>()?, o.sequence()?);
-    let cell = Lstm {
-        sequence,
-        kernel,
-        recurrent_kernel,
-        bias: None,
-        activation: known(rnn.activation)?,
-        recurrent_activation: known(rnn.recurrent_activation)?,
-        h0: Some(h0),
-        c0: Some(c0),
-    };
+    let cell = o.lstm([kernel, recurrent_kernel, h0, c0], None)?;
     let hidden = sequence.hidden(outputs, h0);
     let saved = LstmSaved { gates, hidden: &hidden, cells };
     let d = o.run(|| cell.backward(x, saved, Some(doutputs), Some(dh), Some(dc)))?;
@@ -154,16 +176,7 @@ fn lstm_backward<T: Real + Element>(rnn: &RnnSpec, operands: &[Buffer]) -> Done<
 fn gru<T: Real + Element>(rnn: &RnnSpec, reset_after: bool, operands: &[Buffer]) -> Done<Vec<Buffer>> {
     let o = Operands::<5>::new("gru", rnn, operands)?;
     let ([x, kernel, recurrent_kernel, bias, h0], sequence) = (o.slices::<T>()?, o.sequence()?);
-    let cell = Gru {
-        sequence,
-        kernel,
-        recurrent_kernel,
-        bias: Some(bias),
-        activation: known(rnn.activation)?,
-        recurrent_activation: known(rnn.recurrent_activation)?,
-        reset_after,
-        h0: Some(h0),
-    };
+    let cell = o.gru([kernel, recurrent_kernel, h0], Some(bias), reset_after)?;
     let y = o.run(|| cell.forward(x))?;
     let [batch, steps, units] = [sequence.batch, sequence.steps, sequence.units].map(|n| n as i64);
     results([
@@ -181,16 +194,7 @@ fn gru_backward<T: Real + Element>(
     let o = Operands::<8>::new("gru_backward", rnn, operands)?;
     let ([x, kernel, recurrent_kernel, h0, outputs, gates, doutputs, dh], sequence) =
         (o.slices::<T>()?, o.sequence()?);
-    let cell = Gru {
-        sequence,
-        kernel,
-        recurrent_kernel,
-        bias: None,
-        activation: known(rnn.activation)?,
-        recurrent_activation: known(rnn.recurrent_activation)?,
-        reset_after,
-        h0: Some(h0),
-    };
+    let cell = o.gru([kernel, recurrent_kernel, h0], None, reset_after)?;
     let hidden = sequence.hidden(outputs, h0);
     let saved = GruSaved { gates, hidden: &hidden };
     let d = o.run(|| cell.backward(x, saved, Some(doutputs), Some(dh)))?;

@@ -82,15 +82,11 @@ pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
         return Err(broken(name, "no operands").into());
     };
     #[cfg(feature = "shim")]
-    let operands = match op {
-        Fused::Lstm(_) | Fused::LstmBackward(_) | Fused::Gru { .. } | Fused::GruBackward { .. } => {
-            match crate::cells::fused(op, operands) {
-                Ok(done) => return done,
-                Err(elsewhere) => elsewhere,
-            }
-        }
-        _ => operands,
-    };
+    if let Fused::Lstm(_) | Fused::LstmBackward(_) | Fused::Gru { .. } | Fused::GruBackward { .. } = op
+        && crate::cells::reach(&operands)
+    {
+        return crate::cells::fused(op, &operands);
+    }
     let one = |tensor: Tensor| Ok(vec![Buffer::new(tensor, dtype)]);
     match op {
         Fused::Dense { activation } => {

@@ -19,8 +19,7 @@ unsafe extern "C" {
     fn backend_tch_from_memory(
         out: *mut *mut C_tensor,
         data: *mut c_void,
-        sizes: *const i64,
-        rank: usize,
+        size: i64,
         dtype: i8,
         release: extern "C" fn(*mut c_void),
         owner: *mut c_void,
@@ -204,14 +203,11 @@ impl Threads for LibtorchThreads {
     }
 }
 
-/// A tensor in this machine's memory over the elements of a vector, which are not copied.
-pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>, sizes: &[i64]) -> Done {
+/// A tensor of one dimension in this machine's memory over the elements of a vector, which are not copied.
+pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>) -> Done {
     extern "C" fn release<T>(owner: *mut c_void) {
         // SAFETY: it is the box below, and libtorch calls this once.
         drop(unsafe { Box::from_raw(owner.cast::<Vec<T>>()) });
-    }
-    if i64::try_from(elements.len()) != Ok(sizes.iter().product()) {
-        return Err(broken("copy", format_args!("{} elements for {sizes:?}", elements.len())).into());
     }
     // As libtorch numbers them.
     let dtype = match T::KIND {
@@ -219,20 +215,12 @@ pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>, sizes: &[i64]) -> Done 
         Kind::Double => 7,
         other => return Err(broken("copy", format_args!("elements of {other:?}")).into()),
     };
-    let data = elements.as_mut_ptr();
+    let (data, size) = (elements.as_mut_ptr(), elements.len() as i64);
     let owner = Box::into_raw(Box::new(elements));
-    // SAFETY: moving a vector does not move its elements, which live until `release`; there are as many as the sizes say, of
+    // SAFETY: moving a vector does not move its elements, which live until `release`; there are as many as the size says, of
     // this type.
     let made = made(|out| unsafe {
-        backend_tch_from_memory(
-            out,
-            data.cast(),
-            sizes.as_ptr(),
-            sizes.len(),
-            dtype,
-            release::<T>,
-            owner.cast(),
-        )
+        backend_tch_from_memory(out, data.cast(), size, dtype, release::<T>, owner.cast())
     });
     match made {
         Ok([tensor]) => Ok(tensor),

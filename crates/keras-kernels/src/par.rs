@@ -1,8 +1,9 @@
 //! The one place where threads and instruction sets are chosen.
 //!
 //! # Rule
-//! No result depends on the number of threads. Callers split work by shape, never by [`threads`], and combine
-//! partial results in a fixed order ([`tree_reduce`]). That is why no helper here hands out a number of parts.
+//! No result depends on the number of threads. Callers split work by shape, and combine partial results in a fixed order
+//! ([`tree_reduce`]). Only where a cut changes the order of no sum, as between rows and columns of a matrix product that stays
+//! wide enough, may [`threads`] decide where it is.
 //!
 //! # How to use it
 //! Cut the output into pieces, zip what belongs together, and give the estimated work, so that small calls stay on
@@ -26,7 +27,7 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Below this many elementary operations (one multiply-add, or one element moved) a second thread costs more
-/// than it brings: waking it takes several microseconds.
+/// than it brings: waking it takes from several microseconds to fifty.
 pub const MIN_PARALLEL_WORK: usize = 1 << 18;
 
 /// A chunk of this many elements keeps an element-wise kernel busy for about ten microseconds and fits the L1/L2
