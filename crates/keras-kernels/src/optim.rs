@@ -78,25 +78,48 @@ where
         let states = states.each_mut().map(|state| state.next().unwrap_or_default());
         (variable, gradient, states)
     });
-    par::for_each(items, work, |(variable, gradient, mut states)| {
-        par::simd!({
-            let n = variable.len();
-            let gradient = &gradient[..n];
-            let mut states = states.each_mut().map(|state| &mut state[..n]);
-            for i in 0..n {
-                let w = variable[i].widen();
-                // Without decay NaN and infinity in the factor must not reach the weight.
-                let w = if weight_decay == T::Acc::ZERO { w } else { w - w * weight_decay * learning_rate };
-                let old = states.each_ref().map(|state| state[i].widen());
-                let (w, new) = op(w, gradient[i].widen(), old);
-                variable[i] = T::narrow(w);
-                for (state, new) in states.iter_mut().zip(new) {
-                    state[i] = T::narrow(new);
-                }
-            }
-        });
+    // Without decay NaN and infinity in the factor must not reach the weight.
+    let decayed = move |w: T::Acc| {
+        if weight_decay == T::Acc::ZERO { w } else { w - w * weight_decay * learning_rate }
+    };
+    par::for_each(items, work, move |(variable, gradient, states)| {
+        par::simd!(elements(variable, gradient, states, |w, g, states| op(decayed(w), g, states)));
     });
     Ok(())
+}
+
+/// Calls `op` for every element, in blocks of a known size, which compilers turn into vectors: of slices in an array they do not
+/// know that none looks at another's elements.
+#[inline(always)]
+fn elements<T: Num, const N: usize>(
+    variable: &mut [T],
+    gradient: &[T],
+    mut states: [&mut [T]; N],
+    op: impl Fn(T::Acc, T::Acc, [T::Acc; N]) -> (T::Acc, [T::Acc; N]),
+) {
+    const BLOCK: usize = 32;
+    let (blocks, last) = variable.as_chunks_mut::<BLOCK>();
+    let (gradients, last_gradient) = gradient.as_chunks::<BLOCK>();
+    let whole = blocks.len() * BLOCK;
+    for (i, (w, g)) in blocks.iter_mut().zip(gradients).enumerate() {
+        let mut own = [[T::ZERO; BLOCK]; N];
+        for (own, state) in own.iter_mut().zip(&states) {
+            own.copy_from_slice(&state[i * BLOCK..][..BLOCK]);
+        }
+        for j in 0..BLOCK {
+            let (new, states) = op(w[j].widen(), g[j].widen(), own.each_ref().map(|own| own[j].widen()));
+            w[j] = T::narrow(new);
+            own.iter_mut().zip(states).for_each(|(own, state)| own[j] = T::narrow(state));
+        }
+        for (own, state) in own.iter().zip(&mut states) {
+            state[i * BLOCK..][..BLOCK].copy_from_slice(own);
+        }
+    }
+    for (j, (w, g)) in last.iter_mut().zip(last_gradient).enumerate() {
+        let (new, own) = op(w.widen(), g.widen(), states.each_ref().map(|state| state[whole + j].widen()));
+        *w = T::narrow(new);
+        states.iter_mut().zip(own).for_each(|(state, own)| state[whole + j] = T::narrow(own));
+    }
 }
 
 impl<A: Real> Sgd<A> {
@@ -112,9 +135,9 @@ impl<A: Real> Sgd<A> {
     ) -> Result<()> {
         let Self { learning_rate: lr, momentum, nesterov, weight_decay } = *self;
         let Some(velocity) = velocity else {
-            return step(variable, gradient, [], weight_decay, lr, |w, g, []| (w - g * lr, []));
+            return step(variable, gradient, [], weight_decay, lr, move |w, g, []| (w - g * lr, []));
         };
-        step(variable, gradient, [velocity], weight_decay, lr, |w, g, [m]| {
+        step(variable, gradient, [velocity], weight_decay, lr, move |w, g, [m]| {
             let m = m * momentum - g * lr;
             (if nesterov { w + (m * momentum - g * lr) } else { w + m }, [m])
         })
@@ -142,17 +165,22 @@ impl<A: Real> Adam<A> {
         let (new_1, new_2) = (A::from_f64(1.0 - beta_1), A::from_f64(1.0 - beta_2));
         let moments = move |g: A, m: A, v: A| (m + (g - m) * new_1, v + (g * g - v) * new_2);
         match velocity_hat {
-            None => step(variable, gradient, [momentum, velocity], weight_decay, lr, |w, g, [m, v]| {
+            None => step(variable, gradient, [momentum, velocity], weight_decay, lr, move |w, g, [m, v]| {
                 let (m, v) = moments(g, m, v);
                 (w - m * alpha / (v.sqrt() + epsilon), [m, v])
             }),
-            Some(hat) => {
-                step(variable, gradient, [momentum, velocity, hat], weight_decay, lr, |w, g, [m, v, hat]| {
+            Some(hat) => step(
+                variable,
+                gradient,
+                [momentum, velocity, hat],
+                weight_decay,
+                lr,
+                move |w, g, [m, v, hat]| {
                     let (m, v) = moments(g, m, v);
                     let hat = hat.maximum(v);
                     (w - m * alpha / (hat.sqrt() + epsilon), [m, v, hat])
-                })
-            }
+                },
+            ),
         }
     }
 }
@@ -176,19 +204,19 @@ impl<A: Real> RmsProp<A> {
         let mean = move |average: A, new: A| old_part * average + new_part * new;
         let increment = move |g: A, denominator: A| lr * g / denominator.sqrt();
         match (momentum, average_gradient) {
-            (None, None) => step(variable, gradient, [velocity], weight_decay, lr, |w, g, [v]| {
+            (None, None) => step(variable, gradient, [velocity], weight_decay, lr, move |w, g, [v]| {
                 let v = mean(v, g * g);
                 (w - increment(g, v + epsilon), [v])
             }),
             (Some(last), None) => {
-                step(variable, gradient, [velocity, last], weight_decay, lr, |w, g, [v, last]| {
+                step(variable, gradient, [velocity, last], weight_decay, lr, move |w, g, [v, last]| {
                     let v = mean(v, g * g);
                     let last = factor * last + increment(g, v + epsilon);
                     (w - last, [v, last])
                 })
             }
             (None, Some(average)) => {
-                step(variable, gradient, [velocity, average], weight_decay, lr, |w, g, [v, average]| {
+                step(variable, gradient, [velocity, average], weight_decay, lr, move |w, g, [v, average]| {
                     let (v, average) = (mean(v, g * g), mean(average, g));
                     (w - increment(g, v - average * average + epsilon), [v, average])
                 })
@@ -199,7 +227,7 @@ impl<A: Real> RmsProp<A> {
                 [velocity, last, average],
                 weight_decay,
                 lr,
-                |w, g, [v, last, average]| {
+                move |w, g, [v, last, average]| {
                     let (v, average) = (mean(v, g * g), mean(average, g));
                     let last = factor * last + increment(g, v - average * average + epsilon);
                     (w - last, [v, last, average])
