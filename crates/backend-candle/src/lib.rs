@@ -348,8 +348,9 @@ impl Backend for Candle {
     }
 
     fn fuses(&self, op: &Fused, dtype: DType) -> bool {
-        // The whole table would be copied for a few of its rows.
-        self.kernels && *op != Fused::Embedding && Backend::fuses(&NdArray, op, dtype)
+        // The whole table would be copied for a few of its rows, and copies cost more than the activations' gradients.
+        let copied = matches!(op, Fused::Embedding | Fused::ActivationBackward { .. });
+        self.kernels && !copied && Backend::fuses(&NdArray, op, dtype)
     }
 
     fn fused(&self, op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>> {

@@ -69,6 +69,30 @@ pub(crate) fn in_pieces<T: Item>(
     Ok(x.into())
 }
 
+/// [`in_pieces`] with the same piece of another array of that shape; both are in row-major order.
+pub(crate) fn in_pieces_beside<T: Item>(
+    mut x: Shared<T>,
+    beside: &Shared<T>,
+    cost: usize,
+    f: &(dyn Fn(&mut [T], &[T]) + Sync),
+) -> Result<Buffer> {
+    let work = x.len().saturating_mul(cost);
+    let beside = rows(beside)?;
+    if !x.is_unique() {
+        let from = rows(&x)?;
+        let out = par::collect_pieces(from.len(), work, |i, out: &mut [T]| {
+            let at = i * par::CHUNK..i * par::CHUNK + out.len();
+            out.copy_from_slice(&from[at.clone()]);
+            f(out, &beside[at]);
+        });
+        return array("elementwise", x.shape(), out).map(T::wrap);
+    }
+    let own = x.as_slice_mut().ok_or_else(|| broken("elementwise", "the elements have gaps"))?;
+    let pairs = own.chunks_mut(par::CHUNK).zip(beside.chunks(par::CHUNK));
+    par::for_each(pairs, work, |(own, beside)| f(own, beside));
+    Ok(x.into())
+}
+
 /// A function of every element.
 fn map<T: Item>(x: Shared<T>, f: impl Fn(T) -> T + Sync) -> Result<Buffer> {
     in_pieces(x, DEAR, &|piece| piece.iter_mut().for_each(|v| *v = f(*v)))

@@ -16,13 +16,15 @@ use ndarray::Axis;
 
 use crate::buffer::{Buffer, Item, SPATIAL, Shared, array, broken, rows, standard, unsupported};
 use crate::contract::{convolution, params, product};
-use crate::elementwise::in_pieces;
+use crate::elementwise::{in_pieces, in_pieces_beside};
 use crate::reduce::around;
 use crate::{attention, movement, recurrent, window};
 
 pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
     let known = match op {
-        Fused::Dense { activation } | Fused::ConvBias { activation, .. } => kernel(*activation).is_some(),
+        Fused::Dense { activation }
+        | Fused::ActivationBackward { activation }
+        | Fused::ConvBias { activation, .. } => kernel(*activation).is_some(),
         Fused::Lstm(rnn) | Fused::LstmBackward(rnn) => recurrent::fuses(rnn),
         Fused::Gru { rnn, .. } | Fused::GruBackward { rnn, .. } => recurrent::fuses(rnn),
         Fused::ConvBackwardInput { .. } | Fused::ConvBackwardFilter { .. } => true,
@@ -89,7 +91,12 @@ pub(crate) fn known(activation: Activ) -> Result<Activation> {
 }
 
 /// What an activation costs in units of a multiplication.
-const ACTIVATION_COST: usize = 16;
+fn cost(activation: Activation) -> usize {
+    match activation {
+        Activation::Sigmoid | Activation::Tanh => 16,
+        _ => 1,
+    }
+}
 
 /// Operands in their order.
 pub(crate) struct Operands {
@@ -122,6 +129,12 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         Fused::Dense { activation } => {
             let (x, kernel, bias) = (o.any()?, o.any()?, o.next()?);
             Ok(vec![dense::<T>(x, kernel, &bias, known(*activation)?)?])
+        }
+        Fused::ActivationBackward { activation } => {
+            let (y, g) = (o.next::<T>()?, o.next()?);
+            let activation = known(*activation)?;
+            let backward = |g: &mut [T], y: &[T]| par::simd!(activation.backward(y, g));
+            Ok(vec![in_pieces_beside(g, &y, 1, &backward)?])
         }
         Fused::ConvBias { spec, activation } => {
             let (x, filter, bias) = (o.any::<T>()?, o.any::<T>()?, o.next()?);
@@ -304,7 +317,7 @@ fn dense<T: Item + Real>(
     let mut y = product(x, kernel, Some(rows(bias)?))?;
     if activation != Activation::Linear {
         let apply = |piece: &mut [T]| par::simd!(activation.apply(piece));
-        y = in_pieces(T::unwrap(y)?, ACTIVATION_COST, &apply)?;
+        y = in_pieces(T::unwrap(y)?, cost(activation), &apply)?;
     }
     if vector {
         y = movement::reshape(T::unwrap(y)?, bias.shape())?.into();

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "shim")]
+use keras_kernels::gemm::Layout;
 use keras_spec::{DType, Element, Error, HostTensor, Shape, dispatch_dtype};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -174,6 +176,20 @@ pub(crate) fn elements_mut<T: tch::kind::Element>(x: &mut Tensor) -> Option<&mut
     Some(unsafe { std::slice::from_raw_parts_mut(start, count) })
 }
 
+/// The rows, columns and elements of a matrix in this machine's memory, and how they lie.
+#[cfg(feature = "shim")]
+pub(crate) fn matrix<T: tch::kind::Element>(x: &Tensor) -> Option<([usize; 2], &[T], Layout<'static>)> {
+    let (&[rows, columns], &[down, right]) = (&x.size()[..], &x.stride()[..]) else { return None };
+    if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || rows * columns == 0 {
+        return None;
+    }
+    let reach = ((rows - 1) * down + (columns - 1) * right + 1) as usize;
+    // SAFETY: as in `elements`: libtorch's strides are not negative, so the last element is the farthest.
+    let elements = unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), reach) };
+    let layout = Layout { offset: 0, row: down as isize, col: right as isize, batch: &[] };
+    Some(([rows as usize, columns as usize], elements, layout))
+}
+
 #[cfg(feature = "shim")]
 fn place<T: tch::kind::Element>(x: &Tensor) -> Option<(*mut T, usize)> {
     if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || !x.is_contiguous() {
@@ -205,8 +221,8 @@ pub(crate) fn from_host(x: HostTensor, device: Device) -> Done<Buffer> {
         DType::I32 => Tensor::f_from_slice(x.as_slice::<i32>()?)?,
         DType::I64 => Tensor::f_from_slice(x.as_slice::<i64>()?)?,
         DType::F16 => Tensor::f_from_slice(x.as_slice::<half::f16>()?)?,
-        DType::F32 => of_vec(x.into_vec::<f32>()?)?,
-        DType::F64 => of_vec(x.into_vec::<f64>()?)?,
+        DType::F32 => of_vec(x.into_vec::<f32>()?, &shape)?,
+        DType::F64 => of_vec(x.into_vec::<f64>()?, &shape)?,
         // tch takes elements of bfloat16 for those of float16.
         DType::BF16 => {
             let bits: Vec<i16> = x.as_slice::<half::bf16>()?.iter().map(|v| v.to_bits() as i16).collect();
@@ -225,16 +241,16 @@ pub(crate) fn from_host(x: HostTensor, device: Device) -> Done<Buffer> {
             Tensor::f_from_slice(&bits)?
         }
     };
-    let tensor = if shape.len() == 1 { tensor } else { tensor.f_reshape(shape)? };
+    let tensor = if tensor.dim() == shape.len() { tensor } else { tensor.f_reshape(shape)? };
     Ok(Buffer::new(if device == Device::Cpu { tensor } else { tensor.f_to_device(device)? }, dtype))
 }
 
-/// A tensor of one dimension with these elements, which only without the C++ file are copied.
-fn of_vec<T: tch::kind::Element>(elements: Vec<T>) -> Done {
+/// A tensor with these elements, which only without the C++ file are copied.
+fn of_vec<T: tch::kind::Element>(elements: Vec<T>, shape: &[i64]) -> Done {
     #[cfg(feature = "shim")]
-    return crate::shim::from_vec(elements);
+    return crate::shim::from_vec(elements, shape);
     #[cfg(not(feature = "shim"))]
-    Ok(Tensor::f_from_slice(&elements)?)
+    Ok(Tensor::f_from_slice(&elements)?.f_reshape(shape)?)
 }
 
 /// Copies elements to the host.

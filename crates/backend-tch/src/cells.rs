@@ -132,9 +132,7 @@ impl<const N: usize> Operands<N> {
 
 fn results<T: Element, const N: usize>(all: [(Vec<i64>, Vec<T>); N]) -> Done<Vec<Buffer>> {
     let dtype = if T::KIND == tch::Kind::Double { DType::F64 } else { DType::F32 };
-    all.into_iter()
-        .map(|(sizes, elements)| Ok(Buffer::new(from_vec(elements)?.f_reshape(sizes)?, dtype)))
-        .collect()
+    all.into_iter().map(|(sizes, elements)| Ok(Buffer::new(from_vec(elements, &sizes)?, dtype))).collect()
 }
 
 fn lstm<T: Real + Element>(rnn: &RnnSpec, operands: &[Buffer]) -> Done<Vec<Buffer>> {
@@ -224,7 +222,8 @@ pub(crate) fn fuses(rnn: &RnnSpec) -> bool {
     kernel(rnn.activation).is_some() && kernel(rnn.recurrent_activation).is_some()
 }
 
-fn kernel(activation: Activ) -> Option<Activation> {
+/// The kernels' name of an activation.
+pub(crate) fn kernel(activation: Activ) -> Option<Activation> {
     Some(match activation {
         Activ::Linear => Activation::Linear,
         Activ::Relu => Activation::Relu,

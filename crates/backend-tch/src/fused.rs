@@ -11,6 +11,9 @@ use crate::{attention, indexed, recurrent, window};
 pub(crate) fn fuses(op: &Fused, dtype: DType, device: Device) -> bool {
     let known = match op {
         Fused::Dense { activation } => applies(*activation),
+        Fused::ActivationBackward { activation } => {
+            matches!(activation, Activ::Linear | Activ::Relu | Activ::Sigmoid | Activ::Tanh)
+        }
         Fused::ConvBias { spec, activation } => applies(*activation) && plans(spec),
         Fused::ConvBackwardInput { spec, .. } | Fused::ConvBackwardFilter { spec, .. } => {
             cfg!(feature = "shim") && plans(spec)
@@ -91,7 +94,17 @@ pub(crate) fn fused(op: &Fused, operands: Vec<Buffer>) -> Done<Vec<Buffer>> {
     match op {
         Fused::Dense { activation } => {
             let [x, kernel, bias] = first(name, operands)?;
-            one(activated(dense(x.tensor(), kernel.tensor(), bias.tensor())?, *activation)?)
+            one(dense(x.tensor(), kernel.tensor(), bias.tensor(), *activation)?)
+        }
+        Fused::ActivationBackward { activation } => {
+            let [y, g] = first(name, operands)?;
+            match activation {
+                Activ::Linear => Ok(vec![g]),
+                Activ::Relu => one(y.tensor().f_threshold_backward(g.tensor(), 0.0)?),
+                Activ::Sigmoid => one(Tensor::f_sigmoid_backward(g.tensor(), y.tensor())?),
+                Activ::Tanh => one(Tensor::f_tanh_backward(g.tensor(), y.tensor())?),
+                _ => unsupported(name, dtype),
+            }
         }
         Fused::ConvBias { spec, activation } => {
             let [x, filter, bias] = first(name, operands)?;
@@ -162,15 +175,21 @@ pub(crate) fn update(op: &Fused, operands: &mut [Buffer]) -> Done<()> {
     unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype))
 }
 
-fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor) -> Done {
+fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activ) -> Done {
     let mut shape = x.size();
     if let [_, _] = shape[..] {
-        return Ok(bias.f_addmm(x, kernel)?);
+        #[cfg(feature = "shim")]
+        if let Some(y) = crate::cells::kernel(activation)
+            .and_then(|activation| crate::small::product(x, kernel, Some(bias), activation))
+        {
+            return y;
+        }
+        return activated(bias.f_addmm(x, kernel)?, activation);
     }
     let inputs = shape.pop().unwrap_or(1);
     let rows: i64 = shape.iter().product();
     shape.extend(bias.size());
-    Ok(bias.f_addmm(&x.f_reshape([rows, inputs].as_slice())?, kernel)?.f_reshape(&shape)?)
+    Ok(dense(&x.f_reshape([rows, inputs].as_slice())?, kernel, bias, activation)?.f_reshape(&shape)?)
 }
 
 /// The tensor with the axis of the channels where libtorch has it.
@@ -250,18 +269,11 @@ fn layer_norm([x, gamma, beta]: [Buffer; 3], features: usize, epsilon: f64) -> D
 /// What only the C++ file gives access to.
 #[cfg(feature = "shim")]
 mod with_shim {
-    use keras_kernels::Num;
-    use keras_kernels::math::Real;
-    use keras_kernels::optim::Adam;
     use keras_spec::{DType, Fused};
-    use tch::Kind;
 
-    use super::{
-        Buffer, Done, Plan, Tensor, broken, channels_back, channels_second, first, sizes, unsupported,
-    };
-    use crate::buffer::{elements, elements_mut};
+    use super::{Buffer, Done, Plan, Tensor, channels_back, channels_second, first, sizes, unsupported};
     use crate::contract::Backward;
-    use crate::shim;
+    use crate::{shim, small};
 
     pub(super) fn fused(op: &Fused, mut operands: Vec<Buffer>, dtype: DType) -> Done<Vec<Buffer>> {
         let name = op.name();
@@ -308,44 +320,10 @@ mod with_shim {
             (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [w, g, m, v]) => {
                 let (w, m, v) = (w.own()?, m.own()?, v.own()?);
                 let options = [*alpha, *beta_1, *beta_2, *epsilon];
-                // libtorch's wakes its threads for any number of elements, which takes longer than a step of few.
-                if w.numel() < MANY
-                    && let Some(done) = small_adam([w, m, v], &g.tensor().f_contiguous()?, options)
-                {
-                    return done.map_err(|e| broken(op.name(), e).into());
-                }
-                shim::adam([w, g.tensor(), m, v], options)
+                small::adam([w, m, v], g.tensor(), options)
+                    .unwrap_or_else(|| shim::adam([w, g.tensor(), m, v], options))
             }
             (op, operands) => unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype)),
-        }
-    }
-
-    /// From this many elements on, libtorch's threads are worth waking.
-    const MANY: usize = 32768;
-
-    /// A step of Adam by this project's kernel, for tensors in this machine's memory.
-    fn small_adam(own: [&mut Tensor; 3], g: &Tensor, options: [f64; 4]) -> Option<keras_kernels::Result<()>> {
-        fn run<T: tch::kind::Element + Num<Acc = T> + Real>(
-            own: [&mut Tensor; 3],
-            g: &Tensor,
-            [alpha, beta_1, beta_2, epsilon]: [f64; 4],
-        ) -> Option<keras_kernels::Result<()>> {
-            let [w, m, v] = own.map(elements_mut::<T>);
-            let adam = Adam {
-                learning_rate: T::from_f64(alpha),
-                beta_1,
-                beta_2,
-                epsilon: T::from_f64(epsilon),
-                weight_decay: <T as Num>::ZERO,
-                // The bias is corrected in `alpha` already; that of so late a step corrects nothing.
-                step: u64::MAX,
-            };
-            Some(adam.step(w?, elements::<T>(g)?, m?, v?, None))
-        }
-        match g.f_kind().ok()? {
-            Kind::Float => run::<f32>(own, g, options),
-            Kind::Double => run::<f64>(own, g, options),
-            _ => None,
         }
     }
 

@@ -57,6 +57,10 @@ pub(crate) fn embedding_backward([g, indices]: [Buffer; 2], count: usize) -> Don
 
 pub(crate) fn cross_entropy([logits, labels]: [Buffer; 2], sparse: bool) -> Done<Buffer> {
     let dtype = logits.dtype();
+    #[cfg(feature = "shim")]
+    if let Some(loss) = crate::small::cross_entropy(logits.tensor(), labels.tensor(), sparse) {
+        return Ok(Buffer::new(loss?, dtype));
+    }
     let log = logits.tensor().f_log_softmax(-1, None)?;
     let loss = if !sparse {
         log.f_mul(labels.tensor())?.f_sum_dim_intlist([-1i64].as_slice(), false, None)?.f_neg()?
@@ -90,6 +94,12 @@ pub(crate) fn cross_entropy_backward([logits, labels, g]: [Buffer; 3], sparse: b
     let dtype = logits.dtype();
     if logits.shape().size() == 0 {
         return Ok(logits);
+    }
+    #[cfg(feature = "shim")]
+    if let Some(dx) =
+        crate::small::cross_entropy_backward([logits.tensor(), labels.tensor(), g.tensor()], sparse)
+    {
+        return Ok(Buffer::new(dx?, dtype));
     }
     let mut weights = logits.tensor().f_softmax(-1, None)?;
     let g = g.tensor().f_unsqueeze(-1)?;

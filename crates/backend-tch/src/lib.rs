@@ -29,6 +29,8 @@ mod recurrent;
 mod reduce;
 #[cfg(feature = "shim")]
 mod shim;
+#[cfg(feature = "shim")]
+mod small;
 mod window;
 
 use keras_spec::{

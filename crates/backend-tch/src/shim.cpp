@@ -53,11 +53,11 @@ char *backend_tch_run(int64_t threads, void (*job)(void *), void *context) {
 }
 
 // A tensor over `data`, which `release` is called for when it is gone.
-char *backend_tch_from_memory(Tensor **out, void *data, int64_t size, int8_t dtype,
+char *backend_tch_from_memory(Tensor **out, void *data, const int64_t *sizes, size_t rank, int8_t dtype,
                               void (*release)(void *), void *owner) {
   return guarded([&] {
     const auto options = at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype));
-    *out = new Tensor(at::from_blob(data, {size}, [=](void *) { release(owner); }, options));
+    *out = new Tensor(at::from_blob(data, IntArrayRef(sizes, rank), [=](void *) { release(owner); }, options));
   });
 }
 

@@ -19,7 +19,8 @@ unsafe extern "C" {
     fn backend_tch_from_memory(
         out: *mut *mut C_tensor,
         data: *mut c_void,
-        size: i64,
+        sizes: *const i64,
+        rank: usize,
         dtype: i8,
         release: extern "C" fn(*mut c_void),
         owner: *mut c_void,
@@ -203,8 +204,8 @@ impl Threads for LibtorchThreads {
     }
 }
 
-/// A tensor of one dimension in this machine's memory over the elements of a vector, which are not copied.
-pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>) -> Done {
+/// A tensor in this machine's memory over the elements of a vector, which are not copied.
+pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>, sizes: &[i64]) -> Done {
     extern "C" fn release<T>(owner: *mut c_void) {
         // SAFETY: it is the box below, and libtorch calls this once.
         drop(unsafe { Box::from_raw(owner.cast::<Vec<T>>()) });
@@ -215,12 +216,16 @@ pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>) -> Done {
         Kind::Double => 7,
         other => return Err(broken("copy", format_args!("elements of {other:?}")).into()),
     };
-    let (data, size) = (elements.as_mut_ptr(), elements.len() as i64);
+    if sizes.iter().product::<i64>() != elements.len() as i64 {
+        return Err(broken("copy", format_args!("{} elements for {sizes:?}", elements.len())).into());
+    }
+    let data = elements.as_mut_ptr();
     let owner = Box::into_raw(Box::new(elements));
-    // SAFETY: moving a vector does not move its elements, which live until `release`; there are as many as the size says, of
+    // SAFETY: moving a vector does not move its elements, which live until `release`; there are as many as the sizes say, of
     // this type.
     let made = made(|out| unsafe {
-        backend_tch_from_memory(out, data.cast(), size, dtype, release::<T>, owner.cast())
+        let (sizes, rank) = (sizes.as_ptr(), sizes.len());
+        backend_tch_from_memory(out, data.cast(), sizes, rank, dtype, release::<T>, owner.cast())
     });
     match made {
         Ok([tensor]) => Ok(tensor),

@@ -72,7 +72,7 @@ impl Activation {
 
     /// Multiplies every gradient by the derivative, told from the activation's value `y`.
     #[inline(always)]
-    fn backward<T: Real>(self, y: &[T], gradient: &mut [T]) {
+    pub fn backward<T: Real>(self, y: &[T], gradient: &mut [T]) {
         let pairs = gradient.iter_mut().zip(y);
         match self {
             Self::Linear => {}
@@ -82,7 +82,8 @@ impl Activation {
                 let rate = T::from_f64(if self == Self::HardSigmoid { 1.0 / 6.0 } else { 0.2 });
                 pairs.for_each(|(g, &y)| *g = if y > T::ZERO && y < T::ONE { *g * rate } else { T::ZERO });
             }
-            Self::Tanh => pairs.for_each(|(g, &y)| *g *= T::ONE - y * y),
+            // Factored, for accuracy where the value is close to one.
+            Self::Tanh => pairs.for_each(|(g, &y)| *g *= (T::ONE - y) * (T::ONE + y)),
             Self::Elu => pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { *g * (y + T::ONE) }),
             Self::Softplus => pairs.for_each(|(g, &y)| *g *= -(-y).exp_m1()),
             Self::Softsign => pairs.for_each(|(g, &y)| *g *= (T::ONE - y.abs()) * (T::ONE - y.abs())),

@@ -64,6 +64,12 @@ pub enum Fused {
         /// Applied last.
         activation: Activ,
     },
+    /// `y, gradient of y → gradient of x` of `y = activation(x)`: the gradient times the derivative, told from `y`. That of
+    /// `relu` is 0 at 0, those of the hard sigmoids at both ends.
+    ActivationBackward {
+        /// What made `y`.
+        activation: Activ,
+    },
     /// `x, filter, bias (out,) → y`: [`crate::Backend::convolution`] with a bias and an activation.
     ConvBias {
         /// The convolution.
@@ -237,6 +243,7 @@ impl Fused {
     pub fn name(&self) -> &'static str {
         match self {
             Fused::Dense { .. } => "dense",
+            Fused::ActivationBackward { .. } => "activation_backward",
             Fused::ConvBias { .. } => "conv_bias",
             Fused::ConvBackwardInput { .. } => "conv_backward_input",
             Fused::ConvBackwardFilter { .. } => "conv_backward_filter",

@@ -293,6 +293,11 @@ pub fn infer_fused(op: &Fused, operands: &[(&Shape, DType)]) -> Result<Specs> {
             check.axis(*axis)?;
             one(o[0].0.clone(), dtype)
         }
+        Fused::ActivationBackward { .. } => {
+            let dtype = floats(2)?;
+            check.ensure(o[0].0 == o[1].0, "both operands must have one shape")?;
+            one(o[0].0.clone(), dtype)
+        }
         Fused::SoftmaxBackward { axis } | Fused::LogSoftmaxBackward { axis } => {
             let dtype = floats(2)?;
             check.axis(*axis)?;

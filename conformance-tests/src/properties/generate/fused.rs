@@ -54,7 +54,8 @@ fn bias(draw: &mut Draw<'_>, shape: impl Into<Shape>, dtype: DType) -> HostTenso
 }
 
 fn activation(draw: &mut Draw<'_>) -> Activ {
-    draw.pick(&[Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh, Activ::HardSigmoid])
+    use Activ::{HardSigmoid, LegacyHardSigmoid, Linear, Relu, Sigmoid, Tanh};
+    draw.pick(&[Linear, Relu, Sigmoid, Tanh, HardSigmoid, LegacyHardSigmoid])
 }
 
 fn dense(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
@@ -62,12 +63,9 @@ fn dense(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
     let (inputs, units) = (some_dim(draw), draw.pick(&[2, 1, 3, 5, 17]));
     let x: Shape = lead.iter().copied().chain([inputs]).collect();
     let operands = vec![unit(draw, x, dtype), unit(draw, [inputs, units], dtype), bias(draw, [units], dtype)];
-    FusedInstance {
-        op: Fused::Dense { activation: activation(draw) },
-        operands,
-        results: 1,
-        backward: vec![],
-    }
+    let activation = activation(draw);
+    let backward = vec![Fused::ActivationBackward { activation }];
+    FusedInstance { op: Fused::Dense { activation }, operands, results: 1, backward }
 }
 
 fn conv_bias(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
@@ -77,16 +75,13 @@ fn conv_bias(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
         unit(draw, filter.clone(), dtype),
         bias(draw, [filter[filter.rank() - 1]], dtype),
     ];
+    let activation = activation(draw);
     let backward = vec![
+        Fused::ActivationBackward { activation },
         Fused::ConvBackwardInput { spec: spec.clone(), input: x },
         Fused::ConvBackwardFilter { spec: spec.clone(), filter },
     ];
-    FusedInstance {
-        op: Fused::ConvBias { spec, activation: activation(draw) },
-        operands,
-        results: 1,
-        backward,
-    }
+    FusedInstance { op: Fused::ConvBias { spec, activation }, operands, results: 1, backward }
 }
 
 fn avg_pool(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {

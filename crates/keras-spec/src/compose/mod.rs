@@ -20,6 +20,7 @@ pub(crate) fn compose(op: &Fused, operands: &[Tensor]) -> Result<Results> {
     let one = |t: Tensor| -> Result<Results> { Ok(smallvec![t]) };
     match op {
         Fused::Dense { activation } => one(activate(*activation, (o(0)?.matmul(o(1)?)? + o(2)?)?)?),
+        Fused::ActivationBackward { activation } => one(activation_backward(*activation, o(0)?, o(1)?)?),
         Fused::ConvBias { spec, activation } => {
             one(activate(*activation, (o(0)?.convolution(o(1)?, spec.clone())? + o(2)?)?)?)
         }

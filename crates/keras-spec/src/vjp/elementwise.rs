@@ -6,7 +6,8 @@ use smallvec::smallvec;
 
 use super::{Gradients, Saves, sum_to, zeros};
 use crate::error::Result;
-use crate::op::{BinaryOp, CompareOp, UnaryOp};
+use crate::fused::{Activ, Fused};
+use crate::op::{BinaryOp, CompareOp, Op, UnaryOp};
 use crate::tape::Saved;
 use crate::tensor::Tensor;
 
@@ -55,7 +56,10 @@ pub(super) fn unary(op: UnaryOp, saved: &Saved, c: Tensor) -> Result<Tensor> {
         UnaryOp::Sigmoid => c * (y()? * (1.0 - y()?)?)?,
         // `sigmoid(x) = 1 - e^-softplus(x)`
         UnaryOp::Softplus => c * (-(-y()?)?.expm1()?)?,
-        UnaryOp::Relu => where_or_zero(&y()?.compare_with(CompareOp::Gt, 0.0)?, &c),
+        UnaryOp::Relu => {
+            let op = Fused::ActivationBackward { activation: Activ::Relu };
+            Tensor::apply1(Op::Fused(op), [y()?.clone(), c])
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::{Gradients, Saves, rows, sum_to, zeros};
-use crate::compose::{self, activation_backward, per_channel, per_row};
+use crate::compose::{self, per_channel, per_row};
 use crate::error::Result;
 use crate::fused::{Activ, Fused};
 use crate::op::Op;
@@ -31,7 +31,8 @@ pub(crate) fn saves(op: &Fused, wanted: &[bool]) -> Saves {
         Fused::SoftmaxCrossEntropy { .. } => Saves::EVERY_OPERAND,
         Fused::Lstm(_) => Saves::EVERY_OPERAND.and(Saves::results([0, 3, 4])),
         Fused::Gru { .. } => Saves::EVERY_OPERAND.and(Saves::results([0, 2])),
-        Fused::SoftmaxBackward { .. }
+        Fused::ActivationBackward { .. }
+        | Fused::SoftmaxBackward { .. }
         | Fused::LogSoftmaxBackward { .. }
         | Fused::BatchNormBackward { .. }
         | Fused::LayerNormBackward { .. }
@@ -133,7 +134,8 @@ pub(super) fn vjp(op: &Fused, saved: &Saved, cotangents: Cotangents, wanted: &[b
             let to_logits = wanted[0].then(to_logits).transpose()?;
             smallvec![to_logits, (wanted[1] && !sparse).then(to_labels).transpose()?]
         }
-        Fused::SoftmaxBackward { .. }
+        Fused::ActivationBackward { .. }
+        | Fused::SoftmaxBackward { .. }
         | Fused::LogSoftmaxBackward { .. }
         | Fused::BatchNormBackward { .. }
         | Fused::LayerNormBackward { .. }
@@ -151,7 +153,9 @@ pub(super) fn vjp(op: &Fused, saved: &Saved, cotangents: Cotangents, wanted: &[b
 fn activated(activation: Activ, saved: &Saved, c: Tensor) -> Result<Tensor> {
     match activation {
         Activ::Linear => Ok(c),
-        _ => activation_backward(activation, saved.result(0)?, &c),
+        _ => {
+            Tensor::apply1(Op::Fused(Fused::ActivationBackward { activation }), [saved.result(0)?.clone(), c])
+        }
     }
 }
 

@@ -1,0 +1,133 @@
+//! Small tensors in this machine's memory: this project's kernels on libtorch's tensors.
+//!
+//! A function of libtorch takes about a microsecond before it begins, and longer where it wakes its threads. A small operation
+//! takes less. Every function here gives `None` for what libtorch does better, or what is not where a kernel can be.
+
+use keras_kernels::gemm::{Gemm, Layout, gemm};
+use keras_kernels::math::Real;
+use keras_kernels::optim::Adam;
+use keras_kernels::par::{self, with_threads_of};
+use keras_kernels::rnn::Activation;
+use keras_kernels::{Num, softmax};
+use tch::kind::Element;
+use tch::{Kind, Tensor};
+
+use crate::buffer::{Done, broken, elements, elements_mut, matrix, sizes};
+use crate::shim::{LibtorchThreads, from_vec};
+
+/// From this many multiplications on, libtorch's threads are worth waking for a product of matrices.
+const MANY_PRODUCTS: usize = 1 << 20;
+
+/// From this many logits on, libtorch's functions for parts of the cross-entropy are worth calling.
+const MANY_LOGITS: usize = 1 << 13;
+
+/// From this many elements on, libtorch's threads are worth waking for a step of an optimizer.
+const MANY_WEIGHTS: usize = 1 << 15;
+
+/// `f::<T>(arguments)` for the kind of elements, if kernels have it.
+macro_rules! with_kind {
+    ($kind:expr, $f:ident($($argument:expr),*)) => {
+        match $kind {
+            Ok(Kind::Float) => $f::<f32>($($argument),*),
+            Ok(Kind::Double) => $f::<f64>($($argument),*),
+            _ => None,
+        }
+    };
+}
+
+/// `activation(a · b + bias)` of two matrices.
+pub(crate) fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, activation: Activation) -> Option<Done> {
+    fn run<T: Element + Real>(
+        a: &Tensor,
+        b: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+    ) -> Option<Done> {
+        let ([m, k], a, a_layout) = matrix::<T>(a)?;
+        let ([_, n], b, b_layout) = matrix::<T>(b)?;
+        if !(1..MANY_PRODUCTS).contains(&m.saturating_mul(n).saturating_mul(k)) {
+            return None;
+        }
+        let mut product = Gemm::new(m, n, k);
+        let mut y = match bias {
+            Some(bias) => {
+                product = product.accumulate();
+                elements::<T>(bias)?.repeat(m)
+            }
+            None => vec![<T as Num>::ZERO; m * n],
+        };
+        let done = with_threads_of(&LibtorchThreads, || {
+            gemm(&product, a, a_layout, b, b_layout, &mut y, Layout::row_major(n))
+        });
+        if activation != Activation::Linear {
+            par::simd!(activation.apply(&mut y));
+        }
+        Some(done.map_err(|e| broken("matmul", e).into()).and_then(|()| from_vec(y, &sizes(&[m, n]))))
+    }
+    with_kind!(a.f_kind(), run(a, b, bias, activation))
+}
+
+/// Cross-entropy from logits `(…, classes)`: a loss for each row.
+pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor, sparse: bool) -> Option<Done> {
+    fn run<T: Element + Real>(logits: &Tensor, labels: &Tensor, sparse: bool) -> Option<Done> {
+        let (x, classes, lead) = rows::<T>(logits)?;
+        let mut loss = vec![<T as Num>::ZERO; x.len() / classes];
+        let done = match sparse {
+            true => softmax::sparse_cross_entropy(x, classes, elements(labels)?, &mut loss),
+            false => softmax::cross_entropy(x, classes, elements(labels)?, &mut loss),
+        };
+        Some(done.map_err(|e| broken("softmax_cross_entropy", e).into()).and_then(|()| from_vec(loss, &lead)))
+    }
+    with_kind!(logits.f_kind(), run(logits, labels, sparse))
+}
+
+/// The logits' gradient of [`cross_entropy`], from that of the loss.
+pub(crate) fn cross_entropy_backward([logits, labels, g]: [&Tensor; 3], sparse: bool) -> Option<Done> {
+    fn run<T: Element + Real>([logits, labels, g]: [&Tensor; 3], sparse: bool) -> Option<Done> {
+        let (x, classes, _) = rows::<T>(logits)?;
+        let g = g.f_contiguous().ok()?;
+        let (g, mut dx) = (elements(&g)?, vec![<T as Num>::ZERO; x.len()]);
+        let done = match sparse {
+            true => softmax::sparse_cross_entropy_backward(x, classes, elements(labels)?, g, &mut dx),
+            false => softmax::cross_entropy_backward(x, classes, elements(labels)?, g, &mut dx),
+        };
+        let name = "softmax_cross_entropy_backward";
+        Some(done.map_err(|e| broken(name, e).into()).and_then(|()| from_vec(dx, &logits.size())))
+    }
+    with_kind!(logits.f_kind(), run([logits, labels, g], sparse))
+}
+
+/// The elements of a few rows, the length of a row, and the dimensions before it.
+fn rows<T: Element>(x: &Tensor) -> Option<(&[T], usize, Vec<i64>)> {
+    let (elements, mut lead) = (elements::<T>(x)?, x.size());
+    let length = lead.pop()? as usize;
+    (1..MANY_LOGITS).contains(&elements.len()).then_some((elements, length, lead))
+}
+
+/// A step of Adam on a variable and its two moments, whose bias is corrected in `alpha`.
+pub(crate) fn adam(
+    own: [&mut Tensor; 3],
+    g: &Tensor,
+    [alpha, beta_1, beta_2, epsilon]: [f64; 4],
+) -> Option<Done<()>> {
+    fn run<T: Element + Real>(own: [&mut Tensor; 3], g: &Tensor, adam: &Adam<f64>) -> Option<Done<()>> {
+        let [w, m, v] = own.map(elements_mut::<T>);
+        let adam = Adam {
+            learning_rate: T::from_f64(adam.learning_rate),
+            beta_1: adam.beta_1,
+            beta_2: adam.beta_2,
+            epsilon: T::from_f64(adam.epsilon),
+            weight_decay: <T as Num>::ZERO,
+            step: adam.step,
+        };
+        let done = adam.step(w?, elements::<T>(g)?, m?, v?, None);
+        Some(done.map_err(|e| broken("adam", e).into()))
+    }
+    // The bias of so late a step would be corrected by nothing.
+    let adam = Adam { learning_rate: alpha, beta_1, beta_2, epsilon, weight_decay: 0.0, step: u64::MAX };
+    let g = g.f_contiguous().ok()?;
+    if g.numel() >= MANY_WEIGHTS {
+        return None;
+    }
+    with_kind!(g.f_kind(), run(own, &g, &adam))
+}
