@@ -20,8 +20,7 @@ STEPS = 3
 SPARSE = ["lstm-lstm", "lstm-lstm_compiled", "tf_keras-lstm", "tf_keras-decoder"]
 TRAINED_OTHERWISE = {
     "3.15": [*SPARSE, "optimizer-ScheduleFreeAdamW"],
-    # Why regularized models differ there is not known.
-    "3.": [*SPARSE, "regularized-regularized", "regularized-regularized_compiled"],
+    "3.": SPARSE,
     # It saves one number less of Nadam than it goes on with.
     "2.": ["optimizer-Nadam", "optimizer-Adafactor"],
 }
@@ -77,7 +76,13 @@ def check_training(model, arrays, name, version):
     inputs = numbered(arrays, "x")
     steps = int(np.array(model.optimizer.iterations))
     assert steps == arrays["steps"], f"{steps} steps, expected {arrays['steps']}"
-    batch = dict(batch_size=len(inputs[0]), epochs=STEPS, shuffle=False, verbose=0)
+    samples = len(inputs[0])
+    if not of_keras_2 and tuple(int(n) for n in version.split(".")[:2]) < (3, 14):
+        # Keras divides what an activity regularizer gives by the number of samples, but for 3.0 to 3.13.
+        for regularizer in filter(None, (layer.activity_regularizer for layer in model.layers)):
+            for strength in vars(regularizer):
+                setattr(regularizer, strength, getattr(regularizer, strength) / samples)
+    batch = dict(batch_size=samples, epochs=STEPS, shuffle=False, verbose=0)
     model.fit(one_or_list(inputs), one_or_list(targets), **batch)
     # A step moves weights by a hundredth or so: what is left of an error in the state of the optimizer is larger than this.
     compare([np.array(w) for w in model.trainable_weights], weights, "weights after more training", 1e-4, 1e-5)
