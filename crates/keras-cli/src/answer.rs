@@ -1,5 +1,6 @@
 //! What a command answers, and how it fails.
 
+use std::borrow::Cow;
 use std::io;
 
 use anstyle::{AnsiColor, Style};
@@ -120,7 +121,10 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Text with what would command the terminal made visible: names in files may hold anything. Ends of lines stay, and the colours
 /// and weights that are put on text here.
-pub(crate) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c: char| c.is_control() && !['\n', '\t'].contains(&c)) {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -137,7 +141,7 @@ pub(crate) fn printable(text: &str) -> String {
         }
         rest = &rest[c.len_utf8()..];
     }
-    out
+    out.into()
 }
 
 /// The length of the sequence at the start of a text that sets a style: `ESC [ 1 ; 31 m`.

@@ -8,7 +8,7 @@ mod data;
 mod model;
 mod random;
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Conformance(command) => return command.run(),
         Command::Digests(command) => return command.run(),
-        Command::Summary(command) => command.run(),
+        Command::Summary(command) => command.run(json),
         Command::Inspect(command) => command.run(),
         Command::Plot(command) => command.run(),
         Command::Predict(command) => command.run(arguments.quiet),
@@ -62,12 +62,17 @@ fn main() -> ExitCode {
 }
 
 fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
     let written = match json {
-        true => writeln!(out, "{:#}", answer.json),
-        false => out.write_all(answer::printable(&answer.text).as_bytes()),
+        true => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            writeln!(out, "{:#}", answer.json).and_then(|()| out.flush())
+        }
+        false => {
+            let mut out = anstream::stdout().lock();
+            out.write_all(answer::printable(&answer.text).as_bytes()).and_then(|()| out.flush())
+        }
     };
-    written.and_then(|()| out.flush()).map_err(Failure::Stdout)
+    written.map_err(Failure::Stdout)
 }
 
 /// Says on standard error what went wrong. There is nowhere left to report that this fails.

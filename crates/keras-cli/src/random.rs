@@ -3,10 +3,10 @@
 use keras::Model;
 use keras::models::{Chain, Functional};
 use keras_spec::random::{distributions, draw_seed};
-use keras_spec::{DType, Error, HostTensor, LayerRef, PartialShape, Result, Shape, TensorSpec};
+use keras_spec::{Call, DType, Error, HostTensor, LayerRef, PartialShape, Result, Shape, TensorSpec};
 
-/// What dimensions other than the batch are taken for where a model leaves them open.
-const OPEN: usize = 32;
+/// What dimensions other than the batch are taken for where a model leaves them open: the first that it can do with.
+const OPEN: [usize; 5] = [32, 128, 512, 2048, 16384];
 /// How many numbers an array has at most.
 const MAX_ELEMENTS: usize = 1 << 28;
 
@@ -15,17 +15,29 @@ const MAX_ELEMENTS: usize = 1 << 28;
 /// # Errors
 /// If the model does not know its inputs.
 pub(crate) fn inputs(model: &Model, batch: usize, seed: u32) -> Result<Vec<HostTensor>> {
-    let one = |(i, (_, spec)): (usize, (String, TensorSpec))| {
-        let words = vocabulary(model.as_layer(), i);
-        array(&shape(&spec.shape, batch), spec.dtype, words, seed + i as u32)
+    let specs: Vec<TensorSpec> = model.inputs()?.into_iter().map(|(_, spec)| spec).collect();
+    let fits = |open: &usize| {
+        let filled =
+            |spec: &TensorSpec| TensorSpec::new(&Shape::from(filled(&spec.shape, batch, *open)), spec.dtype);
+        let filled: Vec<TensorSpec> = specs.iter().map(filled).collect();
+        model.as_layer().output_spec(&filled, &Call::inference()).is_ok()
     };
-    model.inputs()?.into_iter().enumerate().map(one).collect()
+    let open = OPEN.into_iter().find(fits).unwrap_or(OPEN[0]);
+    let one = |(i, spec): (usize, &TensorSpec)| {
+        let words = vocabulary(model.as_layer(), i);
+        array(&filled(&spec.shape, batch, open), spec.dtype, words, seed + i as u32)
+    };
+    specs.iter().enumerate().map(one).collect()
 }
 
-/// The shape with a batch size, and [`OPEN`] for what else is open.
+/// The shape with a batch size, and the first of [`OPEN`] for what else is open.
 pub(crate) fn shape(shape: &PartialShape, batch: usize) -> Vec<usize> {
+    filled(shape, batch, OPEN[0])
+}
+
+fn filled(shape: &PartialShape, batch: usize, open: usize) -> Vec<usize> {
     let dims = shape.dims().iter().enumerate();
-    dims.map(|(i, n)| if i == 0 { batch } else { n.unwrap_or(OPEN) }).collect()
+    dims.map(|(i, n)| if i == 0 { batch } else { n.unwrap_or(open) }).collect()
 }
 
 /// Random numbers; integers below `limit` where there is one or the dtype asks for them.

@@ -67,6 +67,16 @@ pub enum Error {
         /// What happened.
         why: String,
     },
+    /// There is not the memory for a tensor.
+    #[error("`{op}`: no memory for {what}, {bytes} bytes")]
+    Memory {
+        /// The operation, or what else makes the tensor.
+        op: String,
+        /// The tensor's dtype and shape.
+        what: String,
+        /// How much it takes; the largest number where none is large enough.
+        bytes: usize,
+    },
     /// Operands live on different devices.
     #[error(
         "`{op}`: operands on different devices, `{left}` and `{right}`; move one with `tensor.to(&device)`"

@@ -353,8 +353,3 @@ pub(crate) fn checked_size(shape: &Shape) -> Option<usize> {
 fn wrong_type<T: Element>(found: DType) -> Error {
     Error::dtype("HostTensor", format!("asked for {} elements", T::DTYPE), [found])
 }
-/// Whether so many bytes can be allocated, as far as the system says. It is asked only where that is in doubt.
-pub(crate) fn has_memory_for(bytes: usize) -> bool {
-    const UNDOUBTED: usize = 1 << 28;
-    bytes <= UNDOUBTED || Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
-}

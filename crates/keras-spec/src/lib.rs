@@ -13,6 +13,7 @@ pub mod host;
 pub mod identifier;
 pub mod infer;
 pub mod layer;
+mod memory;
 pub mod object;
 pub mod op;
 pub mod places;

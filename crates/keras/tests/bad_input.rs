@@ -2,7 +2,7 @@
 
 use keras::models::Input;
 use keras::prelude::*;
-use keras_spec::Error;
+use keras_spec::{DType, Error};
 
 fn message<T: std::fmt::Debug>(result: keras::Result<T>) -> String {
     result.unwrap_err().to_string()
@@ -39,6 +39,39 @@ fn results_that_there_is_no_memory_for_are_refused() {
     let model = Sequential::new().add(Input::new([3])).add(RepeatVector::new(1 << 50).name("many")).build();
     let error = model.and_then(|m| m.predict_on_batch(vec![rows(1, 3)]));
     has(message(error), &["layer `many` (RepeatVector)", "memory"]);
+}
+
+/// Sizes that arguments alone give: such models load, and the process lives on when they are run.
+#[test]
+fn arguments_that_there_is_no_memory_for_are_refused() {
+    let huge = 1_usize << 40;
+    let layers: [(LayerRef, usize); 6] = [
+        (CategoryEncoding::new(huge).output_mode(OutputMode::OneHot).name("x").into(), 3),
+        (Hashing::new(huge).output_mode(OutputMode::MultiHot).name("x").into(), 3),
+        (
+            IntegerLookup::new()
+                .vocabulary([1, 2])
+                .num_oov_indices(huge)
+                .output_mode(OutputMode::Count)
+                .name("x")
+                .into(),
+            3,
+        ),
+        (MelSpectrogram::new().num_mel_bins(huge).name("x").into(), 4000),
+        (MelSpectrogram::new().fft_length(huge).name("x").into(), 4000),
+        (RepeatVector::new(huge).name("x").into(), 3),
+    ];
+    for (layer, inputs) in layers {
+        let class = layer.class().name;
+        let dtype = if ["MelSpectrogram", "RepeatVector"].contains(&class) { DType::F32 } else { DType::I32 };
+        let model = Sequential::new().add(Input::new([inputs]).dtype(dtype)).add(layer).build().unwrap();
+        let error = model.predict_on_batch(vec![HostTensor::full([1, inputs], dtype, 1.0)]).unwrap_err();
+        assert!(matches!(error.root(), Error::Memory { .. }), "{class}: {error}");
+        has(error.to_string(), &[&format!("layer `x` ({class})"), "no memory for", "bytes"]);
+    }
+    let layer = STFTSpectrogram::new().frame_length(huge).name("x");
+    let error = Sequential::new().add(Input::new([4000, 1])).add(layer).build();
+    has(message(error), &["layer `x` (STFTSpectrogram)", "memory"]);
 }
 
 /// A model whose file is changed to ask for more weights than it holds.

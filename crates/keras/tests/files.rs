@@ -471,6 +471,106 @@ mod clash {
     }
 }
 
+/// A layer that counts its calls, in an array of its own beside its weight.
+mod counting {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use keras::saving::h5;
+    use keras_spec::*;
+    use serde::{Deserialize, Serialize};
+
+    use super::{Input, Sequential, load_model, message};
+
+    #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+    struct Counter {
+        #[serde(skip)]
+        scale: Weight,
+        #[serde(skip)]
+        calls: Arc<AtomicU32>,
+    }
+
+    class!(dyn Layer, Class::of("test", "Counter"), Counter);
+
+    impl Layer for Counter {
+        fn build(&self, builder: &mut Builder, inputs: &[PartialShape]) -> Result<()> {
+            let features = builder.known_dim(&inputs[0], -1)?;
+            builder.weight(&self.scale, WeightSpec::new("scale", [features]).initializer("ones")?)
+        }
+
+        fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
+            if !scope::is_abstract() {
+                self.calls.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(vec![(&inputs[0] * self.scale.value()?)?])
+        }
+
+        fn saved_arrays(&self) -> Result<BTreeMap<String, HostTensor>> {
+            Ok(BTreeMap::from([("calls".to_owned(), self.calls.load(Ordering::Relaxed).into())]))
+        }
+
+        fn load_arrays(&self, arrays: &BTreeMap<String, HostTensor>) -> Result<()> {
+            let Some(calls) = arrays.get("calls") else {
+                return Err(Error::config("Counter", "an array `calls`, found none"));
+            };
+            self.calls.store(calls.to_f64_vec()[0] as u32, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn layers_may_keep_arrays_beside_their_weights() {
+        let mut model =
+            Sequential::new().add(Input::new([2])).add(Counter::default().name("c")).build().unwrap();
+        let calls = |model: &super::Model| {
+            let layer = model.get_layer("c").unwrap();
+            layer.downcast::<Counter>().unwrap().calls.load(Ordering::Relaxed)
+        };
+        for _ in 0..3 {
+            model.predict(HostTensor::full([1, 2], DType::F32, 1.0)).unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, weights, other] =
+            ["c.keras", "c.weights.h5", "other.weights.h5"].map(|name| folder.path().join(name));
+        model.save(&whole).unwrap();
+        assert_eq!(calls(&load_model(&whole).unwrap()), 3);
+        model.save_weights(&weights).unwrap();
+        model.predict(HostTensor::full([1, 2], DType::F32, 1.0)).unwrap();
+        assert_eq!(calls(&model), 4);
+        model.load_weights(&weights).unwrap();
+        assert_eq!(calls(&model), 3);
+
+        let write = |name: &str| {
+            let mut file = h5::Writer::new();
+            let group = file.group("layers/counter/vars");
+            group.dataset("0", &HostTensor::full([2], DType::F32, 1.0)).unwrap();
+            group.dataset(name, &5u32.into()).unwrap();
+            file.finish_to("other", std::fs::File::create(&other).unwrap()).unwrap();
+        };
+        write("calls");
+        model.load_weights(&other).unwrap();
+        assert_eq!(calls(&model), 5);
+        write("1");
+        message(
+            model.load_weights(&other),
+            &["other.weights.h5", "/layers/counter/vars", "1 arrays", "2 arrays"],
+        );
+        let dense =
+            Sequential::new().add(Input::new([2])).add(super::Dense::new(1).name("d")).build().unwrap();
+        dense.save_weights(&weights).unwrap();
+        message(model.load_weights(&weights), &["c.weights.h5", "/layers/counter/vars"]);
+        let mut file = h5::Writer::new();
+        let group = file.group("layers/dense/vars");
+        group.dataset("0", &HostTensor::full([2, 1], DType::F32, 1.0)).unwrap();
+        group.dataset("1", &HostTensor::full([1], DType::F32, 1.0)).unwrap();
+        group.dataset("calls", &5u32.into()).unwrap();
+        file.finish_to("other", std::fs::File::create(&other).unwrap()).unwrap();
+        let says = ["other.weights.h5", "/layers/dense/vars", "`d`", "Dense", "found `calls`"];
+        message(dense.load_weights(&other), &says);
+    }
+}
+
 #[test]
 fn fixtures_of_several_versions_load() {
     for name in [

@@ -300,8 +300,29 @@ fn links_do_not_multiply_what_a_file_holds() {
     assert_eq!(same.dataset_names().unwrap().len(), 16);
     refused(same.count_elements(), "arrays that add up to more than the file holds");
     refused(root.group("long").unwrap().count_elements(), "a path of ");
-    refused(root.group("soft").unwrap().count_elements(), "soft links");
+    // Its link leads to itself.
+    assert_eq!(root.group("soft").unwrap().dataset_paths().unwrap(), ["real"]);
     refused(root.group("endless").unwrap().count_elements(), "types inside types");
+}
+
+#[test]
+fn soft_links_are_followed_within_the_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files/made-links.h5");
+    let root = h5::File::open(path).unwrap().root();
+    let links = root.group("links").unwrap();
+    assert_eq!(links.dataset_names().unwrap(), ["absolute", "hard", "relative"]);
+    assert_eq!(links.group_names().unwrap(), ["group"]);
+    let numbers = |path: &str| root.dataset(path).unwrap().read().unwrap().to_f64_vec();
+    assert_eq!(numbers("links/absolute"), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(numbers("links/group/array"), numbers("real/array"));
+    assert_eq!(numbers("links/relative"), [1.0, 1.0]);
+    for nowhere in ["links/dangling", "links/twice", "links/self", "elsewhere/array"] {
+        let error = root.dataset(nowhere).err().unwrap().to_string();
+        assert!(error.contains(&format!("made-links.h5: /{nowhere}: there is no such object")), "{error}");
+    }
+    assert_eq!(root.group("round").unwrap().dataset_paths().unwrap(), ["array", "back/array"]);
+    let error = root.group("many").unwrap().dataset_names().unwrap_err().to_string();
+    assert!(error.contains("made-links.h5: /many: refused: more than 512 soft links"), "{error}");
 }
 
 /// Weights by layer, whose lists of names name the same over and over.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use indicatif::{ProgressBar, ProgressStyle};
 use keras::Model;
 use keras::training::{Data, Evaluate};
-use keras_spec::{Callback, HostTensor, Params, Shape, TensorSpec};
+use keras_spec::{Callback, Element, HostTensor, Params, Shape, TensorSpec, dispatch_dtype};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, DIM, Failure, Result, TITLE, short, table};
@@ -164,13 +164,12 @@ impl Predict {
     fn table(&self, output: &(String, HostTensor), samples: Option<&[PathBuf]>) -> String {
         let (_, array) = output;
         let count = array.shape().first().copied().unwrap_or(1);
-        let values = array.to_f64_vec();
-        let width = values.len() / count.max(1);
+        let width = array.data().len() / count.max(1);
         let shown = if self.rows == 0 { count } else { self.rows.min(count) };
         let row = |i: usize| {
             let sample =
                 samples.and_then(|s| s.get(i)).map_or_else(|| i.to_string(), |p| p.display().to_string());
-            let numbers = values[i * width..(i + 1) * width].iter().take(COLUMNS).map(|&x| short(x));
+            let numbers = (i * width..(i + 1) * width).take(COLUMNS).map(|at| short(element(array, at)));
             let more = (width > COLUMNS).then(|| "…".to_owned());
             std::iter::once(sample).chain(numbers).chain(more).collect()
         };
@@ -181,6 +180,11 @@ impl Predict {
         };
         format!("{TITLE}{}{TITLE:#}\n{}{more}", describe(output), table(&[], &rows))
     }
+}
+
+/// An element by its place in row-major order.
+fn element(array: &HostTensor, at: usize) -> f64 {
+    dispatch_dtype!(array.dtype(), T => array.as_slice::<T>().map_or(f64::NAN, |all| all[at].to_f64()))
 }
 
 /// How many numbers of a sample a table has.

@@ -1,7 +1,10 @@
 //! `keras summary`
 
+use std::collections::HashMap;
+use std::mem::ManuallyDrop;
+
 use keras::Model;
-use keras::models::{Chain, Functional};
+use keras::models::{Chain, Functional, Node};
 use keras_spec::{Call, LayerRef, TensorSpec, Variable};
 use serde_json::{Value, json};
 
@@ -27,8 +30,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn run(self) -> Result<Answer> {
-        let model = self.model.open(!self.no_compile)?.model;
+    /// Computes the text or the JSON, whichever is asked for: each takes long for models of many layers.
+    pub(crate) fn run(self, json: bool) -> Result<Answer> {
+        // The process ends after this, and freeing a hundred thousand layers takes as long as listing them.
+        let model = &*ManuallyDrop::new(self.model.open(!self.no_compile)?.model);
+        if json {
+            return Ok(Answer::new("", describe(model)?));
+        }
         let mut options = keras::visual::Summary::new()
             .expand_nested(self.expand_nested)
             .show_trainable(self.show_trainable);
@@ -36,7 +44,7 @@ impl Summary {
             options = options.line_length(length);
         }
         let fail = |e| Failure::file(self.model.path(), e);
-        Ok(Answer::new(model.summary_text(options).map_err(fail)?, describe(&model)?))
+        Ok(Answer::new(model.summary_text(options).map_err(fail)?, Value::Null))
     }
 }
 
@@ -66,17 +74,19 @@ fn describe(model: &Model) -> Result<Value> {
 
 /// The layers of a model; null of another layer.
 fn layers(layer: &LayerRef) -> Value {
-    let (list, graph) = match (layer.downcast::<Functional>(), layer.downcast::<Chain>()) {
-        (Some(graph), _) => (graph.operations(), Some(graph)),
-        (_, Some(chain)) => (chain.layers(), None),
+    let (list, nodes) = match (layer.downcast::<Functional>(), layer.downcast::<Chain>()) {
+        (Some(graph), _) => (graph.operations(), graph.nodes()),
+        (_, Some(chain)) => (chain.layers(), &[][..]),
         _ => return Value::Null,
     };
+    // Each layer's first call.
+    let calls: HashMap<usize, &Node> = nodes.iter().rev().map(|n| (n.layer().id(), &**n)).collect();
     let one = |layer: &LayerRef| {
         let nested = layers(layer);
         let mut entry = json!({
             "name": layer.name(),
             "class": layer.class().name,
-            "output_shapes": output_shapes(layer, graph),
+            "output_shapes": output_shapes(layer, calls.get(&layer.id()).copied()),
             "params": layer.count_params(),
             "trainable": layer.is_trainable(),
         });
@@ -89,9 +99,8 @@ fn layers(layer: &LayerRef) -> Value {
 }
 
 /// The shapes of a layer's first call; null if it was not built.
-fn output_shapes(layer: &LayerRef, graph: Option<&Functional>) -> Value {
-    let node = graph.and_then(|g| g.nodes().iter().find(|n| LayerRef::same(n.layer(), layer)));
-    let specs = match node {
+fn output_shapes(layer: &LayerRef, call: Option<&Node>) -> Value {
+    let specs = match call {
         Some(node) => Some(node.outputs().to_vec()),
         None => layer.build_shapes().and_then(|shapes| {
             let dtype = layer.policy().compute_dtype();

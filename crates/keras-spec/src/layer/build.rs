@@ -193,7 +193,7 @@ fn check_size(name: &str, shape: &Shape, dtype: DType) -> Result<()> {
         return wrong(format!("at most the {left} elements that the file has for it"));
     }
     let workspace = if size::is_replaced() { dtype.size() } else { WORKSPACE };
-    if !crate::host::has_memory_for(shape.size().saturating_mul(workspace)) {
+    if !crate::memory::has_memory_for(shape.size().saturating_mul(workspace)) {
         return wrong("a shape that there is memory for".to_owned());
     }
     Ok(())

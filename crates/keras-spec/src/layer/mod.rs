@@ -10,6 +10,7 @@ mod size;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::host::HostTensor;
 use crate::object::{Config, Object, family};
 use crate::policy::DTypePolicy;
 use crate::shape::{PartialShape, TensorSpec};
@@ -181,6 +182,30 @@ pub trait Layer: Object {
     /// all others have, such as `trainable` in `InputLayer`.
     fn adjust_config(&self, layer: &LayerRef, config: &mut Config) {
         let _ = (layer, config);
+    }
+
+    /// Arrays that files of Keras 3 have beside the weights, by names that are no numbers (`save_own_variables`), such as
+    /// `idf_weights`: what the layer learnt that is no weight.
+    ///
+    /// # Errors
+    /// If an array cannot be computed.
+    fn saved_arrays(&self) -> Result<BTreeMap<String, HostTensor>> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Takes the arrays that a file has beside the weights, as [`saved_arrays`](Layer::saved_arrays) gave them. It is called
+    /// for files without any too, once the model has its configuration and its [assets](Layer::load_assets).
+    ///
+    /// # Errors
+    /// If one is missing, or is not what the layer keeps; by default, where there is any.
+    fn load_arrays(&self, arrays: &BTreeMap<String, HostTensor>) -> Result<()> {
+        match arrays.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let why = format!("no arrays beside its weights, found `{name}`");
+                Err(Error::config(self.class().name, why))
+            }
+        }
     }
 
     /// Takes what Keras keeps beside the configuration in the archive (`load_assets`): files by their names, such as

@@ -13,11 +13,13 @@ use smallvec::SmallVec;
 use crate::backend::{AnyBuffer, Buffers};
 use crate::compose;
 use crate::device::Device;
+use crate::dispatch_dtype;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::fused::Fused;
-use crate::host::{Element, HostTensor, has_memory_for};
+use crate::host::{Element, HostTensor, cast_element};
 use crate::infer::{Spec, infer, infer_fused};
+use crate::memory::{can_allocate, has_memory_for};
 use crate::op::Op;
 use crate::scope;
 use crate::shape::Shape;
@@ -88,6 +90,27 @@ impl Tensor {
     /// [`Error::Unsupported`] if the device lacks the dtype.
     pub fn full(shape: impl Into<Shape>, dtype: DType, value: f64, device: &Device) -> Result<Self> {
         Tensor::from_host(HostTensor::full(Shape::scalar(), dtype, value), device)?.broadcast_to(shape)
+    }
+
+    /// A tensor of the elements `element(0)`, `element(1)`, … in row-major order, converted to `dtype`, on `device`. In
+    /// [`crate::scope::abstractly`] none is computed.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is none for so many; [`Error::Unsupported`] if the device lacks the dtype.
+    pub fn from_fn<T: Element>(
+        shape: impl Into<Shape>,
+        dtype: DType,
+        device: &Device,
+        element: impl FnMut(usize) -> T,
+    ) -> Result<Self> {
+        let shape = shape.into();
+        if scope::is_abstract() {
+            return Ok(Tensor::placeholder(shape, dtype, *device));
+        }
+        ensure_memory("from_fn", &[(shape.clone(), dtype)], has_memory_for)?;
+        let elements = (0..shape.size()).map(element);
+        let data = dispatch_dtype!(dtype, U => U::into_data(elements.map(cast_element::<T, U>).collect()));
+        Tensor::from_host(HostTensor::from_data(shape, data)?, device)
     }
 
     /// A tensor over a buffer of the backend of `device`, without a copy: how a backend's own arrays come in.
@@ -257,7 +280,7 @@ fn run(op: Op, operands: Operands) -> Result<Tensor> {
     if mode.is_abstract() {
         return Ok(Tensor::placeholder(spec.0, spec.1, device));
     }
-    ensure_memory(op.name(), std::slice::from_ref(&spec))?;
+    check_memory(&op, &operands, &spec)?;
     let draft = mode.drafts(&operands).then(|| Draft::new(&operands, |wanted| vjp::saves(&op, wanted)));
     let made = device.backend().execute(&op, buffers(operands))?;
     let mut result = Tensor::made(made, spec, device, op.name())?;
@@ -280,7 +303,7 @@ fn run_fused(op: Fused, operands: Operands) -> Result<Results> {
     let fuses = operands.first().is_some_and(|x| device.backend().fuses(&op, x.dtype));
     if fuses {
         scope::note_fused(op.name());
-        ensure_memory(op.name(), &specs)?;
+        ensure_memory(op.name(), &specs, memory_check(device))?;
     }
     let draft = mode.drafts(&operands).then(|| Draft::new(&operands, |wanted| vjp::fused_saves(&op, wanted)));
     let mut results = if fuses {
@@ -326,14 +349,37 @@ fn buffers(operands: Operands) -> Buffers {
     all
 }
 
-fn ensure_memory(op: &str, specs: &[Spec]) -> Result<()> {
-    let fits = |(shape, dtype): &Spec| has_memory_for(shape.size().saturating_mul(dtype.size()));
-    match specs.iter().find(|spec| !fits(spec)) {
-        None => Ok(()),
-        Some((shape, dtype)) => {
-            Err(Error::shape(op, format!("there is no memory for its {dtype} result"), [shape]))
+/// Refuses an operation that there is no memory for, before it is tried.
+fn check_memory(op: &Op, operands: &Operands, result: &Spec) -> Result<()> {
+    let views =
+        matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice { .. } | Op::Reverse(_));
+    let size = |(shape, dtype): (&Shape, DType)| shape.size().saturating_mul(dtype.size());
+    let reused = |t: &Tensor| {
+        Arc::strong_count(&t.buffer) == 1 && size((&t.shape, t.dtype)) == size((&result.0, result.1))
+    };
+    let in_place = matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Select) && operands.iter().any(reused);
+    // Many backends take no memory for these.
+    let check = if views || in_place { can_allocate } else { memory_check(operands[0].device) };
+    ensure_memory(op.name(), std::slice::from_ref(result), check)
+}
+
+/// How a device is asked whether it has so many bytes. Those with memory of their own say so when they are out of it.
+fn memory_check(device: Device) -> fn(usize) -> bool {
+    if device.backend().device() == "cpu" { has_memory_for } else { |_| true }
+}
+
+fn ensure_memory(op: &str, specs: &[Spec], has: fn(usize) -> bool) -> Result<()> {
+    for (shape, dtype) in specs {
+        let bytes = shape.size().saturating_mul(dtype.size());
+        if !has(bytes) {
+            return Err(Error::Memory {
+                op: op.to_owned(),
+                what: format!("{dtype} of shape {shape}"),
+                bytes,
+            });
         }
     }
+    Ok(())
 }
 
 /// Runs an optimizer step ([`Fused::is_update`]) in place: the results replace the variable (operand 0) and its state

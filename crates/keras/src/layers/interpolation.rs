@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use keras_spec::{HostTensor, Result, Shape, Tensor};
+use keras_spec::{Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// How the elements between those of the input are found.
@@ -39,25 +39,22 @@ impl Interpolation {
     /// What each element of the input adds to each of the result: `(new, old)`.
     fn weights(self, old: usize, new: usize, antialias: bool, like: &Tensor) -> Result<Tensor> {
         let shape = Shape::from([new, old]);
-        if keras_spec::scope::is_abstract() {
-            return Tensor::full(shape, like.dtype(), 0.0, like.device());
-        }
         let scale = new as f64 / old as f64;
         let width = if antialias { (1.0 / scale).max(1.0) } else { 1.0 };
-        let mut matrix = Vec::with_capacity(shape.size());
-        for i in 0..new {
+        let mut sum = 1.0;
+        Tensor::from_fn(shape, like.dtype(), like.device(), |at| {
+            let (i, j) = (at / old, at % old);
             if self == Interpolation::Nearest {
                 let nearest = (2 * i + 1) * old / (2 * new);
-                matrix.extend((0..old).map(|j| f64::from(u8::from(j == nearest))));
-                continue;
+                return f64::from(u8::from(j == nearest));
             }
             let place = (i as f64 + 0.5) / scale - 0.5;
             let weight = |j: usize| self.weight((place - j as f64).abs() / width);
-            let row: Vec<f64> = (0..old).map(weight).collect();
-            let sum: f64 = row.iter().sum();
-            matrix.extend(row.iter().map(|w| w / sum));
-        }
-        Tensor::from_host(HostTensor::new(shape, matrix)?.cast(like.dtype()), like.device())
+            if j == 0 {
+                sum = (0..old).map(weight).sum();
+            }
+            weight(j) / sum
+        })
     }
 
     /// The weight of an element at a distance.

@@ -10,7 +10,6 @@ use super::container::{ASSETS, Archive};
 use super::error::FileError;
 use super::legacy::{Report, Version};
 use super::{LoadOptions, h5, optimizer_state};
-use crate::layers::IntegerLookup;
 use crate::models::{Chain, Functional, Model};
 
 /// The attribute of a model that holds its optimizer.
@@ -21,9 +20,6 @@ const FORWARD: &str = "/forward_layer";
 
 /// Where it keeps the layer that it made that one from.
 const ORIGIN: &str = "/layer";
-
-/// The array that `IntegerLookup` keeps among weights by a name of its own.
-const IDF_WEIGHTS: &str = "idf_weights";
 
 /// What tf-keras calls the list of a model's layers.
 const OLD_LAYERS: &str = "_layer_checkpoint_dependencies";
@@ -45,13 +41,25 @@ impl Place {
     }
 
     /// The arrays that are written, by their names in the group.
-    fn arrays(&self) -> impl Iterator<Item = Result<(String, HostTensor)>> {
+    ///
+    /// # Errors
+    /// A layer cannot compute what it keeps beside its weights, or calls it by a number.
+    fn arrays(&self) -> Result<impl Iterator<Item = Result<(String, HostTensor)>>> {
+        let named = self.layer.as_ref().map(|l| l.layer().saved_arrays()).transpose()?.unwrap_or_default();
+        if let Some(number) = named.keys().find(|name| is_number(name)) {
+            return Err(
+                Error::argument("saved_arrays", "names that are no numbers", number).context(&self.name)
+            );
+        }
         let numbered =
             self.saved.iter().enumerate().map(|(i, (_, value))| Ok((i.to_string(), value.to_host()?)));
-        let lookup = self.layer.as_ref().and_then(LayerRef::downcast::<IntegerLookup>);
-        let named = lookup.and_then(|lookup| lookup.saved_weights().transpose());
-        numbered.chain(named.map(|weights| Ok((IDF_WEIGHTS.to_owned(), weights?))))
+        Ok(numbered.chain(named.into_iter().map(Ok)))
     }
+}
+
+/// Whether an array of this name is a weight of its layer.
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -187,7 +195,7 @@ pub(super) fn write(model: &Model, version: Option<Version>, file: &mut h5::Writ
     for (place, path) in places.iter().map(|p| (p, p.path.clone())).chain(copies) {
         let group = file.group(&join(&path, "vars"));
         group.text("name", place.name.clone());
-        for array in place.arrays() {
+        for array in place.arrays()? {
             let (name, array) = array?;
             group.dataset(&name, &array)?;
         }
@@ -218,7 +226,7 @@ pub(super) fn write_shards(
         let path = place.group();
         file.group(&path).text("name", place.name.clone());
         let mut shards: Vec<String> = Vec::new();
-        for array in place.arrays() {
+        for array in place.arrays()? {
             let (name, array) = array?;
             let bytes = (array.data().len() * array.dtype().size()) as u64;
             if bytes > limit {
@@ -247,6 +255,9 @@ pub(super) fn write_shards(
     Ok(json!({ "metadata": { "total_size": total }, "weight_map": map }))
 }
 
+/// A layer, where it is in a file, and what that has for it beside its weights.
+type Named = (LayerRef, String, BTreeMap<String, HostTensor>);
+
 /// A file, or a part of one, that holds weights by their way through the model.
 pub(super) struct Tree<'a> {
     /// How messages name the file.
@@ -256,7 +267,8 @@ pub(super) struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// The values of all weights of a layer. Nothing is assigned but what an `IntegerLookup` learnt, last of all.
+    /// The values of all weights of a layer. Nothing is assigned but what layers keep beside weights, last of
+    /// all.
     ///
     /// # Errors
     /// An array is missing or damaged, has another shape than the weight, or belongs to no layer.
@@ -268,7 +280,9 @@ impl Tree<'_> {
     ) -> Result<Vec<(Variable, HostTensor)>> {
         let mut used = HashSet::new();
         let mut out = Vec::new();
-        let places: Vec<Place> = places(layer)?.into_iter().filter(|p| !p.saved.is_empty()).collect();
+        let all = places(layer)?;
+        let named = self.named(&all, &mut used)?;
+        let places: Vec<Place> = all.into_iter().filter(|p| !p.saved.is_empty()).collect();
         for (i, place) in places.iter().enumerate() {
             match self.values(place, &places[..i], &mut used) {
                 Ok(values) => out.extend(values),
@@ -278,11 +292,10 @@ impl Tree<'_> {
                 Err(e) => return Err(e),
             }
         }
-        let weights_of_lookups = self.lookups(layer, &mut used)?;
         let give = || {
-            weights_of_lookups.iter().try_for_each(|(layer, weights)| match layer.downcast() {
-                Some(lookup) => IntegerLookup::load_weights(lookup, weights).at(|| layer.name().to_owned()),
-                None => Ok(()),
+            named.iter().try_for_each(|(layer, path, arrays)| {
+                let at = || format!("{}: /{path}: layer `{}`", self.file, layer.name());
+                layer.layer().load_arrays(arrays).at(at)
             })
         };
         if options.skip_mismatch {
@@ -305,32 +318,23 @@ impl Tree<'_> {
         Ok(out)
     }
 
-    /// The weights of numbers of every `IntegerLookup`.
-    fn lookups(&self, root: &LayerRef, used: &mut HashSet<String>) -> Result<Vec<(LayerRef, HostTensor)>> {
+    /// What the file has for layers beside their weights: each layer, the path of its group, and the arrays in it whose names
+    /// are no numbers.
+    fn named(&self, places: &[Place], used: &mut HashSet<String>) -> Result<Vec<Named>> {
+        let mut once = self.roots.iter().map(h5::Group::once).collect::<h5::Once>();
         let mut out = Vec::new();
-        for place in places(root)? {
-            let path = place.group();
-            let Some(layer) = place.layer else { continue };
-            let Some(lookup) = layer.downcast::<IntegerLookup>() else { continue };
-            let mut array = None;
+        for place in places {
+            let (path, mut arrays) = (place.group(), BTreeMap::new());
+            let Some(layer) = place.layer.clone() else { continue };
             for root in &self.roots {
-                let group = root.find_group(&path)?;
-                let names = group.as_ref().map(h5::Group::dataset_names).transpose()?.unwrap_or_default();
-                if let (Some(group), true) = (group, names.iter().any(|name| name == IDF_WEIGHTS)) {
-                    array = Some(group.dataset(IDF_WEIGHTS)?);
-                }
-            }
-            match array {
-                Some(array) => {
+                let Some(group) = root.find_group(&path)? else { continue };
+                for name in group.dataset_names()?.into_iter().filter(|name| !is_number(name)) {
+                    let array = group.dataset(&name)?;
                     used.insert(array.path());
-                    out.push((layer.clone(), array.read()?));
+                    arrays.insert(name, once.read(&array)?);
                 }
-                None if lookup.learns_weights() => {
-                    let object = format!("/{path}/{IDF_WEIGHTS}");
-                    return Err(FileError::Missing { file: self.file.to_owned(), object }.into());
-                }
-                None => {}
             }
+            out.push((layer, path, arrays));
         }
         Ok(out)
     }
@@ -343,10 +347,10 @@ impl Tree<'_> {
         used: &mut HashSet<String>,
     ) -> Result<Vec<(Variable, HostTensor)>> {
         let path = place.group();
-        let mut arrays = self.numbered(&path)?;
+        let mut arrays = self.numbered(&path, false)?;
         if let (None, Some(twin)) = (&arrays, twin(place, earlier)) {
             // In the file's model both were one layer, which an architecture alone does not say.
-            arrays = self.numbered(&twin.group())?;
+            arrays = self.numbered(&twin.group(), false)?;
         }
         let missing = || FileError::Missing { file: self.file.to_owned(), object: format!("/{path}") };
         let arrays = arrays.ok_or_else(missing)?;
@@ -372,7 +376,7 @@ impl Tree<'_> {
     /// # Errors
     /// An array is damaged.
     pub(super) fn optimizer(&self) -> super::Result<Option<Vec<HostTensor>>> {
-        match self.numbered(&join(OPTIMIZER, "vars"))? {
+        match self.numbered(&join(OPTIMIZER, "vars"), true)? {
             Some(arrays) => {
                 let mut once = self.roots.iter().map(h5::Group::once).collect::<h5::Once>();
                 arrays.iter().map(|array| once.read(array)).collect::<super::Result<_>>().map(Some)
@@ -381,8 +385,9 @@ impl Tree<'_> {
         }
     }
 
-    /// The arrays `0`, `1`, … of a group; `None` if there is no such group.
-    fn numbered(&self, path: &str) -> super::Result<Option<Vec<h5::Dataset>>> {
+    /// The arrays `0`, `1`, … of a group; `None` if there is no such group. What else is in a layer's own group is
+    /// [`named`](Tree::named).
+    fn numbered(&self, path: &str, strict: bool) -> super::Result<Option<Vec<h5::Dataset>>> {
         let old: Vec<&str> = path.split('/').map(|p| if p == "layers" { OLD_LAYERS } else { p }).collect();
         // tf-keras has the parts of attention in private attributes: `_key_dense`.
         let private = match path.rsplitn(3, '/').collect::<Vec<_>>()[..] {
@@ -401,7 +406,7 @@ impl Tree<'_> {
             let Some(group) = group else { continue };
             let arrays: &mut Vec<h5::Dataset> = found.get_or_insert_default();
             // An array that is spread over files goes on where the file before ends.
-            for name in group.dataset_names()? {
+            for name in group.dataset_names()?.into_iter().filter(|name| strict || is_number(name)) {
                 if name != arrays.len().to_string() {
                     let expected = format!("the array {}", arrays.len());
                     return Err(FileError::unexpected(

@@ -13,6 +13,12 @@ use layout::topo::layout::VisualGraph;
 use crate::class::builders;
 use crate::models::{Functional, Model};
 
+/// How many calls of layers a picture has room for.
+const MAX_BOXES: usize = 1200;
+
+/// How many tensors.
+const MAX_ARROWS: usize = 5000;
+
 /// What the picture shows beside names: the arguments of `plot_model` (`keras.utils.plot_model`, Keras 3.15.1).
 ///
 /// A box is a call of a layer, an arrow a tensor. A model inside the model is one box, as with `expand_nested=False`: the
@@ -62,8 +68,9 @@ impl Model {
     /// The model's graph as an SVG picture.
     ///
     /// # Errors
-    /// If a layer's output shape cannot be inferred.
+    /// If a layer's output shape cannot be inferred, or there are more than 1,200 boxes or 5,000 arrows.
     pub fn plot_svg(&self, options: PlotModel) -> Result<String> {
+        self.check_size()?;
         let orientation = match options.left_to_right {
             true => Orientation::LeftToRight,
             false => Orientation::TopToBottom,
@@ -100,6 +107,22 @@ impl Model {
         let mut svg = SVGWriter::new();
         picture.do_it(false, false, false, &mut svg);
         Ok(svg.finalize())
+    }
+
+    /// Refuses pictures that take the library longer than anybody waits: its time goes by more than the square of their size.
+    fn check_size(&self) -> Result<()> {
+        let (boxes, arrows) = match self.as_layer().downcast::<Functional>() {
+            Some(graph) => (graph.nodes().len(), graph.nodes().iter().map(|node| node.tensors().len()).sum()),
+            None => (self.layers().len(), 0),
+        };
+        if boxes > MAX_BOXES || arrows > MAX_ARROWS {
+            let why = format!(
+                "a picture has at most {MAX_BOXES} boxes and {MAX_ARROWS} arrows, this one would have {boxes} and \
+                 {arrows}; `summary` lists the layers"
+            );
+            return Err(Error::other(why));
+        }
+        Ok(())
     }
 
     /// Writes the model's graph to an SVG file.

@@ -9,7 +9,7 @@ pub use dot_product::{AdditiveAttention, Attention, ScoreMode};
 pub use grouped_query_attention::GroupedQueryAttention;
 pub use multi_head_attention::MultiHeadAttention;
 
-use keras_spec::{AttentionSpec, Call, Error, Fused, HostTensor, Op, Result, Tensor};
+use keras_spec::{AttentionSpec, Call, DType, Error, Fused, Op, Result, Tensor};
 
 /// Whether a flag was given in the call.
 fn flag(call: &Call, name: &str) -> bool {
@@ -18,10 +18,8 @@ fn flag(call: &Call, name: &str) -> bool {
 
 /// The steps of queries `(1, queries, 1)` and of keys `(1, 1, keys)`, counted from 0.
 fn steps(queries: usize, keys: usize, like: &Tensor) -> Result<(Tensor, Tensor)> {
-    let count = |n: usize, shape: [usize; 3]| {
-        Tensor::from_host(HostTensor::new(shape, (0..n as i32).collect::<Vec<_>>())?, like.device())
-    };
-    Ok((count(queries, [1, queries, 1])?, count(keys, [1, 1, keys])?))
+    let count = |shape: [usize; 3]| Tensor::from_fn(shape, DType::I32, like.device(), |i| i as i32);
+    Ok((count([1, queries, 1])?, count([1, 1, keys])?))
 }
 
 /// Which keys are not after the query: `(1, queries, keys)`.

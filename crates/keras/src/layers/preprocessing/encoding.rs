@@ -1,6 +1,6 @@
 //! Numbers of categories, as layers that find them give them out: `output_mode`.
 
-use keras_spec::{DType, HostTensor, Result, Tensor};
+use keras_spec::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// What a layer makes of the numbers of categories.
@@ -62,6 +62,6 @@ impl OutputMode {
 /// 1 at the place of each number along a new last axis; zeros for a number that is none of a category.
 fn one_hot(numbers: &Tensor, depth: usize, dtype: DType) -> Result<Tensor> {
     let wide = if numbers.dtype().is_float() { numbers.clone() } else { numbers.cast(DType::I64)? };
-    let places = HostTensor::new([depth], (0..depth as i64).collect::<Vec<_>>())?.cast(wide.dtype());
-    wide.expand_dims(-1)?.equal(&Tensor::from_host(places, wide.device())?)?.cast(dtype)
+    let places = Tensor::from_fn([depth], wide.dtype(), wide.device(), |i| i as i64)?;
+    wide.expand_dims(-1)?.equal(&places)?.cast(dtype)
 }

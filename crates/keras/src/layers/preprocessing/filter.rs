@@ -1,6 +1,6 @@
 //! Filters for each channel of an image.
 
-use keras_spec::{ConvSpec, Error, HostTensor, Result, Tensor};
+use keras_spec::{ConvSpec, Error, Result, Tensor};
 
 /// Images `(batch, height, width, channels)` with every channel convolved with a kernel `(height, width)`; the shape stays.
 pub(super) fn depthwise(images: &Tensor, kernel: &Tensor) -> Result<Tensor> {
@@ -27,9 +27,7 @@ pub(super) fn gaussian_blur(
     let [across, down] = sigma;
     let line = |size: usize, sigma: &Tensor| -> Result<Tensor> {
         let middle = (size as f64 - 1.0) / 2.0;
-        let places: Vec<f64> = (0..size).map(|i| i as f64 - middle).collect();
-        let places =
-            Tensor::from_host(HostTensor::new([size], places)?.cast(images.dtype()), images.device())?;
+        let places = Tensor::from_fn([size], images.dtype(), images.device(), |i| i as f64 - middle)?;
         let weights = ((places / sigma)?.square()? * -0.5)?.exp()?;
         let sum = weights.sum(&[0], true)?;
         weights / sum

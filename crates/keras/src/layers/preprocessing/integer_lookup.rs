@@ -91,22 +91,6 @@ impl IntegerLookup {
         self.lookup.vocabulary()
     }
 
-    /// What files have among the weights: how rare each number's integers are, in the mode `tf_idf` once there is a
-    /// vocabulary.
-    pub(crate) fn saved_weights(&self) -> Result<Option<HostTensor>> {
-        self.lookup.saved_weights()
-    }
-
-    /// Takes what [`saved_weights`](IntegerLookup::saved_weights) gave.
-    pub(crate) fn load_weights(&self, weights: &HostTensor) -> Result<()> {
-        self.lookup.load_weights(weights)
-    }
-
-    /// Whether there are weights that `adapt` would have to learn: in the mode `tf_idf`, unless they are arguments.
-    pub(crate) fn learns_weights(&self) -> bool {
-        self.lookup.output_mode == OutputMode::TfIdf && self.lookup.idf_weights.is_none()
-    }
-
     /// Learns the vocabulary from integers `(documents, integers)`, the most frequent ones first. It is kept in files.
     ///
     /// # Errors
@@ -152,6 +136,14 @@ impl Layer for IntegerLookup {
 
     fn adjust_config(&self, _layer: &LayerRef, config: &mut Config) {
         self.lookup.learnt_config(config);
+    }
+
+    fn saved_arrays(&self) -> Result<BTreeMap<String, HostTensor>> {
+        self.lookup.saved_arrays()
+    }
+
+    fn load_arrays(&self, arrays: &BTreeMap<String, HostTensor>) -> Result<()> {
+        self.lookup.load_arrays("IntegerLookup", arrays)
     }
 
     fn load_assets(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {

@@ -12,8 +12,24 @@ use serde::{Deserialize, Serialize};
 use super::encoding::OutputMode;
 use super::hash::{bucket, salt};
 
+/// An empty list that has room for so many numbers, which arguments may say.
+fn room_for(count: usize) -> Result<Vec<f64>> {
+    let mut all = Vec::new();
+    match all.try_reserve_exact(count) {
+        Ok(()) => Ok(all),
+        Err(_) => Err(Error::Memory {
+            op: IDF_WEIGHTS.to_owned(),
+            what: format!("{count} numbers"),
+            bytes: count.saturating_mul(8),
+        }),
+    }
+}
+
 /// Where Keras keeps a vocabulary that was learnt.
 const VOCABULARY: &str = "vocabulary.txt";
+
+/// The array in which Keras keeps, among weights, how rare tokens are.
+const IDF_WEIGHTS: &str = "idf_weights";
 
 /// A token: an integer or a text.
 pub(super) trait Token: Clone + Debug + Display + Eq + Hash + Ord {
@@ -170,7 +186,7 @@ impl<T: Token> Lookup<T> {
         if let Some(oov) = self.oov_token.as_ref().filter(|oov| self.invert && tokens.contains(oov)) {
             return wrong("vocabulary", "the token for unknown ones at the start or not at all", oov);
         }
-        let size = self.token_start() + tokens.len();
+        let size = self.token_start().saturating_add(tokens.len());
         match self.max_tokens {
             Some(max) if size > max => wrong("vocabulary", "no more than `max_tokens` tokens", &size),
             _ => Ok(()),
@@ -183,7 +199,7 @@ impl<T: Token> Lookup<T> {
     }
 
     fn token_start(&self) -> usize {
-        self.oov_start() + self.num_oov_indices
+        self.oov_start().saturating_add(self.num_oov_indices)
     }
 
     /// What stands before the tokens of the vocabulary.
@@ -195,6 +211,9 @@ impl<T: Token> Lookup<T> {
 
     /// The tokens of a vocabulary that may begin with those for the mask and for what is unknown.
     fn without_special<'a>(&self, vocabulary: &'a [T]) -> &'a [T] {
+        if self.token_start() > vocabulary.len() {
+            return vocabulary;
+        }
         let special = self.special().unwrap_or_default();
         vocabulary.strip_prefix(&special[..]).unwrap_or(vocabulary)
     }
@@ -218,7 +237,7 @@ impl<T: Token> Lookup<T> {
 
     /// How many numbers there are.
     pub(super) fn size(&self) -> Option<usize> {
-        self.tokens().map(|tokens| self.token_start() + tokens.len())
+        self.tokens().map(|tokens| self.token_start().saturating_add(tokens.len()))
     }
 
     fn learn(&self, tokens: Vec<T>, idf_weights: Option<Vec<f64>>) {
@@ -271,43 +290,63 @@ impl<T: Token> Lookup<T> {
                 |&(_, (_, n)): &(_, (_, usize))| (1.0 + documents.len() as f64 / (1.0 + n as f64)).ln();
             self.padded(found.iter().map(rarity).collect())
         });
+        let weights = weights.transpose()?;
         self.learn(found.into_iter().map(|(token, _)| token.clone()).collect(), weights);
         Ok(())
     }
 
     /// Weights of tokens as those of all numbers: unknown tokens have the mean.
-    fn padded(&self, weights: Vec<f64>) -> Vec<f64> {
+    fn padded(&self, weights: Vec<f64>) -> Result<Vec<f64>> {
         let mean = weights.iter().sum::<f64>() / weights.len().max(1) as f64;
-        let mut all = vec![mean; self.token_start()];
+        let mut all = room_for(self.token_start().saturating_add(weights.len()))?;
+        all.resize(self.token_start(), mean);
         all.extend(weights);
-        if let Some(max) = self.max_tokens.filter(|_| self.pad_to_max_tokens) {
-            all.resize(max.max(all.len()), 0.0);
+        self.lengthened(all)
+    }
+
+    /// Weights with zeros up to `max_tokens`, where vectors have that length.
+    fn lengthened(&self, mut weights: Vec<f64>) -> Result<Vec<f64>> {
+        if let Some(max) = self.max_tokens.filter(|max| self.pad_to_max_tokens && *max > weights.len()) {
+            let mut all = room_for(max)?;
+            all.append(&mut weights);
+            all.resize(max, 0.0);
+            return Ok(all);
         }
-        all
+        Ok(weights)
     }
 
     /// How many categories there are, each with a place in the vectors that are given out.
     fn depth(&self) -> Result<usize> {
         match self.max_tokens.filter(|_| self.pad_to_max_tokens) {
             Some(max) => Ok(max),
-            None => Ok(self.token_start() + self.known()?.len()),
+            None => Ok(self.token_start().saturating_add(self.known()?.len())),
         }
     }
 
-    /// The weights of all numbers as files of Keras have them beside the weights of layers; `None` in other modes than
+    /// The weights of all numbers as files of Keras have them beside the weights of layers; nothing in other modes than
     /// `tf_idf`, or before there is a vocabulary.
-    pub(super) fn saved_weights(&self) -> Result<Option<HostTensor>> {
+    pub(super) fn saved_arrays(&self) -> Result<BTreeMap<String, HostTensor>> {
         if self.output_mode != OutputMode::TfIdf || self.tokens().is_none() {
-            return Ok(None);
+            return Ok(BTreeMap::new());
         }
-        Ok(Some(HostTensor::new([self.depth()?], self.weights()?)?.cast(DType::F32)))
+        let weights = HostTensor::new([self.depth()?], self.weights()?)?.cast(DType::F32);
+        Ok(BTreeMap::from([(IDF_WEIGHTS.to_owned(), weights)]))
     }
 
-    /// Takes the weights of all numbers from a file.
-    pub(super) fn load_weights(&self, weights: &HostTensor) -> Result<()> {
+    /// Takes the weights of all numbers from a file, which must have them in the mode `tf_idf` unless they are arguments.
+    pub(super) fn load_arrays(&self, class: &str, arrays: &BTreeMap<String, HostTensor>) -> Result<()> {
+        if let Some(other) = arrays.keys().find(|name| *name != IDF_WEIGHTS) {
+            return Err(Error::config(class, format!("no array but `{IDF_WEIGHTS}`, found `{other}`")));
+        }
+        let Some(weights) = arrays.get(IDF_WEIGHTS) else {
+            return match self.output_mode == OutputMode::TfIdf && self.idf_weights.is_none() {
+                true => Err(Error::config(class, format!("an array `{IDF_WEIGHTS}`, found none"))),
+                false => Ok(()),
+            };
+        };
         let expected = [self.depth()?];
         if weights.shape().dims() != expected {
-            return Err(Error::argument("idf_weights", format!("shape {expected:?}"), weights.shape()));
+            return Err(Error::argument(IDF_WEIGHTS, format!("shape {expected:?}"), weights.shape()));
         }
         self.learn(self.known()?, Some(weights.to_f64_vec()));
         Ok(())
@@ -322,15 +361,9 @@ impl<T: Token> Lookup<T> {
             (Some(weights), Some(vocabulary))
                 if self.without_special(vocabulary).len() == vocabulary.len() =>
             {
-                Ok(self.padded(weights.clone()))
+                self.padded(weights.clone())
             }
-            (Some(weights), _) => {
-                let mut all = weights.clone();
-                if let Some(max) = self.max_tokens.filter(|_| self.pad_to_max_tokens) {
-                    all.resize(max.max(all.len()), 0.0);
-                }
-                Ok(all)
-            }
+            (Some(weights), _) => self.lengthened(weights.clone()),
             (None, _) => Err(Error::argument("idf_weights", "numbers, given or from `adapt`", "none")),
         }
     }
@@ -402,9 +435,14 @@ impl<T: Token> Lookup<T> {
             return Ok(encoded);
         }
         // Those of a file come after the graph is made.
-        let weights = if scope::is_abstract() { vec![1.0; depth] } else { self.weights()? };
-        let weights = HostTensor::new([depth], weights)?.cast(DType::F32);
-        encoded.cast(DType::F32)? * Tensor::from_host(weights, numbers.device())?
+        let weights = match scope::is_abstract() {
+            true => Tensor::full([depth], DType::F32, 1.0, numbers.device())?,
+            false => {
+                let weights = HostTensor::new([depth], self.weights()?)?.cast(DType::F32);
+                Tensor::from_host(weights, numbers.device())?
+            }
+        };
+        encoded.cast(DType::F32)? * weights
     }
 
     /// The configuration's entries that depend on what was learnt: a vocabulary that was is written like a given one, and

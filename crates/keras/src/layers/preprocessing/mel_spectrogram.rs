@@ -1,6 +1,6 @@
 use std::f64::consts::PI;
 
-use keras_spec::{Call, Config, DType, Error, HostTensor, Layer, LayerRef, PartialShape, Result, Tensor};
+use keras_spec::{Call, Config, DType, Error, Layer, LayerRef, PartialShape, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -134,39 +134,39 @@ impl MelSpectrogram {
         if samples == 0 {
             return Err(Error::argument("inputs", "at least one sample", x.shape()));
         }
-        let times = (samples + 2 * half - self.fft_length) / self.sequence_stride + 1;
+        let times = (samples - self.fft_length % 2) / self.sequence_stride + 1;
         let reflected = |at: usize| {
             let period = (2 * (samples - 1)).max(1);
             // A multiple of the period keeps it positive.
             let at = (at + period * half - half) % period;
             at.min(period - at) as i32
         };
-        let starts = (0..times).map(|t| t * self.sequence_stride);
-        let places: Vec<i32> =
-            starts.flat_map(|start| start..start + self.fft_length).map(reflected).collect();
-        let places = HostTensor::new([times, self.fft_length], places)?;
-        x.take(&Tensor::from_host(places, x.device())?, -1)
+        let shape = [times, self.fft_length];
+        let places = Tensor::from_fn(shape, DType::I32, x.device(), |i| {
+            reflected(i / self.fft_length * self.sequence_stride + i % self.fft_length)
+        })?;
+        x.take(&places, -1)
     }
 
     /// What a piece is multiplied with for its real and imaginary parts at each frequency: `(fft_length, bins)`, twice.
-    fn waves(&self) -> Result<[HostTensor; 2]> {
+    fn waves(&self, like: &Tensor) -> Result<[Tensor; 2]> {
         let (n, bins, used) = (self.fft_length, self.bins(), self.used_length());
         let before = (n - used) / 2;
-        let mut weights = vec![0.0; n];
-        weights[before..before + used].copy_from_slice(&window(&self.window, used, true)?);
+        let weight = window(&self.window, used, true)?;
         let wave = |of: fn(f64) -> f64| {
             let at = |i: usize| {
                 let (place, bin) = (i / bins, i % bins);
                 // Whole turns left out, angles are exact.
-                weights[place] * of(-2.0 * PI * (place * bin % n) as f64 / n as f64)
+                let inside = place.checked_sub(before).filter(|at| *at < used);
+                inside.map_or(0.0, &weight) * of(-2.0 * PI * (place * bin % n) as f64 / n as f64)
             };
-            HostTensor::new([n, bins], (0..n * bins).map(at).collect::<Vec<f64>>())
+            Tensor::from_fn([n, bins], like.dtype(), like.device(), at)
         };
         Ok([wave(f64::cos)?, wave(f64::sin)?])
     }
 
     /// How much each frequency counts for each range: `(bins, num_mel_bins)`.
-    fn ranges(&self) -> Result<HostTensor> {
+    fn ranges(&self, like: &Tensor) -> Result<Tensor> {
         let mel = |hertz: f32| 1127.0 * (1.0 + hertz / 700.0).ln();
         let line = |from: f32, to: f32, i: usize, count: usize| {
             let part = i as f32 / (count - 1) as f32;
@@ -175,17 +175,17 @@ impl MelSpectrogram {
         let (bins, count) = (self.bins(), self.num_mel_bins);
         let (lowest, highest) = (mel(self.min_freq as f32), mel(self.highest().value() as f32));
         let edge = |i: usize| line(lowest, highest, i, count + 2);
-        let mut weights = vec![0f32; bins * count];
-        // The first frequency is none.
-        for bin in 1..bins {
-            let at = mel(line(0.0, self.sampling_rate as f32 / 2.0, bin, bins));
-            for range in 0..count {
-                let rising = (at - edge(range)) / (edge(range + 1) - edge(range));
-                let falling = (edge(range + 2) - at) / (edge(range + 2) - edge(range + 1));
-                weights[bin * count + range] = rising.min(falling).max(0.0);
+        Tensor::from_fn([bins, count], like.dtype(), like.device(), |i| {
+            let (bin, range) = (i / count, i % count);
+            if bin == 0 {
+                // The first frequency is none.
+                return 0.0;
             }
-        }
-        HostTensor::new([bins, count], weights)
+            let at = mel(line(0.0, self.sampling_rate as f32 / 2.0, bin, bins));
+            let rising = (at - edge(range)) / (edge(range + 1) - edge(range));
+            let falling = (edge(range + 2) - at) / (edge(range + 2) - edge(range + 1));
+            rising.min(falling).max(0.0)
+        })
     }
 
     fn decibels(&self, power: &Tensor) -> Result<Tensor> {
@@ -205,13 +205,12 @@ impl Layer for MelSpectrogram {
     fn call(&self, inputs: &[Tensor], call: &Call) -> Result<Vec<Tensor>> {
         let compute = call.compute_dtype();
         let x = one(inputs)?.cast(if compute == DType::F64 { compute } else { DType::F32 })?;
-        let bring = |host: HostTensor| Tensor::from_host(host.cast(x.dtype()), x.device());
         let pieces = self.pieces(&x)?;
-        let [real, imaginary] = self.waves()?;
-        let part = |wave: HostTensor| pieces.matmul(&bring(wave)?)?.square();
+        let [real, imaginary] = self.waves(&x)?;
+        let part = |wave: Tensor| pieces.matmul(&wave)?.square();
         let magnitude = (part(real)? + part(imaginary)?)?.sqrt()?;
         let exponent = Tensor::full([], x.dtype(), self.mag_exp, x.device())?;
-        let power = magnitude.pow(&exponent)?.matmul(&bring(self.ranges()?)?)?;
+        let power = magnitude.pow(&exponent)?.matmul(&self.ranges(&x)?)?;
         let found = if self.power_to_db { self.decibels(&power)? } else { power };
         Ok(vec![found.swap_axes(-1, -2)?.into_dtype(compute)?])
     }

@@ -1,6 +1,6 @@
 //! Random rectangles of images.
 
-use keras_spec::{HostTensor, Result, Shape, Tensor};
+use keras_spec::{Result, Shape, Tensor};
 
 use super::augmentation::Draws;
 
@@ -15,9 +15,7 @@ pub(super) fn span(part: &Tensor, length: usize, draws: &Draws) -> Result<[Tenso
 /// Which pixels lie in both spans: `(batch, height, width, 1)`.
 pub(super) fn mask(rows: &[Tensor; 2], columns: &[Tensor; 2], shape: &Shape) -> Result<Tensor> {
     let within = |[start, end]: &[Tensor; 2], length: usize| -> Result<Tensor> {
-        let places: Vec<f32> = (0..length).map(|i| i as f32).collect();
-        let places = HostTensor::new([1, length], places)?.cast(start.dtype());
-        let places = Tensor::from_host(places, start.device())?;
+        let places = Tensor::from_fn([1, length], start.dtype(), start.device(), |i| i as f32)?;
         places.greater_equal(start)?.and(&places.less(end)?)
     };
     let rows = within(rows, shape[1])?.expand_dims(2)?;

@@ -1,12 +1,12 @@
 use std::f64::consts::PI;
 
 use keras_spec::{
-    BinaryOp, Builder, Call, ConvSpec, Error, HostTensor, Layer, PartialShape, Result, Tensor, Weight,
+    BinaryOp, Builder, Call, ConvSpec, DType, Device, Error, Layer, PartialShape, Result, Tensor, Weight,
     WeightSpec,
 };
 use serde::{Deserialize, Serialize};
 
-use super::windows::window;
+use super::windows::{Window, window};
 use crate::class::builders;
 use crate::layers::common::{DataFormat, data_format, input_of_rank, keras_layer, one, positive};
 use crate::layers::window::Padding;
@@ -135,7 +135,7 @@ impl STFTSpectrogram {
         self.weights().map(drop)
     }
 
-    fn weights(&self) -> Result<Option<Vec<f64>>> {
+    fn weights(&self) -> Result<Option<Window>> {
         self.window.as_ref().map(|name| window(name, self.frame_length, self.periodic)).transpose()
     }
 
@@ -144,21 +144,22 @@ impl STFTSpectrogram {
     }
 
     /// The kernel of real or imaginary parts.
-    fn kernel(&self, wave: fn(f64) -> f64) -> Result<HostTensor> {
+    fn kernel(&self, wave: fn(f64) -> f64, dtype: DType, device: &Device) -> Result<Tensor> {
         let (count, weights) = (self.frequencies(), self.weights()?);
         let length = 2 * (count - 1);
         let scale = match (&weights, self.scaling) {
-            (Some(w), Some(SpectrogramScaling::Density)) => w.iter().map(|w| w * w).sum::<f64>().sqrt(),
-            (Some(w), Some(SpectrogramScaling::Spectrum)) => w.iter().map(|w| w.abs()).sum(),
+            (Some(w), Some(SpectrogramScaling::Density)) => {
+                (0..self.frame_length).map(|i| w(i) * w(i)).sum::<f64>().sqrt()
+            }
+            (Some(w), Some(SpectrogramScaling::Spectrum)) => (0..self.frame_length).map(|i| w(i).abs()).sum(),
             _ => 1.0,
         };
         let at = |i: usize| {
             let (time, frequency) = (i / count, i % count);
             let angle = -2.0 * PI * (time * frequency % length.max(1)) as f64 / length.max(1) as f64;
-            wave(angle) * weights.as_ref().map_or(1.0, |w| w[time] / scale)
+            wave(angle) * weights.as_ref().map_or(1.0, |w| w(time) / scale)
         };
-        let numbers = (0..self.frame_length * count).map(at).collect::<Vec<f64>>();
-        HostTensor::new([self.frame_length, 1, count], numbers)
+        Tensor::from_fn([self.frame_length, 1, count], dtype, device, at)
     }
 
     /// Every channel of signals `(batch, channels, samples)` with a kernel: `(batch, channels, frequencies, times)`.
@@ -202,8 +203,7 @@ impl Layer for STFTSpectrogram {
         let mut add = |slot: &Weight, name: &str, wave: fn(f64) -> f64| {
             builder.weight(slot, WeightSpec::new(name, shape).initializer("zeros")?)?;
             let variable = slot.variable()?;
-            let kernel = self.kernel(wave)?.cast(variable.dtype());
-            variable.assign(&Tensor::from_host(kernel, builder.device())?)
+            variable.assign(&self.kernel(wave, variable.dtype(), builder.device())?)
         };
         if self.mode != SpectrogramMode::Imag {
             add(&self.real_kernel, "real_kernel", f64::cos)?;

@@ -4,8 +4,11 @@ use std::f64::consts::PI;
 
 use keras_spec::{Error, Result};
 
+/// What each place of a piece is multiplied with.
+pub(super) type Window = Box<dyn Fn(usize) -> f64>;
+
 /// `length` weights by SciPy's name of the window; `periodic` is as if the next piece followed.
-pub(super) fn window(name: &str, length: usize, periodic: bool) -> Result<Vec<f64>> {
+pub(super) fn window(name: &str, length: usize, periodic: bool) -> Result<Window> {
     let cosines = |weights: &'static [f64]| -> Box<dyn Fn(f64) -> f64> {
         Box::new(|at: f64| {
             let terms = weights.iter().enumerate();
@@ -26,10 +29,10 @@ pub(super) fn window(name: &str, length: usize, periodic: bool) -> Result<Vec<f6
         }
     };
     if length == 1 {
-        return Ok(vec![1.0]);
+        return Ok(Box::new(|_| 1.0));
     }
     let last = if periodic { length } else { length - 1 } as f64;
-    Ok((0..length).map(|i| of(i as f64 / last)).collect())
+    Ok(Box::new(move |i| of(i as f64 / last)))
 }
 
 #[cfg(test)]
@@ -40,7 +43,8 @@ mod tests {
     #[test]
     fn scipy_s_windows() {
         let rounded = |name, periodic| -> Vec<f64> {
-            window(name, 4, periodic).unwrap().iter().map(|w| (w * 1e4).round() / 1e4).collect()
+            let weight = window(name, 4, periodic).unwrap();
+            (0..4).map(|i| (weight(i) * 1e4).round() / 1e4).collect()
         };
         assert_eq!(rounded("hann", true), [0.0, 0.5, 1.0, 0.5]);
         assert_eq!(rounded("hann", false), [0.0, 0.75, 0.75, 0.0]);

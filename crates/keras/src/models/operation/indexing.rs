@@ -1,6 +1,6 @@
 //! Operations that move elements: indexing, shapes, repetition.
 
-use keras_spec::{CompareOp, DType, Error, HostTensor, Result, Shape, Tensor};
+use keras_spec::{CompareOp, DType, Error, Result, Shape, Tensor};
 use serde_json::{Value, json};
 
 use super::Run;
@@ -256,8 +256,8 @@ pub(super) fn diagonal(run: &Run) -> Result<Vec<Tensor>> {
     let mut flat = x.shape().to_vec();
     flat.truncate(x.rank() - 2);
     flat.push(rows * columns);
-    let places = (0..count).map(|i| ((down + i) * columns + right + i) as i64).collect::<Vec<_>>();
-    let places = Tensor::from_host(HostTensor::new([count], places)?, x.device())?;
+    let place = |i: usize| ((down + i) * columns + right + i) as i64;
+    let places = Tensor::from_fn([count], DType::I64, x.device(), place)?;
     Ok(vec![x.reshape(flat)?.take(&places, -1)?])
 }
 
@@ -272,8 +272,8 @@ pub(super) fn triangle(run: &Run, lower: bool) -> Result<Vec<Tensor>> {
         let above = (j as isize).saturating_sub(i as isize);
         if lower { above <= k } else { above >= k }
     };
-    let inside: Vec<bool> = (0..rows).flat_map(|i| (0..columns).map(move |j| inside(i, j))).collect();
-    let inside = Tensor::from_host(HostTensor::new([rows, columns], inside)?, x.device())?;
+    let at = |i: usize| inside(i / columns, i % columns);
+    let inside = Tensor::from_fn([rows, columns], DType::Bool, x.device(), at)?;
     let zero = Tensor::full(Shape::scalar(), x.dtype(), 0.0, x.device())?;
     Ok(vec![inside.select(&x, &zero)?])
 }

@@ -5,6 +5,7 @@
 
 mod dataset;
 mod element;
+mod links;
 mod read;
 pub(crate) mod source;
 mod write;

@@ -9,11 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hdf5_pure::{AttrValue, Error, FileAccessProperties, FormatError, MetadataCacheConfig};
 
 use super::dataset::{Dataset, Once};
+use super::links::Links;
 use super::source::{Budget, Bytes, Metered};
 use crate::saving::error::{FileError, Result};
 
 /// Groups nested deeper than this are refused: they lead back to themselves, or lead nowhere.
 const MAX_DEPTH: usize = 64;
+
+/// No more soft links than this are followed in a file: each reads the groups on its way.
+const MAX_LINKS: usize = 512;
 
 /// Paths longer than this are refused: a long name of a group that contains itself makes them.
 const MAX_PATH: usize = 16 << 10;
@@ -42,6 +46,9 @@ struct Listed {
     groups: HashMap<String, Arc<HashMap<String, hdf5_pure::Group>>>,
     /// Those of one group, since arrays take more memory.
     arrays: Option<(String, Arc<HashMap<String, hdf5_pure::Dataset>>)>,
+    links: Links,
+    /// How many soft links were followed.
+    followed: usize,
 }
 
 impl File {
@@ -100,7 +107,11 @@ impl Shared {
         }
         self.budget.refill();
         let groups = group.iter_groups().map_err(|e| self.unlisted(at, e))?;
-        let groups = Arc::new(groups.collect::<HashMap<_, _>>());
+        let mut groups = groups.collect::<HashMap<_, _>>();
+        for (name, target) in self.soft_links(&mut listed, at)? {
+            groups.extend(self.hdf5.group(&target).ok().map(|group| (name, group)));
+        }
+        let groups = Arc::new(groups);
         listed.groups.insert(at.to_owned(), groups.clone());
         Ok(groups)
     }
@@ -119,16 +130,41 @@ impl Shared {
         }
         self.budget.refill();
         let arrays = group.iter_datasets().map_err(|e| self.unlisted(at, e))?;
-        let arrays = Arc::new(arrays.collect::<HashMap<_, _>>());
+        let mut arrays = arrays.collect::<HashMap<_, _>>();
+        for (name, target) in self.soft_links(&mut listed, at)? {
+            arrays.extend(self.hdf5.dataset(&target).ok().map(|array| (name, array)));
+        }
+        let arrays = Arc::new(arrays);
         listed.arrays = Some((at.to_owned(), arrays.clone()));
         Ok(arrays)
+    }
+
+    /// The soft links of a group with the paths, from the root, of what they lead to. One that leads to another link, to nothing,
+    /// or into another file is as if it were not there.
+    fn soft_links(&self, listed: &mut Listed, at: &str) -> Result<Vec<(String, String)>> {
+        let superblock = self.hdf5.superblock();
+        if !self.budget.has_links() || (superblock.offset_size, superblock.length_size) != (8, 8) {
+            return Ok(Vec::new());
+        }
+        let (base, root) = (superblock.base_address.get(), superblock.root_group_address);
+        let children = listed.links.of(&self.bytes, base, root, at);
+        let children = children.map_err(|e| FileError::damaged(&self.name, absolute(at), e.to_string()))?;
+        listed.followed += children.links.len();
+        if listed.followed > MAX_LINKS {
+            return Err(self.refused(at, format!("more than {MAX_LINKS} soft links to follow")));
+        }
+        let from_root = |(name, target): &(String, String)| match target.strip_prefix('/') {
+            Some(target) => (name.clone(), target.to_owned()),
+            None => (name.clone(), format!("{at}/{target}")),
+        };
+        Ok(children.links.iter().map(from_root).collect())
     }
 
     /// What is wrong with a group whose members cannot be listed.
     fn unlisted(&self, path: &str, error: Error) -> FileError {
         match self.error(path, error) {
             FileError::Damaged { file, object, why } => {
-                let why = format!("what is in it cannot be listed (soft links cannot be either): {why}");
+                let why = format!("what is in it cannot be listed: {why}");
                 FileError::Damaged { file, object, why }
             }
             other => other,
