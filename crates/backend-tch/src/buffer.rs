@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-#[cfg(feature = "shim")]
-use keras_kernels::gemm::Layout;
 use keras_spec::{DType, Element, Error, HostTensor, Shape, dispatch_dtype};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -157,46 +155,6 @@ pub(crate) fn copy(tensor: &Tensor) -> Done {
     let mut own = tensor.f_empty_like()?;
     own.f_copy_(tensor)?;
     Ok(own)
-}
-
-/// The elements of a tensor that lies in this machine's memory in one piece.
-#[cfg(feature = "shim")]
-pub(crate) fn elements<T: tch::kind::Element>(x: &Tensor) -> Option<&[T]> {
-    let (start, count) = place(x)?;
-    // SAFETY: the tensor holds that many elements of this type from there on, and lives as long as the slice. Who changes a
-    // tensor has it to itself.
-    Some(unsafe { std::slice::from_raw_parts(start, count) })
-}
-
-/// [`elements`] to change, of a tensor that its holder made or [owns](Buffer::own).
-#[cfg(feature = "shim")]
-pub(crate) fn elements_mut<T: tch::kind::Element>(x: &mut Tensor) -> Option<&mut [T]> {
-    let (start, count) = place(x)?;
-    // SAFETY: as above, and nobody else looks at the elements of such a tensor.
-    Some(unsafe { std::slice::from_raw_parts_mut(start, count) })
-}
-
-/// The rows, columns and elements of a matrix in this machine's memory, and how they lie.
-#[cfg(feature = "shim")]
-pub(crate) fn matrix<T: tch::kind::Element>(x: &Tensor) -> Option<([usize; 2], &[T], Layout<'static>)> {
-    let (&[rows, columns], &[down, right]) = (&x.size()[..], &x.stride()[..]) else { return None };
-    if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || rows * columns == 0 {
-        return None;
-    }
-    let reach = ((rows - 1) * down + (columns - 1) * right + 1) as usize;
-    // SAFETY: as in `elements`: libtorch's strides are not negative, so the last element is the farthest.
-    let elements = unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), reach) };
-    let layout = Layout { offset: 0, row: down as isize, col: right as isize, batch: &[] };
-    Some(([rows as usize, columns as usize], elements, layout))
-}
-
-#[cfg(feature = "shim")]
-fn place<T: tch::kind::Element>(x: &Tensor) -> Option<(*mut T, usize)> {
-    if x.device() != Device::Cpu || x.f_kind().ok()? != T::KIND || !x.is_contiguous() {
-        return None;
-    }
-    let start = if x.numel() == 0 { std::ptr::NonNull::dangling().as_ptr() } else { x.data_ptr().cast() };
-    Some((start, x.numel()))
 }
 
 /// The dimensions of a tensor.

@@ -10,8 +10,8 @@ use keras_spec::{Activ, DType, Fused, RnnSpec};
 use tch::kind::Element;
 use tch::{Device, Tensor};
 
-use crate::buffer::{Buffer, Done, broken, elements};
-use crate::shim::{LibtorchThreads, from_vec};
+use crate::buffer::{Buffer, Done, broken};
+use crate::shim::{LibtorchThreads, elements, from_vec};
 
 /// Whether the operands are where the kernels can be.
 pub(crate) fn reach(operands: &[Buffer]) -> bool {

@@ -3,6 +3,7 @@
 // Every function returns nullptr, or the message of an exception, which `backend_tch_free` releases. Tensors that are given
 // are borrowed; those in `out` belong to the caller. No gradient is recorded: the caller has switched that off.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -35,6 +36,21 @@ char *guarded(F run) noexcept {
   }
 }
 
+// The first element of a tensor of this dtype in this machine's memory that `fits`; nullptr for all others.
+template <typename F>
+void *looked_at(const Tensor &x, int8_t dtype, F fits) noexcept {
+  // What is empty may have no memory.
+  static char nothing;
+  void *data = nullptr;
+  try {
+    const bool here = x.layout() == at::kStrided && x.is_cpu() && x.scalar_type() == static_cast<at::ScalarType>(dtype);
+    if (here && !x.is_neg() && fits(x)) data = x.numel() == 0 ? &nothing : x.data_ptr();
+  } catch (...) {
+    // It has no memory.
+  }
+  return data;
+}
+
 }  // namespace
 
 extern "C" {
@@ -49,6 +65,24 @@ char *backend_tch_run(int64_t threads, void (*job)(void *), void *context) {
     at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) job(context);
     });
+  });
+}
+
+// Where the elements of `x` are, if they are of this dtype and in this machine's memory in one piece, and how many.
+void *backend_tch_elements(const Tensor *x, int8_t dtype, int64_t *count) {
+  return looked_at(*x, dtype, [&](const Tensor &x) {
+    *count = x.numel();
+    return x.is_contiguous();
+  });
+}
+
+// The same of a tensor of this rank, however it lies: its dimensions, and their strides.
+void *backend_tch_strided(const Tensor *x, int8_t dtype, int64_t rank, int64_t *sizes, int64_t *strides) {
+  return looked_at(*x, dtype, [&](const Tensor &x) {
+    if (x.dim() != rank) return false;
+    std::copy_n(x.sizes().data(), rank, sizes);
+    std::copy_n(x.strides().data(), rank, strides);
+    return true;
   });
 }
 

@@ -1,8 +1,9 @@
-//! The C++ file's functions: what tch does not have. Backward passes, steps of optimizers in place, libtorch's threads, tensors
-//! over our memory.
+//! The C++ file's functions: what tch does not have. Backward passes, steps of optimizers in place, libtorch's threads, its
+//! tensors' memory and tensors over ours.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
 use keras_kernels::par::Threads;
@@ -16,6 +17,14 @@ unsafe extern "C" {
     fn backend_tch_free(message: *mut c_char);
     fn backend_tch_threads() -> i64;
     fn backend_tch_run(threads: i64, job: extern "C" fn(*mut c_void), context: *mut c_void) -> *mut c_char;
+    fn backend_tch_elements(x: *const C_tensor, dtype: i8, count: *mut i64) -> *mut c_void;
+    fn backend_tch_strided(
+        x: *const C_tensor,
+        dtype: i8,
+        rank: i64,
+        sizes: *mut i64,
+        strides: *mut i64,
+    ) -> *mut c_void;
     fn backend_tch_from_memory(
         out: *mut *mut C_tensor,
         data: *mut c_void,
@@ -204,17 +213,77 @@ impl Threads for LibtorchThreads {
     }
 }
 
+/// How libtorch numbers the kinds of elements that kernels read or write.
+fn dtype_of<T: Element>() -> Option<i8> {
+    match T::KIND {
+        Kind::Int => Some(3),
+        Kind::Float => Some(6),
+        Kind::Double => Some(7),
+        Kind::Bool => Some(11),
+        _ => None,
+    }
+}
+
+/// Where the elements of a tensor are that lies in this machine's memory in one piece, and how many.
+fn place<T: Element>(x: &Tensor) -> Option<(*mut T, usize)> {
+    let (dtype, mut count) = (dtype_of::<T>()?, 0);
+    // SAFETY: the tensor outlives the call, which writes one number.
+    let start = unsafe { backend_tch_elements(x.as_ptr(), dtype, &raw mut count) };
+    let start = NonNull::new(start.cast())?;
+    Some((if count == 0 { NonNull::dangling() } else { start }.as_ptr(), count as usize))
+}
+
+/// The elements of a tensor that lies in this machine's memory in one piece.
+pub(crate) fn elements<T: Element>(x: &Tensor) -> Option<&[T]> {
+    let (start, count) = place(x)?;
+    // SAFETY: the tensor holds that many elements of this type from there on, and lives as long as the slice. Who changes a
+    // tensor has it to itself.
+    Some(unsafe { std::slice::from_raw_parts(start, count) })
+}
+
+/// [`elements`] to change, of a tensor that its holder made or [owns](crate::Buffer::own).
+pub(crate) fn elements_mut<T: Element>(x: &mut Tensor) -> Option<&mut [T]> {
+    let (start, count) = place(x)?;
+    // SAFETY: as above, and nobody else looks at the elements of such a tensor.
+    Some(unsafe { std::slice::from_raw_parts_mut(start, count) })
+}
+
+/// Elements in this machine's memory, and how a tensor's axes walk through them.
+pub(crate) struct Strided<'a, T, const RANK: usize> {
+    /// From the first element to the farthest.
+    pub(crate) elements: &'a [T],
+    /// The dimensions, none of which is 0.
+    pub(crate) sizes: [usize; RANK],
+    /// The distances between neighbours along each axis; 0 where one element stands for all.
+    pub(crate) strides: [usize; RANK],
+}
+
+/// The elements of a tensor of this rank in this machine's memory, if there are any.
+pub(crate) fn strided<T: Element, const RANK: usize>(x: &Tensor) -> Option<Strided<'_, T, RANK>> {
+    let dtype = dtype_of::<T>()?;
+    let (mut sizes, mut strides) = ([0; RANK], [0; RANK]);
+    let (into_sizes, into_strides) = (sizes.as_mut_ptr(), strides.as_mut_ptr());
+    // SAFETY: the tensor outlives the call, which writes `RANK` numbers to both.
+    let start = unsafe { backend_tch_strided(x.as_ptr(), dtype, RANK as i64, into_sizes, into_strides) };
+    let start = NonNull::new(start.cast())?;
+    let (sizes, strides) = (sizes.map(|n| n as usize), strides.map(|n| n as usize));
+    if sizes.contains(&0) {
+        return None;
+    }
+    let reach: usize = sizes.iter().zip(&strides).map(|(n, stride)| (n - 1) * stride).sum();
+    // SAFETY: as in `elements`; libtorch's strides are not negative, so the last element is the farthest.
+    let elements = unsafe { std::slice::from_raw_parts(start.as_ptr(), reach + 1) };
+    Some(Strided { elements, sizes, strides })
+}
+
 /// A tensor in this machine's memory over the elements of a vector, which are not copied.
 pub(crate) fn from_vec<T: Element>(mut elements: Vec<T>, sizes: &[i64]) -> Done {
     extern "C" fn release<T>(owner: *mut c_void) {
         // SAFETY: it is the box below, and libtorch calls this once.
         drop(unsafe { Box::from_raw(owner.cast::<Vec<T>>()) });
     }
-    // As libtorch numbers them.
-    let dtype = match T::KIND {
-        Kind::Float => 6,
-        Kind::Double => 7,
-        other => return Err(broken("copy", format_args!("elements of {other:?}")).into()),
+    let Some(dtype) = dtype_of::<T>() else {
+        return Err(broken("copy", format_args!("elements of {:?}", T::KIND)).into());
     };
     if sizes.iter().product::<i64>() != elements.len() as i64 {
         return Err(broken("copy", format_args!("{} elements for {sizes:?}", elements.len())).into());

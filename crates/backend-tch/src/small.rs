@@ -12,8 +12,8 @@ use keras_kernels::{Num, softmax};
 use tch::kind::Element;
 use tch::{Kind, Tensor};
 
-use crate::buffer::{Done, broken, elements, elements_mut, matrix, sizes};
-use crate::shim::{LibtorchThreads, from_vec};
+use crate::buffer::{Done, broken, sizes};
+use crate::shim::{LibtorchThreads, Strided, elements, elements_mut, from_vec, strided};
 
 /// From this many multiplications on, libtorch's threads are worth waking for a product of matrices.
 const MANY_PRODUCTS: usize = 1 << 20;
@@ -43,21 +43,23 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, activation:
         bias: Option<&Tensor>,
         activation: Activation,
     ) -> Option<Done> {
-        let ([m, k], a, a_layout) = matrix::<T>(a)?;
-        let ([_, n], b, b_layout) = matrix::<T>(b)?;
-        if !(1..MANY_PRODUCTS).contains(&m.saturating_mul(n).saturating_mul(k)) {
+        let (a, b) = (strided::<T, 2>(a)?, strided::<T, 2>(b)?);
+        let ([m, k], [_, n]) = (a.sizes, b.sizes);
+        if m.saturating_mul(n).saturating_mul(k) >= MANY_PRODUCTS {
             return None;
         }
         let mut product = Gemm::new(m, n, k);
         let mut y = match bias {
             Some(bias) => {
                 product = product.accumulate();
-                elements::<T>(bias)?.repeat(m)
+                let bias = strided::<T, 1>(bias)?;
+                (0..n).map(|i| bias.elements[i * bias.strides[0]]).collect::<Vec<_>>().repeat(m)
             }
             None => vec![<T as Num>::ZERO; m * n],
         };
+        let (c, c_layout) = (&mut y, Layout::row_major(n));
         let done = with_threads_of(&LibtorchThreads, || {
-            gemm(&product, a, a_layout, b, b_layout, &mut y, Layout::row_major(n))
+            gemm(&product, a.elements, layout(&a), b.elements, layout(&b), c, c_layout)
         });
         if activation != Activation::Linear {
             par::simd!(activation.apply(&mut y));
@@ -65,6 +67,11 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, activation:
         Some(done.map_err(|e| broken("matmul", e).into()).and_then(|()| from_vec(y, &sizes(&[m, n]))))
     }
     with_kind!(a.f_kind(), run(a, b, bias, activation))
+}
+
+/// How a matrix lies, as the kernels take it.
+fn layout<T>(x: &Strided<'_, T, 2>) -> Layout<'static> {
+    Layout { offset: 0, row: x.strides[0] as isize, col: x.strides[1] as isize, batch: &[] }
 }
 
 /// Cross-entropy from logits `(…, classes)`: a loss for each row.
