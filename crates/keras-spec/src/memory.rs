@@ -2,7 +2,7 @@
 //! without having the memory ends it later.
 
 /// Up to so many bytes nobody is asked: the answer takes a small part of the time that it takes to fill them.
-const UNDOUBTED: usize = 1 << 26;
+pub(crate) const UNDOUBTED: usize = 1 << 26;
 
 /// Whether so many bytes can be allocated and filled, as far as the system says.
 pub(crate) fn has_memory_for(bytes: usize) -> bool {

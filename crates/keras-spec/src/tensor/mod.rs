@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fused::Fused;
 use crate::host::{Element, HostTensor, cast_element};
 use crate::infer::{Spec, infer, infer_fused};
-use crate::memory::{can_allocate, has_memory_for};
+use crate::memory::{UNDOUBTED, can_allocate, has_memory_for};
 use crate::op::Op;
 use crate::scope;
 use crate::shape::Shape;
@@ -107,7 +107,12 @@ impl Tensor {
         if scope::is_abstract() {
             return Ok(Tensor::placeholder(shape, dtype, *device));
         }
-        ensure_memory("from_fn", &[(shape.clone(), dtype)], has_memory_for)?;
+        // They are computed in host memory, wherever they go.
+        let bytes = shape.size().saturating_mul(dtype.size());
+        if !has_memory_for(bytes) {
+            let what = format!("{dtype} of shape {shape}");
+            return Err(Error::Memory { op: "from_fn".to_owned(), what, bytes });
+        }
         let elements = (0..shape.size()).map(element);
         let data = dispatch_dtype!(dtype, U => U::into_data(elements.map(cast_element::<T, U>).collect()));
         Tensor::from_host(HostTensor::from_data(shape, data)?, device)
@@ -303,7 +308,7 @@ fn run_fused(op: Fused, operands: Operands) -> Result<Results> {
     let fuses = operands.first().is_some_and(|x| device.backend().fuses(&op, x.dtype));
     if fuses {
         scope::note_fused(op.name());
-        ensure_memory(op.name(), &specs, memory_check(device))?;
+        ensure_memory(op.name(), &specs, device, has_memory_for)?;
     }
     let draft = mode.drafts(&operands).then(|| Draft::new(&operands, |wanted| vjp::fused_saves(&op, wanted)));
     let mut results = if fuses {
@@ -351,32 +356,27 @@ fn buffers(operands: Operands) -> Buffers {
 
 /// Refuses an operation that there is no memory for, before it is tried.
 fn check_memory(op: &Op, operands: &Operands, result: &Spec) -> Result<()> {
+    let bytes = |shape: &Shape, dtype: DType| shape.size().saturating_mul(dtype.size());
+    let wanted = bytes(&result.0, result.1);
+    if wanted <= UNDOUBTED {
+        return Ok(());
+    }
     let views =
         matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) | Op::Slice { .. } | Op::Reverse(_));
-    let size = |(shape, dtype): (&Shape, DType)| shape.size().saturating_mul(dtype.size());
-    let reused = |t: &Tensor| {
-        Arc::strong_count(&t.buffer) == 1 && size((&t.shape, t.dtype)) == size((&result.0, result.1))
-    };
+    let reused = |t: &Tensor| Arc::strong_count(&t.buffer) == 1 && bytes(&t.shape, t.dtype) == wanted;
     let in_place = matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Select) && operands.iter().any(reused);
     // Many backends take no memory for these.
-    let check = if views || in_place { can_allocate } else { memory_check(operands[0].device) };
-    ensure_memory(op.name(), std::slice::from_ref(result), check)
+    let has = if views || in_place { can_allocate } else { has_memory_for };
+    ensure_memory(op.name(), std::slice::from_ref(result), operands[0].device, has)
 }
 
-/// How a device is asked whether it has so many bytes. Those with memory of their own say so when they are out of it.
-fn memory_check(device: Device) -> fn(usize) -> bool {
-    if device.backend().device() == "cpu" { has_memory_for } else { |_| true }
-}
-
-fn ensure_memory(op: &str, specs: &[Spec], has: fn(usize) -> bool) -> Result<()> {
+/// Refuses tensors that a device has no memory for. Those with memory of their own say so when they are out of it.
+fn ensure_memory(op: &str, specs: &[Spec], device: Device, has: fn(usize) -> bool) -> Result<()> {
     for (shape, dtype) in specs {
         let bytes = shape.size().saturating_mul(dtype.size());
-        if !has(bytes) {
-            return Err(Error::Memory {
-                op: op.to_owned(),
-                what: format!("{dtype} of shape {shape}"),
-                bytes,
-            });
+        if bytes > UNDOUBTED && device.backend().device() == "cpu" && !has(bytes) {
+            let what = format!("{dtype} of shape {shape}");
+            return Err(Error::Memory { op: op.to_owned(), what, bytes });
         }
     }
     Ok(())
