@@ -4,6 +4,12 @@ use serde_json::Value;
 
 use crate::class::keras_class;
 
+/// A number in every place, each with memory of its own: what [`Tensor::full`] makes may repeat a single one, which kernels read
+/// more slowly than a weight should be.
+fn filled(shape: &Shape, dtype: DType, value: f64, device: &Device) -> Result<Tensor> {
+    Tensor::from_fn(shape, dtype, device, |_| value)
+}
+
 /// Zeros (`keras.initializers.Zeros`, Keras 3.15.1).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +26,7 @@ impl Zeros {
 
 impl Initializer for Zeros {
     fn call(&self, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
-        Tensor::full(shape, dtype, 0.0, device)
+        filled(shape, dtype, 0.0, device)
     }
 }
 
@@ -40,7 +46,7 @@ impl Ones {
 
 impl Initializer for Ones {
     fn call(&self, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
-        Tensor::full(shape, dtype, 1.0, device)
+        filled(shape, dtype, 1.0, device)
     }
 }
 
