@@ -1,6 +1,7 @@
 //! The models that commands are given.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 use keras::Model;
@@ -34,9 +35,10 @@ pub(crate) struct Reading {
     /// The order of dimensions where an old file does not tell
     #[arg(long, value_name = "ORDER")]
     data_format: Option<Order>,
-    /// The shape of the input without the batch, where the file does not tell: 32,32,3
-    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
-    input_shape: Vec<usize>,
+    /// The shape of the input, where the file does not tell: 32,32,3; None,3 with any number of steps; batch=8,10,3 for
+    /// stateful layers, which need the batch size
+    #[arg(long, value_name = "SIZES")]
+    input_shape: Option<InputShape>,
     /// Give weights to the layers of their names, and none to others (weights by layer, of Keras 1 and 2)
     #[arg(long, requires = "architecture")]
     by_name: bool,
@@ -46,6 +48,32 @@ pub(crate) struct Reading {
     /// The backend that computes, with a device if need be: ndarray, tch:cuda:0
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
+}
+
+/// A shape with the batch, which is not known unless it is said.
+#[derive(Clone, Debug)]
+struct InputShape(PartialShape);
+
+impl FromStr for InputShape {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let sizes = |text: &str| text.split(',').map(size).collect::<std::result::Result<Vec<_>, _>>();
+        let shape = match text.strip_prefix("batch=") {
+            Some(rest) => sizes(rest)?,
+            None => std::iter::once(None).chain(sizes(text)?).collect(),
+        };
+        Ok(InputShape(PartialShape(shape)))
+    }
+}
+
+fn size(text: &str) -> std::result::Result<Option<usize>, String> {
+    match text.trim() {
+        "None" => Ok(None),
+        number => {
+            number.parse().map(Some).map_err(|_| format!("`{number}` is no size; a size or None is expected"))
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -98,10 +126,9 @@ impl Reading {
 
     pub(crate) fn open(&self, path: &Path, compile: bool) -> Result<Loaded> {
         let loaded = self.load(path, compile)?;
-        if !self.input_shape.is_empty() && !loaded.model.is_built() {
-            let shape = std::iter::once(None).chain(self.input_shape.iter().copied().map(Some));
-            let built = loaded.model.build(PartialShape(shape.collect()));
-            built.map_err(|e| Failure::Data(format!("{}: {e}", path.display())))?;
+        if let (Some(InputShape(shape)), false) = (&self.input_shape, loaded.model.is_built()) {
+            let built = loaded.model.build(shape.clone());
+            built.map_err(|e| Failure::Data(format!("{}: {e}{}", path.display(), batch_hint(shape, &e))))?;
         }
         Ok(loaded)
     }
@@ -135,6 +162,15 @@ impl Reading {
         }?;
         Ok(Loaded { model, report })
     }
+}
+
+/// What to say if a model cannot be built for lack of a batch size.
+fn batch_hint(shape: &PartialShape, error: &keras::Error) -> String {
+    if !error.to_string().contains("batch size") || shape.0.first().is_some_and(Option::is_some) {
+        return String::new();
+    }
+    let sizes = shape.0.iter().skip(1).map(|d| d.map_or("None".to_owned(), |d| d.to_string()));
+    format!("; say it with `--input-shape batch=N,{}`", sizes.collect::<Vec<_>>().join(","))
 }
 
 /// Gives a model the weights in a file; what that took, where the format has a writer.

@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use keras::callbacks::EarlyStopping;
 use keras::legacy::keras1::{
     self, Activation, Convolution2D, Dense, Dropout, Embedding, Fit, FitGenerator, Flatten, Generators, LSTM,
-    MaxPooling2D, Merge, Sequential, constraints, metrics, model, np_utils, objectives, optimizers,
-    regularizers,
+    MaxPooling2D, Merge, Sequential, ValSamples, constraints, metrics, model, np_utils, objectives,
+    optimizers, regularizers,
 };
 use keras::training::{Batch, Compile};
 use keras::{Input, Model};
-use keras_spec::{HostTensor, LayerRef, Optimizer, Shared};
+use keras_spec::{DType, HostTensor, LayerRef, Optimizer, Shared};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -236,6 +236,44 @@ fn a_recurrent_network_trains_from_a_generator() {
     // 20 samples are three batches of 8.
     let found = model.predict_generator(std::iter::repeat_with(batch), 20).unwrap();
     assert_eq!(found[0].shape().dims(), [24, 1]);
+    let workers = || ValSamples::new(30).nb_worker(3).max_q_size(5).pickle_safe(true);
+    for _ in 0..2 {
+        model.evaluate_generator(std::iter::repeat_with(batch), workers()).unwrap();
+        model.predict_generator(std::iter::repeat_with(batch), workers()).unwrap();
+    }
+    for method in ["evaluate_generator", "predict_generator"] {
+        let call =
+            format!("{method}(generator, steps=4, workers=3, max_queue_size=5, use_multiprocessing=True)");
+        assert_eq!(said(&format!("Update your `{method}` call to the Keras 2 API: `{call}`")), 1);
+    }
+}
+
+/// `Lambda(function, mask=…)` of Keras 1.2.2: what the masks of its inputs become.
+#[test]
+fn a_lambda_masks_what_its_mask_says() {
+    listen();
+    let last = |layer: keras1::Lambda| {
+        let model = Sequential::new()
+            .add(keras1::Masking::new().input_shape([3, 1]))
+            .add(layer)
+            .add(LSTM::new(1).name("lstm"));
+        let mut model = model.build().unwrap();
+        let weights: Vec<HostTensor> = model.get_weights().unwrap();
+        let weights: Vec<HostTensor> = weights
+            .iter()
+            .map(|w| HostTensor::new(w.shape().clone(), vec![0.5f32; w.data().len()]).unwrap())
+            .collect();
+        model.set_weights(&weights).unwrap();
+        let x = HostTensor::new([1, 3, 1], vec![1.0f32, 2.0, 0.0]).unwrap();
+        model.predict(x).unwrap()[0].to_f64_vec()[0]
+    };
+    let function = || keras1::Lambda::new(|x| &x[0] * 2.0);
+    let unmasked = last(function());
+    let masked = last(function().mask(|_, masks| Ok(masks[0].clone())));
+    let other = last(function().mask(|x, _| Ok(Some(x[0].squeeze(-1)?.cast(DType::Bool)?))));
+    assert!((unmasked - masked).abs() > 1e-3, "{unmasked} {masked}");
+    assert_eq!(masked, other);
+    assert_eq!(said("Update your `Lambda` call to the Keras 2 API: `Lambda(function, mask=mask)`"), 1);
 }
 
 /// `examples/mnist_siamese_graph.py` of Keras 1.2.2, smaller: a shared network, and its outputs merged.

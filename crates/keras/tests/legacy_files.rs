@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use keras::saving::LoadOptions;
 use keras::saving::legacy::{Change, Report};
-use keras::training::Data;
+use keras::training::{Batch, Data};
 use keras_spec::{HostData, HostTensor};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -54,8 +54,12 @@ fn arrays_of(value: &Value, arrays: &Arrays) -> Vec<HostTensor> {
 
 /// The largest error in units of the tolerance.
 fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
+    error_within(got, expected, 1e-5, 1e-5)
+}
+
+fn error_within(got: &HostTensor, expected: &HostTensor, rtol: f64, atol: f64) -> f64 {
     let (got, expected) = (got.to_f64_vec(), expected.to_f64_vec());
-    let one = |(a, b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() / (1e-5 + 1e-5 * b.abs()) };
+    let one = |(a, b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() / (atol + rtol * b.abs()) };
     got.iter()
         .zip(&expected)
         .map(one)
@@ -96,6 +100,30 @@ fn check(folder: &Path, case: &Value, arrays: &Arrays) -> Result<(), String> {
         let error = error(got, expected);
         if error > 1.0 {
             return Err(format!("output {i} is off by {error:.1} tolerances"));
+        }
+    }
+    match case.get("training") {
+        Some(training) => go_on(&mut model, training, case, arrays),
+        None => Ok(()),
+    }
+}
+
+/// Trains a model from where it was saved, as the program that saved it did.
+fn go_on(model: &mut keras::Model, training: &Value, case: &Value, arrays: &Arrays) -> Result<(), String> {
+    let data = |value: &Value| {
+        let mut all = arrays_of(value, arrays);
+        if all.len() == 1 { Data::One(all.remove(0)) } else { Data::List(all) }
+    };
+    for batch in training["batches"].as_array().unwrap() {
+        let batch = Batch::new(data(&batch["x"]), data(&batch["y"]));
+        model.train_on_batch(&batch).map_err(|e| e.to_string())?;
+    }
+    let expected = arrays_of(&training["weights_after"], arrays);
+    let said = |key: &str| case["tolerance"][key].as_f64().unwrap_or(1e-5);
+    for (i, (got, expected)) in model.get_weights().unwrap().iter().zip(&expected).enumerate() {
+        let error = error_within(got, expected, said("rtol"), said("atol"));
+        if error > 1.0 {
+            return Err(format!("after training weight {i} is off by {error:.1} tolerances"));
         }
     }
     Ok(())
@@ -274,6 +302,46 @@ fn python_code_is_never_run_but_replaced() {
     assert_eq!(model.predict(Data::One(x)).unwrap()[0].to_f64_vec(), [3.0, -4.0]);
     // The code is written again as it was.
     assert!(model.to_json().unwrap().contains("4wEAAAAAAAAAAQ=="));
+}
+
+/// `tf.math.lgamma(x) + tf.math.lgamma(x)`, shared, of tf-keras 2.21.
+#[test]
+fn functions_without_a_counterpart_are_registered_by_the_name_of_their_layer() {
+    let text = r#"{"class_name": "Functional", "keras_version": "2.21.0", "backend": "tensorflow", "config": {"name": "m",
+        "trainable": true, "layers": [
+        {"class_name": "InputLayer", "name": "x", "config": {"batch_input_shape": [null, 2], "dtype": "float32", "name": "x"},
+         "inbound_nodes": []},
+        {"class_name": "TFOpLambda", "name": "tf.math.lgamma", "config": {"name": "tf.math.lgamma", "trainable": true,
+         "dtype": "float32", "function": "math.lgamma"}, "inbound_nodes": [["x", 0, 0, {"name": null}]]},
+        {"class_name": "TFOpLambda", "name": "tf.math.polyval", "config": {"name": "tf.math.polyval", "trainable": true,
+         "dtype": "float32", "function": "math.polyval"},
+         "inbound_nodes": [[["x", 0, 0, {"x": ["tf.math.lgamma", 0, 0], "name": null}], ["tf.math.lgamma", 0, 0, {}]]]}],
+        "input_layers": [["x", 0, 0]], "output_layers": [["tf.math.polyval", 0, 0]]}}"#;
+    let refused = keras::model_from_json(text).unwrap_err().to_string();
+    let line = "keras::layers::register_lambda(\"tf.math.lgamma\", |inputs|";
+    assert!(refused.contains("`tf.math.lgamma`") && refused.contains(line), "{refused}");
+    keras::layers::register_lambda("tf.math.lgamma", |inputs| &inputs[0] * 10.0);
+    keras::layers::register_lambda("tf.math.polyval", |inputs| (&inputs[0] + &inputs[1])? * &inputs[2]);
+    let (mut model, report) = LoadOptions::new().report_json(text).unwrap();
+    assert!(report.to_string().contains("registered as `tf.math.lgamma`"), "{report}");
+    let x = HostTensor::new([1, 2], vec![1.0f32, -2.0]).unwrap();
+    // x, lgamma(x), lgamma(x), in the order in which the call has them.
+    assert_eq!(model.predict(Data::One(x)).unwrap()[0].to_f64_vec(), [110.0, 440.0]);
+    let again = keras::model_from_json(&model.to_json().unwrap()).unwrap();
+    assert_eq!(again.count_params(), 0);
+}
+
+/// `BatchNormalization(axis=[1, 3])`, which no layer of Keras 3 is.
+#[test]
+fn batch_normalization_over_several_axes_says_what_to_do() {
+    let text = r#"{"class_name": "Sequential", "keras_version": "2.15.0", "backend": "tensorflow", "config": {"name": "s",
+        "layers": [{"class_name": "BatchNormalization", "config": {"name": "over_two", "trainable": true,
+        "batch_input_shape": [null, 2, 3, 4], "axis": [1, 3]}}]}}"#;
+    let error = keras::model_from_json(text).unwrap_err().to_string();
+    assert!(
+        error.contains("`over_two`") && error.contains("[1, 3]") && error.contains("`Reshape`"),
+        "{error}"
+    );
 }
 
 #[test]

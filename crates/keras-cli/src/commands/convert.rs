@@ -78,7 +78,8 @@ impl Convert {
         self.reading.choose_backend()?;
         let Loaded { model, report } = self.reading.open(&self.old, !self.no_compile)?;
         if !model.is_built() && format != Format::Architecture {
-            let why = "the file does not say the shape of the model's input; say it with `--input-shape`";
+            let why = "the file does not say the shape of the model's input; say it with `--input-shape 32,32,3`, of \
+                       stateful layers with the batch size: `--input-shape batch=8,10,3`";
             return Err(Failure::Data(format!("{}: {why}", self.old.display())));
         }
         self.write(&model, format)?;

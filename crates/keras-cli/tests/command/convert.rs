@@ -175,3 +175,22 @@ fn unknown_classes_are_compared_as_they_stand() {
     let ran = keras(&["diff", &a, &b]);
     assert!(ran.code == 1 && ran.out.contains("config.layers[re_lu].class_name"), "{}", ran.out);
 }
+
+/// A stateful layer needs the batch size, which an architecture without an input does not say.
+#[test]
+fn the_batch_size_of_a_stateful_model_is_said() {
+    let folder = Folder::new();
+    let (old, new) = (folder.file("old.json"), folder.file("new.keras"));
+    let text = r#"{"class_name": "Sequential", "keras_version": "2.2.4", "backend": "tensorflow", "config": {"name": "s",
+        "layers": [{"class_name": "LSTM", "config": {"name": "lstm", "trainable": true, "units": 2, "stateful": true,
+        "implementation": 1}}]}}"#;
+    std::fs::write(&old, text).unwrap();
+    let error = keras(&["convert", &old, &new]).failed(4);
+    assert!(error.contains("--input-shape batch=8,10,3"), "{error}");
+    let error = keras(&["convert", &old, &new, "--input-shape", "10,3"]).failed(4);
+    assert!(error.contains("`lstm`") && error.contains("--input-shape batch=N,10,3"), "{error}");
+    keras(&["convert", &old, &new, "--input-shape", "batch=4,10,3"]).good();
+    assert_eq!(json(&["summary", &new])["inputs"][0]["shape"], serde_json::json!([4, 10, 3]));
+    let error = keras(&["convert", &old, &new, "--input-shape", "batch=x,3"]).failed(2);
+    assert!(error.contains("`x` is no size"), "{error}");
+}

@@ -40,10 +40,10 @@ pub use self::convolutional::{
     Conv, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvTranspose,
     DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D, SeparableConv, SeparableConv1D, SeparableConv2D,
 };
-pub(crate) use self::core::name_lambdas;
 pub use self::core::{
     Dense, EinsumDense, Embedding, Identity, Lambda, Masking, ReversibleEmbedding, register_lambda,
 };
+pub(crate) use self::core::{has_function, name_lambdas};
 pub use self::interpolation::Interpolation;
 pub use self::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use self::normalization::{

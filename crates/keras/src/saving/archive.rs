@@ -7,7 +7,7 @@ use serde_json::Value;
 use web_time::SystemTime;
 
 use super::container::{self, Archive, ArchiveWriter, CONFIG, METADATA, WEIGHTS};
-use super::legacy::{Report, Version, upgrade_compile};
+use super::legacy::{Report, Source, Version, upgrade_compile};
 use super::tree::{self, Tree};
 use super::{KERAS_VERSION, LoadOptions, architecture, assign, h5, older, optimizer_state};
 use crate::models::Model;
@@ -61,7 +61,8 @@ pub(super) fn load(
     let root = archive.h5(WEIGHTS)?.root();
     let mut model = architecture::from_file(&config, &origin, &root, options, report).at(place)?;
     tree::load_assets(model.as_layer(), &mut archive)?;
-    let weights = Tree { file: &name, roots: vec![root] };
+    let synchronized = model.source.as_ref().map(Source::synchronized).unwrap_or_default();
+    let weights = Tree { file: &name, roots: vec![root], synchronized };
     assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {
         let config = config.get("compile_config").filter(|c| !c.is_null()).cloned();

@@ -2,11 +2,44 @@
 
 use std::collections::HashMap;
 
-use keras_spec::{HostTensor, Optimizer, Result, Variable};
+use keras_spec::{Config, HostTensor, Optimizer, Result, Variable};
 use serde_json::Value;
 
 use super::assign;
 use super::legacy::{Origin, Report, weights::flip};
+
+/// An optimizer whose state is in a file.
+struct Target {
+    class: String,
+    config: Config,
+    variables: Vec<Variable>,
+}
+
+impl Target {
+    fn of(optimizer: &dyn Optimizer) -> Result<Self> {
+        let (class, config) = (optimizer.class().name.to_owned(), optimizer.config()?);
+        Ok(Target { class, config, variables: optimizer.variables() })
+    }
+
+    /// The optimizer within a `LossScaleOptimizer`, of which alone Keras before 3 keeps the state in HDF5.
+    fn inner(&self) -> Option<Self> {
+        let own = self
+            .variables
+            .iter()
+            .position(|v| v.name() == "dynamic_scale")
+            .filter(|_| self.is("LossScaleOptimizer"))?;
+        let inner = self.config.get("inner_optimizer")?;
+        Some(Target {
+            class: inner.get("class_name")?.as_str()?.to_owned(),
+            config: inner.get("config")?.as_object()?.clone(),
+            variables: self.variables[own + 1..].to_vec(),
+        })
+    }
+
+    fn is(&self, class: &str) -> bool {
+        self.class == class
+    }
+}
 
 /// Gives an optimizer its state. As in Keras, a state that does not fit is left out with a warning: weights are worth
 /// more than it.
@@ -14,9 +47,21 @@ use super::legacy::{Origin, Report, weights::flip};
 /// # Errors
 /// A device fails.
 pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report: &mut Report) -> Result<()> {
-    let own = optimizer.variables();
+    let target = Target::of(optimizer)?;
+    for target in [target.inner(), Some(target)].into_iter().flatten().rev() {
+        if restored(&target, &saved)? {
+            return Ok(());
+        }
+    }
+    left_out(optimizer, saved.len(), report);
+    Ok(())
+}
+
+/// Gives an optimizer its state; false if it does not fit.
+fn restored(target: &Target, saved: &[HostTensor]) -> Result<bool> {
+    let own = &target.variables;
     let fits = |places: &[Variable]| {
-        places.len() == saved.len() && places.iter().zip(&saved).all(|(v, s)| v.shape() == s.shape())
+        places.len() == saved.len() && places.iter().zip(saved).all(|(v, s)| v.shape() == s.shape())
     };
     // An optimizer that had made no step had only these.
     let is_count = |v: &&Variable| ["iteration", "learning_rate"].contains(&v.name());
@@ -29,26 +74,32 @@ pub(super) fn restore(optimizer: &dyn Optimizer, saved: Vec<HostTensor>, report:
     let without_numbers: Vec<Variable> = own.iter().filter(is_kept).cloned().collect();
     let mut before_3_10 = own.clone();
     product_first(&mut before_3_10, Variable::name);
-    for places in [&own, &before_3_10, &without_rate, &fresh, &only_steps, &without_numbers] {
+    for places in [own, &before_3_10, &without_rate, &fresh, &only_steps, &without_numbers] {
         if fits(places) {
             let steps = saved.first().and_then(|s| s.to_f64_vec().first().copied());
-            assign(places.iter().cloned().zip(saved).collect())?;
+            assign(places.iter().cloned().zip(saved.iter().cloned()).collect())?;
             let product = own.iter().find(|v| v.name() == "variable" && !contains(places, v));
-            return match (product, steps) {
-                (Some(product), Some(steps)) if optimizer.class().name == "Nadam" => {
-                    momentum_product(optimizer, product, steps)
-                }
-                _ => Ok(()),
-            };
+            if let (Some(product), Some(steps), true) = (product, steps, target.is("Nadam")) {
+                momentum_product(target, product, steps)?;
+            }
+            return Ok(true);
         }
     }
     // tf-keras keeps a momentum for each variable even where there is none.
-    if optimizer.class().name == "SGD" && own.len() == fresh.len() && saved.len() > 1 {
-        let steps = saved.into_iter().take(1).filter(|s| s.shape().rank() == 0);
-        return assign(only_steps.into_iter().zip(steps).collect());
+    if target.is("SGD") && saved.len() > 1 {
+        // Behind them stand the averages of the variables, if there are any.
+        let averages = own.len() - fresh.len();
+        let kept: Vec<HostTensor> =
+            saved[..1].iter().chain(&saved[saved.len() - averages.min(saved.len() - 1)..]).cloned().collect();
+        let fits = kept.len() == without_rate.len()
+            && (averages == 0 || saved.len() == 1 + 2 * averages)
+            && without_rate.iter().zip(&kept).all(|(v, s)| v.shape() == s.shape());
+        if fits {
+            assign(without_rate.into_iter().zip(kept).collect())?;
+            return Ok(true);
+        }
     }
-    left_out(optimizer, saved.len(), report);
-    Ok(())
+    Ok(false)
 }
 
 /// Moves the product of Nadam's momenta before them, where Keras 3 had it before 3.10. Nadam alone has a variable without a
@@ -68,8 +119,8 @@ fn contains(variables: &[Variable], one: &Variable) -> bool {
 }
 
 /// The product of Nadam's momenta over the steps made, which depend on nothing else.
-fn momentum_product(optimizer: &dyn Optimizer, product: &Variable, steps: f64) -> Result<()> {
-    let beta = optimizer.config()?.get("beta_1").and_then(Value::as_f64).unwrap_or(0.9);
+fn momentum_product(target: &Target, product: &Variable, steps: f64) -> Result<()> {
+    let beta = target.config.get("beta_1").and_then(Value::as_f64).unwrap_or(0.9);
     // It is far below the smallest number then.
     let steps = steps.clamp(0.0, 100_000.0) as i32;
     let value: f64 = (1..=steps).map(|step| beta * (1.0 - 0.5 * 0.96f64.powi(step))).product();
@@ -100,11 +151,12 @@ pub(super) fn restore_named(
     let first = saved.first().and_then(|(name, _)| name.rsplit('/').next());
     let by_variable = first.is_some_and(|n| n == "iteration" || n == "iteration:0");
     let count = saved.len();
-    let arrays: Vec<HostTensor> = saved.into_iter().map(|(_, array)| array).collect();
     if by_variable {
-        return restore(optimizer, arrays, report);
+        return restore(optimizer, saved.into_iter().map(|(_, array)| array).collect(), report);
     }
-    match by_slot(optimizer, trainable, arrays, flipped)? {
+    let target = Target::of(optimizer)?;
+    let arrays = grouped(saved, trainable.len());
+    match by_slot(&target.inner().unwrap_or(target), trainable, arrays, flipped)? {
         Some(values) => {
             let text = format!("{origin} kept its state in groups, Keras 3 keeps it by variable");
             report.converted(optimizer.name(), text);
@@ -133,15 +185,32 @@ fn slots(class: &str) -> &'static [&'static [&'static str]] {
     }
 }
 
+/// The arrays in groups of one for each of `n` variables. tf.keras names the group last, and has those of Ftrl in turns.
+fn grouped(saved: Vec<(String, HostTensor)>, n: usize) -> Vec<HostTensor> {
+    let slot = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let mut slots: Vec<(String, usize)> = Vec::new();
+    for (name, _) in &saved {
+        match slots.iter_mut().find(|(known, _)| *known == slot(name)) {
+            Some((_, count)) => *count += 1,
+            None => slots.push((slot(name), 1)),
+        }
+    }
+    let mut saved = saved;
+    if slots.iter().all(|(_, count)| *count == n || *count == 1) {
+        saved.sort_by_key(|(name, _)| slots.iter().position(|(known, _)| *known == slot(name)));
+    }
+    saved.into_iter().map(|(_, array)| array).collect()
+}
+
 /// The state by variable; `None` if the arrays cannot be that.
 fn by_slot(
-    optimizer: &dyn Optimizer,
+    target: &Target,
     trainable: &[Variable],
     arrays: Vec<HostTensor>,
     flipped: &[Variable],
 ) -> Result<Option<Vec<(Variable, HostTensor)>>> {
-    let own = optimizer.variables();
-    let slots = slots(optimizer.class().name);
+    let own = &target.variables;
+    let slots = slots(&target.class);
     let n = trainable.len();
     // Before the groups come the count of steps, which some lack, and for Nadam a product of its momenta.
     let lead = (0..=2).rev().find(|lead| {
@@ -155,6 +224,12 @@ fn by_slot(
     let mut values = Vec::new();
     if let (true, Some(count)) = (lead > 0, own.iter().find(|v| v.name() == "iteration")) {
         values.push((count.clone(), arrays[0].cast(count.dtype())));
+    }
+    if let (2, Some(product)) = (lead, own.iter().find(|v| v.name() == "variable")) {
+        values.push((
+            product.clone(),
+            arrays[1].clone().reshape(product.shape().clone())?.cast(product.dtype()),
+        ));
     }
     let named: HashMap<&str, &Variable> = own.iter().rev().map(|v| (v.name(), v)).collect();
     for (group, names) in arrays[lead..].chunks(n).zip(slots) {

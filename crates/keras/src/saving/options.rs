@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::container::{Archive, WEIGHTS};
 use super::layer_weights::{Incoming, SavedWeights};
-use super::legacy::{Origin, Report};
+use super::legacy::{Origin, Report, Source};
 use super::model::no_model;
 use super::sniff::{FileKind, sniff, sniff_bytes};
 use super::tree::Tree;
@@ -220,7 +220,8 @@ impl LoadOptions {
             }
             _ => return Err(FileError::unexpected(file, "", "weights of Keras", found.reason).into()),
         };
-        let tree = Tree { file: &name, roots };
+        let synchronized = model.source.as_ref().map(Source::synchronized).unwrap_or_default();
+        let tree = Tree { file: &name, roots, synchronized };
         let weights = tree.weights(model.as_layer(), self, &mut report)?;
         let optimizer = model.compiled.as_ref().map(|c| &c.optimizer);
         let optimizer = optimizer.filter(|o| !o.variables().is_empty());

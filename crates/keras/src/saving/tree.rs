@@ -62,6 +62,9 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// The group of a layer in a list; those after the first have a number.
+const BATCH_NORMALIZATION: &str = "batch_normalization";
+
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
@@ -264,6 +267,8 @@ pub(super) struct Tree<'a> {
     pub(super) file: &'a str,
     /// The file, or the files that the weights are spread over.
     pub(super) roots: Vec<h5::Group>,
+    /// The names of layers that were a `SyncBatchNormalization`.
+    pub(super) synchronized: HashSet<String>,
 }
 
 impl Tree<'_> {
@@ -280,7 +285,8 @@ impl Tree<'_> {
     ) -> Result<Vec<(Variable, HostTensor)>> {
         let mut used = HashSet::new();
         let mut out = Vec::new();
-        let all = places(layer)?;
+        let mut all = places(layer)?;
+        self.set_apart(&mut all);
         let named = self.named(&all, &mut used)?;
         let places: Vec<Place> = all.into_iter().filter(|p| !p.saved.is_empty()).collect();
         for (i, place) in places.iter().enumerate() {
@@ -337,6 +343,29 @@ impl Tree<'_> {
             out.push((layer, path, arrays));
         }
         Ok(out)
+    }
+
+    /// Moves synchronized batch normalization to where tf-keras saved it, which had a class of its own for it.
+    fn set_apart(&self, places: &mut [Place]) {
+        if self.synchronized.is_empty() {
+            return;
+        }
+        let mut used: HashMap<String, usize> = HashMap::new();
+        for place in places {
+            let Some(layer) = place.layer.as_ref().filter(|l| l.class().name == "BatchNormalization") else {
+                continue;
+            };
+            let Some((list, _)) =
+                place.path.rsplit_once('/').filter(|(_, n)| n.starts_with(BATCH_NORMALIZATION))
+            else {
+                continue;
+            };
+            let prefix = if self.synchronized.contains(layer.name()) { "sync_" } else { "" };
+            let path = format!("{list}/{prefix}{BATCH_NORMALIZATION}");
+            let n = used.entry(path.clone()).or_default();
+            place.path = if *n == 0 { path } else { format!("{path}_{n}") };
+            *n += 1;
+        }
     }
 
     /// The values of the variables of one place. `used` are the arrays that belong to a layer.

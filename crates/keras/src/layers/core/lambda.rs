@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 type Function = Arc<dyn Fn(&[Tensor]) -> Result<Tensor> + Send + Sync>;
 
+type MaskFunction = Arc<dyn Fn(&[Tensor], &[Option<Tensor>]) -> Result<Option<Tensor>> + Send + Sync>;
+
 static FUNCTIONS: Mutex<BTreeMap<String, Function>> = Mutex::new(BTreeMap::new());
 
 fn functions() -> MutexGuard<'static, BTreeMap<String, Function>> {
@@ -14,7 +16,8 @@ fn functions() -> MutexGuard<'static, BTreeMap<String, Function>> {
 }
 
 /// Says what the [`Lambda`] layer of the name `layer` computes, for all models that are loaded from then on. Files hold its
-/// Python code, which is never run.
+/// Python code, which is never run. It serves for functions of TensorFlow in graphs of tf.keras too, by the names of their
+/// layers, such as `tf.math.lgamma_1`: `inputs` are the tensors that they are called on.
 ///
 /// ```
 /// keras::layers::register_lambda("double", |inputs| &inputs[0] * 2.0);
@@ -31,6 +34,7 @@ pub fn register_lambda(
 #[derive(Clone)]
 pub struct Lambda {
     function: Function,
+    mask: Option<MaskFunction>,
     config: Config,
 }
 
@@ -44,7 +48,7 @@ keras_spec::register!(dyn Layer, CLASS, |config| {
     let function = functions().get(name).cloned().ok_or_else(|| unknown(name))?;
     let mut config = config.clone();
     config.shift_remove(REGISTERED);
-    Ok(Box::new(Lambda { function, config }))
+    Ok(Box::new(Lambda { function, mask: None, config }))
 });
 
 impl Lambda {
@@ -53,7 +57,18 @@ impl Lambda {
         let mut config = Config::new();
         config.insert("function".to_owned(), Value::Null);
         config.insert("arguments".to_owned(), json!({}));
-        Lambda { function: Arc::new(function), config }
+        Lambda { function: Arc::new(function), mask: None, config }
+    }
+
+    /// What masks the output, from the inputs and their masks; without it no mask goes on. Like the function, it is not in
+    /// files.
+    #[must_use]
+    pub fn mask(
+        mut self,
+        mask: impl Fn(&[Tensor], &[Option<Tensor>]) -> Result<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Self {
+        self.mask = Some(Arc::new(mask));
+        self
     }
 }
 
@@ -63,6 +78,11 @@ impl Lambda {
         self.config.extend(arguments);
         self
     }
+}
+
+/// Whether [`register_lambda`] said what the layer of a name computes.
+pub(crate) fn has_function(layer: &str) -> bool {
+    functions().contains_key(layer)
 }
 
 /// Names the functions of all `Lambda` layers in a model's configuration.
@@ -77,7 +97,7 @@ pub(crate) fn name_lambdas(value: &mut Value) -> Result<()> {
                 && let Some(Value::Object(config)) = map.get_mut("config")
             {
                 let name = config.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-                if !functions().contains_key(&name) {
+                if !has_function(&name) {
                     return Err(unknown(&name));
                 }
                 config.insert(REGISTERED.to_owned(), name.into());
@@ -118,5 +138,16 @@ impl Object for Lambda {
 impl Layer for Lambda {
     fn call(&self, inputs: &[Tensor], _call: &Call) -> Result<Vec<Tensor>> {
         (self.function)(inputs).map(|y| vec![y])
+    }
+
+    fn supports_masking(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    fn compute_mask(&self, inputs: &[Tensor], masks: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+        match &self.mask {
+            Some(mask) => mask(inputs, masks).map(|m| vec![m]),
+            None => Ok(Vec::new()),
+        }
     }
 }

@@ -13,7 +13,7 @@ pub use dense::Dense;
 pub use einsum_dense::EinsumDense;
 pub use embedding::Embedding;
 pub use identity::Identity;
-pub(crate) use lambda::name_lambdas;
 pub use lambda::{Lambda, register_lambda};
+pub(crate) use lambda::{has_function, name_lambdas};
 pub use masking::Masking;
 pub use reversible_embedding::ReversibleEmbedding;

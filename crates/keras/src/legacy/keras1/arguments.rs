@@ -65,6 +65,15 @@ impl Arguments {
         self
     }
 
+    /// The function's mask.
+    pub(super) fn with_mask(
+        mut self,
+        mask: impl Fn(&[Tensor], &[Option<Tensor>]) -> Result<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Self {
+        self.function = self.function.map(|function| function.mask(mask));
+        self
+    }
+
     /// What the inputs are, if the arguments say it.
     pub(super) fn input(&self) -> Option<Input> {
         let (shape, dtype) = input_of(&self.object())?;
@@ -105,8 +114,14 @@ impl Arguments {
             function.clone().with_arguments(["output_shape", "arguments"].into_iter().filter_map(kept));
         let said: Config = ["output_shape", "arguments", "name"].into_iter().filter_map(kept).collect();
         let call = python(&json!({ "class_name": "Lambda", "config": said }));
-        let first = if call == "Lambda()" { "Lambda(function" } else { "Lambda(function, " };
-        let call = call.replacen("Lambda(", first, 1);
+        let mut first = "Lambda(function".to_owned();
+        if function.supports_masking() {
+            first += ", mask=mask";
+        }
+        if call != "Lambda()" {
+            first += ", ";
+        }
+        let call = call.replacen("Lambda(", &first, 1);
         match self.given.get("name").and_then(Value::as_str) {
             Some(name) => (layer.name(name).into(), call),
             None => (layer.into(), call),

@@ -72,6 +72,15 @@ impl Lambda {
         Lambda(Arguments::of_function("Lambda", layers::Lambda::new(function)))
     }
 
+    /// What masks the output, from the inputs and their masks; without it no mask goes on.
+    #[must_use]
+    pub fn mask(
+        self,
+        mask: impl Fn(&[Tensor], &[Option<Tensor>]) -> Result<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Self {
+        Lambda(self.0.with_mask(mask))
+    }
+
     layers!(@options output_shape arguments name trainable input_shape batch_input_shape input_dtype);
 }
 

@@ -28,7 +28,7 @@ mod values;
 pub use arguments::Arguments;
 pub use layers::*;
 pub use models::{Sequential, merge, model};
-pub use training::{Fit, FitGenerator, Generators};
+pub use training::{Fit, FitGenerator, Generators, ValSamples};
 pub use values::{constraints, initializations, metrics, np_utils, objectives, regularizers};
 
 use std::collections::HashSet;

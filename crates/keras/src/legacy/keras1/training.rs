@@ -175,14 +175,8 @@ impl<'a> From<FitGenerator<'a>> for training::Fit<'a> {
         let steps = |samples: usize| samples.div_ceil(old.batch_size.max(1));
         let (epochs, count) = (old.nb_epoch, steps(old.samples_per_epoch));
         let validation = old.nb_val_samples.map(steps);
-        let said = [
-            ("validation_steps", validation.map(|n| n.to_string())),
-            ("workers", old.nb_worker.map(|n| n.to_string())),
-            ("max_queue_size", old.max_q_size.map(|n| n.to_string())),
-            ("use_multiprocessing", old.pickle_safe.map(|is| python(&is.into()))),
-        ];
-        let said = said.into_iter().filter_map(|(name, value)| Some(format!(", {name}={}", value?)));
-        let last: String = said.collect();
+        let mut last = validation.map_or_else(String::new, |n| format!(", validation_steps={n}"));
+        last += &workers(old.nb_worker, old.max_q_size, old.pickle_safe);
         warn_once(format!(
             "Update your `fit_generator` call to the Keras 2 API: \
              `fit_generator(generator, steps_per_epoch={count}, epochs={epochs}{last})`"
@@ -192,6 +186,64 @@ impl<'a> From<FitGenerator<'a>> for training::Fit<'a> {
             Some(steps) => fit.validation_steps(steps),
             None => fit,
         }
+    }
+}
+
+/// The arguments about workers, in the words of Keras 2.
+fn workers(nb_worker: Option<usize>, max_q_size: Option<usize>, pickle_safe: Option<bool>) -> String {
+    let said = [
+        ("workers", nb_worker.map(|n| n.to_string())),
+        ("max_queue_size", max_q_size.map(|n| n.to_string())),
+        ("use_multiprocessing", pickle_safe.map(|is| python(&is.into()))),
+    ];
+    said.into_iter().filter_map(|(name, value)| Some(format!(", {name}={}", value?))).collect()
+}
+
+/// The arguments of Keras 1's `evaluate_generator` and `predict_generator`; a number is one of samples alone
+/// (`keras.models.Model.evaluate_generator`, Keras 1.2.2).
+///
+/// ```
+/// use keras::legacy::keras1::ValSamples;
+///
+/// let arguments = ValSamples::new(500).nb_worker(2).max_q_size(20);
+/// # let _ = arguments;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ValSamples {
+    val_samples: usize,
+    nb_worker: Option<usize>,
+    max_q_size: Option<usize>,
+    pickle_safe: Option<bool>,
+}
+
+impl ValSamples {
+    /// At least so many samples, in whole batches; `steps` in Keras 2, which counts batches.
+    pub fn new(val_samples: usize) -> Self {
+        ValSamples { val_samples, nb_worker: None, max_q_size: None, pickle_safe: None }
+    }
+
+    crate::class::builders! {
+        /// How many workers make batches; nothing here, where batches come from an iterator. `workers` in Keras 2.
+        some nb_worker = usize;
+        /// How many batches wait at most; nothing here. `max_queue_size` in Keras 2.
+        some max_q_size = usize;
+        /// Whether workers are processes; nothing here. `use_multiprocessing` in Keras 2.
+        some pickle_safe = bool;
+    }
+
+    /// The batches of a generator; says what to call in Keras 2.
+    fn take(&self, method: &str, generator: impl IntoIterator<Item = Batch>) -> Result<Vec<Batch>> {
+        let batches = take(generator, self.val_samples)?;
+        let last = workers(self.nb_worker, self.max_q_size, self.pickle_safe);
+        let call = format!("{method}(generator, steps={}{last})", batches.len());
+        warn_once(format!("Update your `{method}` call to the Keras 2 API: `{call}`"));
+        Ok(batches)
+    }
+}
+
+impl From<usize> for ValSamples {
+    fn from(val_samples: usize) -> Self {
+        ValSamples::new(val_samples)
     }
 }
 
@@ -216,7 +268,7 @@ pub trait Generators {
     fn evaluate_generator(
         &mut self,
         generator: impl IntoIterator<Item = Batch>,
-        val_samples: usize,
+        val_samples: impl Into<ValSamples>,
     ) -> Result<Logs>;
 
     /// The outputs for at least `val_samples` samples of a generator, in whole batches, whose targets are not looked at
@@ -227,7 +279,7 @@ pub trait Generators {
     fn predict_generator(
         &mut self,
         generator: impl IntoIterator<Item = Batch>,
-        val_samples: usize,
+        val_samples: impl Into<ValSamples>,
     ) -> Result<Vec<HostTensor>>;
 }
 
@@ -243,26 +295,18 @@ impl Generators for Model {
     fn evaluate_generator(
         &mut self,
         generator: impl IntoIterator<Item = Batch>,
-        val_samples: usize,
+        val_samples: impl Into<ValSamples>,
     ) -> Result<Logs> {
-        let batches = take(generator, val_samples)?;
-        let steps = batches.len();
-        warn_once(format!(
-            "Update your `evaluate_generator` call to the Keras 2 API: `evaluate_generator(generator, steps={steps})`"
-        ));
+        let batches = val_samples.into().take("evaluate_generator", generator)?;
         self.evaluate_batches(batches, Evaluate::new().verbose(0))
     }
 
     fn predict_generator(
         &mut self,
         generator: impl IntoIterator<Item = Batch>,
-        val_samples: usize,
+        val_samples: impl Into<ValSamples>,
     ) -> Result<Vec<HostTensor>> {
-        let batches = take(generator, val_samples)?;
-        let steps = batches.len();
-        warn_once(format!(
-            "Update your `predict_generator` call to the Keras 2 API: `predict_generator(generator, steps={steps})`"
-        ));
+        let batches = val_samples.into().take("predict_generator", generator)?;
         let mut outputs: Vec<Vec<HostTensor>> = Vec::new();
         for batch in batches {
             let samples = batch.samples()?;

@@ -68,6 +68,14 @@ pub(super) fn upgrade_layer(
     report: &mut Report,
 ) -> Result<Option<&'static str>> {
     let name = config.get("name").and_then(Value::as_str).unwrap_or(class).to_owned();
+    if config.get("virtual_batch_size").is_some_and(|size| !size.is_null())
+        && let Some(Value::Array(axes)) = config.get_mut("axis")
+    {
+        // The layer counts an axis more, along which it lays parts of the batch.
+        axes.iter_mut().for_each(|axis| {
+            *axis = axis.as_i64().filter(|a| *a > 1).map_or(axis.take(), |a| (a - 1).into())
+        });
+    }
     activations(&name, config, report);
     initializers(config);
     if config.get("time_major").is_some_and(|t| t == true) {
@@ -156,15 +164,43 @@ pub(super) fn upgrade_layer(
             report.converted(&*name, "bilinear interpolation as in TensorFlow 1, from the corners of pixels");
             return Ok(Some("BilinearUpSampling2D"));
         }
+        // Keras 3 on TensorFlow does what tf.keras did, on JAX what is done here.
+        "UpSampling2D" | "Resizing" if config.get("interpolation").is_some_and(|i| i == "bicubic") => {
+            let text = "bicubic weights are exact; TensorFlow has them from a table of 1024 steps, which changes values by \
+                        some 0.001 unless sizes double";
+            report.converted(&*name, text);
+        }
         _ => {}
     }
-    if class_name(class) == "BatchNormalization"
-        && let Some([axis]) = config.get("axis").and_then(Value::as_array).map(Vec::as_slice)
-    {
-        let axis = axis.clone();
-        config.insert("axis".to_owned(), axis);
+    if class_name(class) == "BatchNormalization" {
+        one_axis(&name, config)?;
+        if class == "SyncBatchNormalization" {
+            // Keras 3 takes `synchronized` on TensorFlow only.
+            report.dropped(&*name, "`synchronized`, which says nothing where there is one device");
+        }
     }
     Ok(None)
+}
+
+/// The axis of a `BatchNormalization`, which tf.keras has in a list.
+fn one_axis(name: &str, config: &mut Config) -> Result<()> {
+    match config.get("axis").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([axis]) => {
+            let axis = axis.clone();
+            config.insert("axis".to_owned(), axis);
+            Ok(())
+        }
+        Some(several) => {
+            let axes: Vec<String> = several.iter().map(Value::to_string).collect();
+            let why = format!(
+                "`axis` is [{}], and Keras 3 normalises along one axis; put `Permute` and `Reshape` around the layer that \
+                 make these axes one, in the program that wrote the file, and save it anew",
+                axes.join(", ")
+            );
+            Err(Error::config(name, why))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Keras 3 has another function of the name `hard_sigmoid`.

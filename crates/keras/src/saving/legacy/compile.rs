@@ -29,6 +29,7 @@ pub(crate) fn upgrade_compile(
     for key in ["loss", "metrics", "weighted_metrics"] {
         if let Some(value) = compile.get_mut(key) {
             if key != "loss" {
+                without_dropped(value, report);
                 for_each_output(value, outputs);
             }
             upgrade_function(value, origin, report);
@@ -48,6 +49,24 @@ fn for_each_output(metrics: &mut Value, outputs: usize) {
     }
 }
 
+/// Takes out metrics that Keras 3 does not have.
+fn without_dropped(metrics: &mut Value, report: &mut Report) {
+    let dropped = |metric: &Value| metric.get("class_name").is_some_and(|c| c == "MeanRelativeError");
+    match metrics {
+        Value::Array(list) => {
+            if list.iter().any(dropped) {
+                report.dropped("metrics", "`MeanRelativeError`, which Keras 3 does not have");
+                list.retain(|metric| !dropped(metric));
+            }
+            list.iter_mut().for_each(|inner| without_dropped(inner, report));
+        }
+        Value::Object(map) if !map.contains_key("class_name") => {
+            map.values_mut().for_each(|inner| without_dropped(inner, report));
+        }
+        _ => {}
+    }
+}
+
 fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report) -> Result<()> {
     let class = optimizer.get("class_name").and_then(Value::as_str).unwrap_or_default();
     let class = class.strip_prefix("Custom>").unwrap_or(class);
@@ -60,8 +79,17 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
     optimizer["class_name"] = class.clone().into();
     let wrong = Error::config("optimizer", format!("not an optimizer: {optimizer}"));
     let config = optimizer.get_mut("config").and_then(Value::as_object_mut).ok_or(wrong)?;
+    let fixed_scale = if class == "LossScaleOptimizer" { fixed_scale(config) } else { None };
     if let Some(inner) = config.get_mut("inner_optimizer") {
         upgrade_optimizer(inner, origin, report)?;
+        // A scale that stays is an argument of every optimizer of Keras 3.
+        if let (Some(scale), Some(Value::Object(arguments))) = (fixed_scale, inner.get_mut("config")) {
+            arguments.insert("loss_scale_factor".to_owned(), scale);
+            *optimizer = inner.take();
+            report
+                .converted(&*class, "a scale that stays is the `loss_scale_factor` of the optimizer within");
+            return Ok(());
+        }
     }
     for key in ["jit_compile", "is_legacy_optimizer", "dynamic"] {
         config.shift_remove(key);
@@ -109,6 +137,33 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
         report.converted(&*class, format!("`decay` = {decay} is the schedule InverseTimeDecay"));
     }
     Ok(())
+}
+
+/// Brings the arguments of a `LossScaleOptimizer` into the form of Keras 3; the scale, if it stays what it is.
+fn fixed_scale(config: &mut Map<String, Value>) -> Option<Value> {
+    // TensorFlow 2.3 had an object for the scale.
+    if let Some(inner) = config.shift_remove("optimizer") {
+        config.insert("inner_optimizer".to_owned(), inner);
+    }
+    if let Some(scale) = config.shift_remove("loss_scale") {
+        let arguments = &scale["config"];
+        let names = [
+            ("loss_scale_value", "initial_scale"),
+            ("initial_loss_scale", "initial_scale"),
+            ("increment_period", "dynamic_growth_steps"),
+        ];
+        for (old, new) in names {
+            if let Some(value) = arguments.get(old) {
+                config.insert(new.to_owned(), value.clone());
+            }
+        }
+        config.insert("dynamic".to_owned(), (scale["class_name"] != "FixedLossScale").into());
+    }
+    let dynamic = config.shift_remove("dynamic").is_none_or(|d| d != false);
+    if config.get("dynamic_growth_steps").is_some_and(Value::is_null) {
+        config.shift_remove("dynamic_growth_steps");
+    }
+    if dynamic { None } else { config.get("initial_scale").cloned() }
 }
 
 /// The name in Keras 3 of a loss or a metric.
@@ -178,5 +233,29 @@ mod tests {
         assert_eq!(upgraded(json!(["acc"]), 1), json!(["acc"]));
         assert_eq!(upgraded(json!([["acc"], []]), 2), json!([["acc"], []]));
         assert_eq!(upgraded(json!([]), 2), Value::Null);
+    }
+
+    // As tf-keras 2.21 and TensorFlow 2.3 write them.
+    #[test]
+    fn a_loss_scale_that_stays_is_an_argument_of_the_optimizer() {
+        let upgraded = |class: &str, config: Value| {
+            let mut optimizer = json!({ "class_name": class, "config": config });
+            upgrade_optimizer(&mut optimizer, &Origin::default(), &mut Report::default()).unwrap();
+            optimizer
+        };
+        let inner = || json!({ "class_name": "SGD", "config": { "learning_rate": 0.5 } });
+        let fixed = upgraded(
+            "LossScaleOptimizerV3",
+            json!({ "inner_optimizer": inner(), "dynamic": false, "initial_scale": 64.0, "dynamic_growth_steps": null }),
+        );
+        let expected =
+            json!({ "class_name": "SGD", "config": { "learning_rate": 0.5, "loss_scale_factor": 64.0 } });
+        assert_eq!(fixed, expected);
+        let scale = json!({ "class_name": "DynamicLossScale", "config": { "initial_loss_scale": 8.0,
+            "increment_period": 5, "multiplier": 2.0 } });
+        let dynamic = upgraded("LossScaleOptimizer", json!({ "optimizer": inner(), "loss_scale": scale }));
+        let expected = json!({ "class_name": "LossScaleOptimizer", "config": { "inner_optimizer": inner(),
+            "initial_scale": 8.0, "dynamic_growth_steps": 5 } });
+        assert_eq!(dynamic, expected);
     }
 }

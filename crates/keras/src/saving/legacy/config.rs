@@ -4,6 +4,7 @@ use keras_spec::layer::auto_name;
 use keras_spec::{Config, Result};
 use serde_json::{Map, Value, json};
 
+use super::operations::resizing;
 use super::{Origin, Program, Report, Version, arguments, graph, keras1};
 
 /// A model of Keras 2 in the form of Keras 3.
@@ -64,8 +65,15 @@ impl Upgrade<'_> {
             *config = json!({ "name": auto_name("Sequential"), "layers": layers });
         }
         let Value::Object(config) = config else { return Ok(()) };
+        let mut known = known;
         if class == "Sequential" {
             begin_with_input(config);
+            if let Some(graph) = as_graph(config) {
+                let name = config.get("name").and_then(Value::as_str).unwrap_or("Sequential");
+                self.report.converted(name, "a graph, for a layer of it is several operations of Keras 3");
+                *config = graph;
+                known = "Functional";
+            }
         }
         if class == "Merge" {
             let old = config.clone();
@@ -80,7 +88,11 @@ impl Upgrade<'_> {
         config.values_mut().try_for_each(|v| self.value(v))?;
         match known {
             "Sequential" => Ok(()),
-            "Functional" => graph::upgrade_graph(config, self.report),
+            "Functional" => {
+                graph::upgrade_graph(config, self.report)?;
+                object.insert("class_name".to_owned(), known.into());
+                Ok(())
+            }
             _ => {
                 let other = arguments::upgrade_layer(&class, config, self.origin, self.report)?;
                 other.map(|class| object.insert("class_name".to_owned(), class.into()));
@@ -111,6 +123,27 @@ impl Upgrade<'_> {
             self.report.converted(name, "outputs at masked steps are those of the step before, not 0");
         }
     }
+}
+
+/// A chain as a graph, if one of its layers is not a layer of Keras 3 but several operations, and its input is known.
+fn as_graph(config: &Config) -> Option<Config> {
+    let mut layers = config.get("layers")?.as_array()?.clone();
+    let begins = layers.first().is_some_and(|layer| layer["class_name"] == "InputLayer");
+    if !begins || !layers.iter().any(resizing::is_other) {
+        return None;
+    }
+    let mut end = Value::Null;
+    let begin = json!([layers.first()?["config"]["name"], 0, 0]);
+    for layer in &mut layers {
+        let name = layer["config"]["name"].clone();
+        layer["inbound_nodes"] = if end.is_null() { json!([]) } else { json!([[end]]) };
+        let model = layer["class_name"] == "Functional" || layer["class_name"] == "Sequential";
+        end = json!([name, u64::from(model), 0, {}]);
+        layer["name"] = name;
+    }
+    let output = json!([end[0], end[1], end[2]]);
+    let graph = json!({ "name": config.get("name"), "layers": layers, "input_layers": [begin], "output_layers": [output] });
+    graph.as_object().cloned()
 }
 
 /// A chain began with the shape of its first layer's inputs.

@@ -12,6 +12,8 @@ mod report;
 mod theano;
 pub(super) mod weights;
 
+use std::collections::HashSet;
+
 use keras_spec::{Error, HostTensor, Result, ResultExt};
 use serde_json::Value;
 
@@ -26,6 +28,27 @@ pub(crate) use keras1::DROPPED_METRICS;
 pub(crate) struct Source {
     pub(crate) config: Value,
     pub(crate) origin: Origin,
+}
+
+impl Source {
+    /// The names of the layers that are a `SyncBatchNormalization`, which is no class of Keras 3.
+    pub(crate) fn synchronized(&self) -> HashSet<String> {
+        fn collect(value: &Value, out: &mut HashSet<String>) {
+            match value {
+                Value::Array(list) => list.iter().for_each(|v| collect(v, out)),
+                Value::Object(map) => {
+                    let is = map.get("class_name").is_some_and(|c| c == "SyncBatchNormalization");
+                    let name = value.pointer("/config/name").and_then(Value::as_str).filter(|_| is);
+                    out.extend(name.map(str::to_owned));
+                    map.values().for_each(|v| collect(v, out));
+                }
+                _ => {}
+            }
+        }
+        let mut out = HashSet::new();
+        collect(&self.config, &mut out);
+        out
+    }
 }
 
 /// A model from before Keras 3 in the form of Keras 3.

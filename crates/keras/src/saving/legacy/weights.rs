@@ -45,6 +45,18 @@ pub(crate) fn convert(
                 }
             }
         }
+        if part.class().name == "BatchNormalization" {
+            // With a `virtual_batch_size` they had as many axes as the inputs.
+            for (variable, &i) in own.iter().zip(&places).filter(|(v, _)| v.shape().rank() == 1) {
+                let dims = arrays[i].shape().dims();
+                if dims.len() > 1
+                    && dims.last() == variable.shape().first()
+                    && dims[..dims.len() - 1].iter().all(|d| *d == 1)
+                {
+                    arrays[i] = arrays[i].clone().reshape(variable.shape().clone())?;
+                }
+            }
+        }
         if ["PReLU", "SReLU", "ParametricSoftplus"].contains(&part.class().name) {
             for (variable, &i) in own.iter().zip(&places) {
                 if let Some(spread) = spread(&arrays[i], variable.shape())? {

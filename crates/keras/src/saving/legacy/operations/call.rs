@@ -84,6 +84,8 @@ pub(super) struct Call<'a> {
     index: usize,
     positional: Vec<Value>,
     keywords: Map<String, Value>,
+    /// Whether it is called on tensors that the file names.
+    on_tensors: bool,
     made: Vec<Operation>,
 }
 
@@ -97,7 +99,8 @@ impl<'a> Call<'a> {
     ) -> Result<Self> {
         let keywords = object(call.get("kwargs").cloned().unwrap_or_default());
         let positional = call.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
-        Ok(Call { graph, layer, function, index, positional, keywords, made: Vec::new() })
+        let on_tensors = positional.iter().chain(keywords.values()).any(super::has_tensor);
+        Ok(Call { graph, layer, function, index, positional, keywords, on_tensors, made: Vec::new() })
     }
 
     /// The operations that the call is; the last one is the function's result, and has the name of the layer.
@@ -121,9 +124,16 @@ impl<'a> Call<'a> {
         Ok(self.made)
     }
 
-    /// An error about the function.
+    /// An error about the function, with what a user may do.
     pub(super) fn wrong(&self, what: impl Display) -> Error {
-        Error::config(self.layer, format!("`tf.{}` {what}", self.function))
+        let layer = self.layer;
+        let replace = match self.on_tensors {
+            true => format!(
+                "; before loading, `keras::layers::register_lambda(\"{layer}\", |inputs| …)` says what it computes"
+            ),
+            false => String::new(),
+        };
+        Error::config(layer, format!("`tf.{}` {what}{replace}", self.function))
     }
 
     /// Makes an operation; its first result.

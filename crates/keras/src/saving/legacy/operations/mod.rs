@@ -7,6 +7,7 @@ mod logic;
 mod masks;
 mod mathematics;
 mod nodes;
+pub(super) mod resizing;
 mod table;
 mod values;
 mod windows;
@@ -18,7 +19,7 @@ use keras_spec::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use crate::layers::name_lambdas;
+use crate::layers::{has_function, name_lambdas};
 use crate::models::{Graph, KerasTensor};
 use call::{Call, Operation};
 
@@ -60,6 +61,9 @@ impl Operations {
                 let (function, call) = nodes::call(&layer, &name)?;
                 (function.to_owned(), vec![call])
             }
+            _ if resizing::is_other(&layer) => {
+                ("image.resize".to_owned(), resizing::calls(self, &layer, &name)?)
+            }
             _ => {
                 if !self.values.is_empty() {
                     self.materialize(&mut layer, &name)?;
@@ -68,6 +72,13 @@ impl Operations {
                 return Ok(());
             }
         };
+        if has_function(&name)
+            && let Some(lambda) = lambda(&name, &function, &calls)
+        {
+            report.converted(&*name, format!("`tf.{function}` is the function registered as `{name}`"));
+            self.layers.push(lambda);
+            return Ok(());
+        }
         let mut entries: Vec<Value> = Vec::new();
         for (index, call) in calls.iter().enumerate() {
             let mut call = call.clone();
@@ -169,6 +180,32 @@ impl Operations {
         }
         Ok(())
     }
+}
+
+/// The layer of a registered function, which is called on the tensors of each call; `None` if one has none.
+fn lambda(name: &str, function: &str, calls: &[Value]) -> Option<Value> {
+    fn tensors(value: &Value, out: &mut Vec<Value>) {
+        match value {
+            tensor if is_tensor(tensor) => out.push(tensor.clone()),
+            Value::Array(list) => list.iter().for_each(|v| tensors(v, out)),
+            Value::Object(map) => map.values().for_each(|v| tensors(v, out)),
+            _ => {}
+        }
+    }
+    let node = |call: &Value| {
+        let mut all = Vec::new();
+        tensors(call, &mut all);
+        let inputs = if all.len() == 1 { all.pop()? } else { all.into() };
+        (inputs != json!([])).then(|| json!({ "args": [inputs], "kwargs": {} }))
+    };
+    Some(json!({
+        "module": "keras.layers",
+        "class_name": "Lambda",
+        "config": { "name": name, "function": format!("tf.{function}"), "arguments": {} },
+        "registered_name": null,
+        "name": name,
+        "inbound_nodes": calls.iter().map(node).collect::<Option<Vec<_>>>()?,
+    }))
 }
 
 /// The first result of a call of a layer.

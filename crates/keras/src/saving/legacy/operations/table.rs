@@ -4,7 +4,7 @@ use keras_spec::Result;
 use serde_json::{Map, Value};
 
 use super::call::Call;
-use super::{arrays, images, logic, mathematics, windows};
+use super::{arrays, images, logic, mathematics, resizing, windows};
 
 /// A function that is one operation: which of its parameters are operands, and what the others are called in Keras 3, with
 /// what TensorFlow takes by default.
@@ -253,11 +253,11 @@ static COMPOSED: &[Composed] = composed! {
     ["nn.separable_conv2d"] ("input", "depthwise_filter", "pointwise_filter") windows::separable;
     ["nn.conv1d_transpose", "nn.conv2d_transpose", "nn.conv3d_transpose", "nn.conv_transpose"] ("input", "filters") windows::transposed;
 
-    ["image.resize"] ("images") images::resize;
-    ["compat.v1.image.resize", "image.resize_images"] ("images") images::resize_images;
-    ["image.resize_bilinear"] ("images") images::resize_bilinear;
-    ["image.resize_bicubic"] ("images") images::resize_bicubic;
-    ["image.resize_nearest_neighbor"] ("images") images::resize_nearest;
+    ["image.resize"] ("images") resizing::resize;
+    ["compat.v1.image.resize", "image.resize_images"] ("images") resizing::resize_images;
+    ["image.resize_bilinear"] ("images") resizing::resize_bilinear;
+    ["image.resize_bicubic"] ("images") resizing::resize_bicubic;
+    ["image.resize_nearest_neighbor"] ("images") resizing::resize_nearest;
     ["image.flip_left_right"] ("image") images::flip_left_right;
     ["image.flip_up_down"] ("image") images::flip_up_down;
     ["image.transpose"] ("image") images::transpose;
