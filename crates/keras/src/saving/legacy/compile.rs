@@ -77,6 +77,9 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
     }
     .to_owned();
     optimizer["class_name"] = class.clone().into();
+    let is_legacy =
+        optimizer.get("module").and_then(Value::as_str).is_some_and(|m| m.ends_with("optimizers.legacy"));
+    let before_2_11 = is_legacy || origin.is_before(Version::new(2, 11, 0));
     let wrong = Error::config("optimizer", format!("not an optimizer: {optimizer}"));
     let config = optimizer.get_mut("config").and_then(Value::as_object_mut).ok_or(wrong)?;
     let fixed_scale = if class == "LossScaleOptimizer" { fixed_scale(config) } else { None };
@@ -94,8 +97,15 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
     for key in ["jit_compile", "is_legacy_optimizer", "dynamic"] {
         config.shift_remove(key);
     }
-    if let Some(value) = config.shift_remove("schedule_decay") {
+    // tf.keras to 2.10 calls that of Nadam `decay`, which changes the learning rate of all others.
+    let schedule = if class == "Nadam" { &["schedule_decay", "decay"][..] } else { &["schedule_decay"] };
+    for value in schedule.iter().filter_map(|key| config.shift_remove(*key)) {
         report.dropped(&*class, format!("`schedule_decay` = {value}: Keras 3 has a fixed schedule"));
+    }
+    if class == "RMSprop" && before_2_11 {
+        let text =
+            "`epsilon` was added to the root, and is added below it since: small gradients step differently";
+        report.converted(&*class, text);
     }
     if let Some(rate) = config.shift_remove("lr") {
         config.insert("learning_rate".to_owned(), rate);
@@ -233,6 +243,16 @@ mod tests {
         assert_eq!(upgraded(json!(["acc"]), 1), json!(["acc"]));
         assert_eq!(upgraded(json!([["acc"], []]), 2), json!([["acc"], []]));
         assert_eq!(upgraded(json!([]), 2), Value::Null);
+    }
+
+    // `keras.optimizers.legacy.Nadam(0.05)` of tf-keras 2.21.
+    #[test]
+    fn the_decay_of_an_old_nadam_is_that_of_its_momentum() {
+        let mut optimizer = json!({ "module": "keras.optimizers.legacy", "class_name": "Nadam", "config": {
+            "name": "Nadam", "learning_rate": 0.05, "decay": 0.004, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7 } });
+        upgrade_optimizer(&mut optimizer, &Origin::default(), &mut Report::default()).unwrap();
+        assert_eq!(optimizer["config"]["learning_rate"], 0.05);
+        assert!(optimizer["config"].get("decay").is_none());
     }
 
     // As tf-keras 2.21 and TensorFlow 2.3 write them.
