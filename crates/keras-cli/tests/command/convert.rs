@@ -194,3 +194,19 @@ fn the_batch_size_of_a_stateful_model_is_said() {
     let error = keras(&["convert", &old, &new, "--input-shape", "batch=x,3"]).failed(2);
     assert!(error.contains("`x` is no size"), "{error}");
 }
+
+/// Random inputs are as long as the model needs where it leaves that open.
+#[test]
+fn models_of_long_inputs_are_checked() {
+    let folder = Folder::new();
+    let (old, new) = (folder.file("long.json"), folder.file("long.keras"));
+    let layers = serde_json::json!([
+        { "class_name": "InputLayer", "config": { "name": "i", "batch_input_shape": [null, null, 2] } },
+        { "class_name": "Cropping1D", "config": { "name": "c", "cropping": [500, 500] } },
+        { "class_name": "Conv1D", "config": { "name": "d", "filters": 2, "kernel_size": [3] } },
+    ]);
+    let model =
+        serde_json::json!({ "class_name": "Sequential", "config": { "name": "m", "layers": layers } });
+    std::fs::write(&old, model.to_string()).unwrap();
+    assert!(keras(&["convert", &old, &new, "--check"]).good().contains("checked: largest difference"));
+}

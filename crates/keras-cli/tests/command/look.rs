@@ -137,3 +137,31 @@ fn plot_draws_every_layer() {
     let error = keras(&["plot", &golden("cnn/cnn.keras"), "-o", &folder.file("no/such.svg")]).failed(3);
     assert!(error.contains("such.svg"), "{error}");
 }
+
+/// What would take hours is refused, and what has many layers is listed.
+#[test]
+fn a_graph_of_thousands_of_layers_is_listed_and_not_drawn() {
+    let folder = Folder::new();
+    let file = folder.file("long.json");
+    let called = |class: &str, name: &str, on: &[&str], config: serde_json::Value| {
+        let inbound: Vec<_> = on.iter().map(|layer| serde_json::json!([layer, 0, 0, {}])).collect();
+        let inbound = if inbound.is_empty() { vec![] } else { vec![inbound] };
+        serde_json::json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": inbound })
+    };
+    let input = serde_json::json!({ "name": "a0", "batch_input_shape": [null, 3] });
+    let mut layers = vec![called("InputLayer", "a0", &[], input)];
+    for i in 1..=5000 {
+        let name = format!("a{i}");
+        let config = serde_json::json!({ "name": name, "activation": "relu" });
+        layers.push(called("Activation", &name, &[&format!("a{}", i - 1)], config));
+    }
+    let model = serde_json::json!({ "class_name": "Functional", "config": { "name": "long", "layers": layers,
+        "input_layers": [["a0", 0, 0]], "output_layers": [["a5000", 0, 0]] } });
+    std::fs::write(&file, model.to_string()).unwrap();
+    let error = keras(&["plot", &file]).failed(3);
+    assert!(error.contains("long.json") && error.contains("at most 1200 boxes"), "{error}");
+    let answer = json(&["summary", &file]);
+    let last = answer["layers"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["name"], &last["output_shapes"]), (&"a5000".into(), &serde_json::json!([[null, 3]])));
+    assert!(keras(&["summary", &file]).good().contains("a5000 (Activation)"));
+}
