@@ -208,8 +208,21 @@ pub fn collect_pieces<T>(len: usize, work: usize, write: impl Fn(usize, &mut [T]
 where
     T: Copy + Default + Send,
 {
+    collect_pieces_of(CHUNK, len, work, write)
+}
+
+/// [`collect_pieces`] of `size` elements each; `size` is not 0.
+pub fn collect_pieces_of<T>(
+    size: usize,
+    len: usize,
+    work: usize,
+    write: impl Fn(usize, &mut [T]) + Send + Sync,
+) -> Vec<T>
+where
+    T: Copy + Default + Send,
+{
     let mut all = Vec::with_capacity(len);
-    let pieces = all.spare_capacity_mut()[..len].chunks_mut(CHUNK);
+    let pieces = all.spare_capacity_mut()[..len].chunks_mut(size);
     for_each(pieces.enumerate(), work, |(i, piece)| write(i, initialized(piece)));
     // SAFETY: there is capacity for `len` elements, and each was initialized as part of its piece.
     unsafe { all.set_len(len) };

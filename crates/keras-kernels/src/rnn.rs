@@ -11,8 +11,9 @@ pub use gru::{Gru, GruGradients, GruOutput, GruSaved};
 pub use lstm::{Lstm, LstmGradients, LstmOutput, LstmSaved};
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
-use crate::gemm::{Gemm, Layout, gemm};
+use crate::gemm::{Gemm, Layout, gemm, gemm_serial};
 use crate::math::Real;
 use crate::reduce::{ReduceOp, reduce};
 use crate::{Error, Result, par};
@@ -191,19 +192,23 @@ impl Sequence<'_> {
 
     /// `c = x · kernel`, for all steps at once, in rows of `row` elements.
     fn project<T: Real>(&self, x: &[T], kernel: &[T], width: usize, row: usize) -> Result<Vec<T>> {
-        let rows = self.batch * self.steps;
-        let mut out = vec![T::ZERO; rows * row];
-        let (k, dims) = (self.features, Gemm::new(rows, width, self.features));
-        gemm(
-            &dims,
-            x,
-            Layout::row_major(k),
-            kernel,
-            Layout::row_major(width),
-            &mut out,
-            Layout::row_major(row),
-        )?;
-        Ok(out)
+        let (k, rows) = (self.features, self.batch * self.steps);
+        let [narrow, wide, layout] = [k, width, row].map(Layout::row_major);
+        let rows_at_once = self.part_rows() * self.steps;
+        if rows_at_once >= rows || row == 0 {
+            let mut out = vec![T::ZERO; rows * row];
+            gemm(&Gemm::new(rows, width, k), x, narrow, kernel, wide, &mut out, layout)?;
+            return Ok(out);
+        }
+        // Each thread brings its own part of the result into its cache.
+        let (work, failure) = ((rows * row).saturating_mul(k), OnceLock::new());
+        let out = par::collect_pieces_of(rows_at_once * row, rows * row, work, |i, out| {
+            let (rows, x) = (out.len() / row, &x[i * rows_at_once * k..]);
+            if let Err(e) = gemm_serial(&Gemm::new(rows, width, k), x, narrow, kernel, wide, out, layout) {
+                failure.get_or_init(|| e);
+            }
+        });
+        failure.into_inner().map_or(Ok(out), Err)
     }
 
     /// The state before each step, `(batch, steps, units)`, from the states after each step.
@@ -223,9 +228,13 @@ impl Sequence<'_> {
         before
     }
 
-    /// The outputs in the order of processing, from the states after each step.
-    fn outputs<T: Real>(&self, after: &[T]) -> Vec<T> {
+    /// The outputs in the order of processing, from the states after each step, and those states where they are not the
+    /// outputs.
+    fn outputs<T: Real>(&self, after: Vec<T>) -> (Vec<T>, Option<Vec<T>>) {
         let Self { batch, steps, units, .. } = *self;
+        if !self.go_backwards && (self.mask.is_none() || !self.zero_output_for_mask) {
+            return (after, None);
+        }
         let mut out = vec![T::ZERO; after.len()];
         for b in 0..batch {
             for i in 0..steps {
@@ -236,7 +245,7 @@ impl Sequence<'_> {
                 }
             }
         }
-        out
+        (out, Some(after))
     }
 
     /// Gradients of `x` and the kernel from that of the projections `dz`, `(batch, steps, width)`.

@@ -37,14 +37,14 @@ pub struct GruOutput<T> {
     /// Activated gates, the candidate, and with `reset_after` what the reset gate multiplies (else zeros):
     /// `(batch, steps, 4 · units)`.
     pub gates: Vec<T>,
-    /// State after each step, `(batch, steps, units)`.
-    pub hidden: Vec<T>,
+    /// State after each step, `(batch, steps, units)`, where the outputs are not those.
+    pub hidden: Option<Vec<T>>,
 }
 
 impl<T> GruOutput<T> {
     /// What [`Gru::backward`] needs of it.
     pub fn saved(&self) -> GruSaved<'_, T> {
-        GruSaved { gates: &self.gates, hidden: &self.hidden }
+        GruSaved { gates: &self.gates, hidden: self.hidden.as_deref().unwrap_or(&self.outputs) }
     }
 }
 
@@ -121,7 +121,7 @@ impl<T: Real> Gru<'_, T> {
         let mut h = copy_or_zeros(self.h0, batch * units);
         let mut hidden = vec![T::ZERO; batch * steps * units];
         if batch * steps * units == 0 {
-            return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden });
+            return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden: None });
         }
         let rows = sequence.part_rows();
         let parts = gates.chunks_mut(rows * steps * row).zip(h.chunks_mut(rows * units));
@@ -131,7 +131,8 @@ impl<T: Real> Gru<'_, T> {
         })
         .into_iter()
         .collect::<Result<()>>()?;
-        Ok(GruOutput { outputs: sequence.outputs(&hidden), h, gates, hidden })
+        let (outputs, hidden) = sequence.outputs(hidden);
+        Ok(GruOutput { outputs, h, gates, hidden })
     }
 
     /// All steps, from the inputs' part of the gates and the initial state.

@@ -38,8 +38,8 @@ pub struct LstmOutput<T> {
     pub c: Vec<T>,
     /// Activated gates, `(batch, steps, 4 · units)`.
     pub gates: Vec<T>,
-    /// Output state after each step, `(batch, steps, units)`.
-    pub hidden: Vec<T>,
+    /// Output state after each step, `(batch, steps, units)`, where the outputs are not those.
+    pub hidden: Option<Vec<T>>,
     /// Cell state after each step, `(batch, steps, units)`.
     pub cells: Vec<T>,
 }
@@ -47,7 +47,11 @@ pub struct LstmOutput<T> {
 impl<T> LstmOutput<T> {
     /// What [`Lstm::backward`] needs of it.
     pub fn saved(&self) -> LstmSaved<'_, T> {
-        LstmSaved { gates: &self.gates, hidden: &self.hidden, cells: &self.cells }
+        LstmSaved {
+            gates: &self.gates,
+            hidden: self.hidden.as_deref().unwrap_or(&self.outputs),
+            cells: &self.cells,
+        }
     }
 }
 
@@ -118,9 +122,9 @@ impl<T: Real> Lstm<'_, T> {
         let mut gates = sequence.project(x, self.kernel, width, width)?;
         let (mut h, mut c) = (copy_or_zeros(self.h0, batch * units), copy_or_zeros(self.c0, batch * units));
         let mut hidden = vec![T::ZERO; batch * steps * units];
-        let mut cells = hidden.clone();
+        let mut cells = vec![T::ZERO; batch * steps * units];
         if batch * steps * units == 0 {
-            return Ok(LstmOutput { outputs: Vec::new(), h, c, gates, hidden, cells });
+            return Ok(LstmOutput { outputs: Vec::new(), h, c, gates, hidden: None, cells });
         }
         let rows = sequence.part_rows();
         let states = h.chunks_mut(rows * units).zip(c.chunks_mut(rows * units));
@@ -132,7 +136,8 @@ impl<T: Real> Lstm<'_, T> {
         })
         .into_iter()
         .collect::<Result<()>>()?;
-        Ok(LstmOutput { outputs: sequence.outputs(&hidden), h, c, gates, hidden, cells })
+        let (outputs, hidden) = sequence.outputs(hidden);
+        Ok(LstmOutput { outputs, h, c, gates, hidden, cells })
     }
 
     /// All steps, from the inputs' part of the gates and the initial states.
