@@ -119,13 +119,14 @@ pub fn for_each_init<I, S>(
 ) where
     I: IntoIterator<Item: Send, IntoIter: Send>,
 {
+    let items = items.into_iter();
     #[cfg(feature = "threads")]
-    if work >= MIN_PARALLEL_WORK && threads() > 1 {
+    if work >= MIN_PARALLEL_WORK && items.size_hint().1 != Some(1) && threads() > 1 {
         return in_parts(items, init, |scratch, _, part| part.into_iter().for_each(|item| op(scratch, item)));
     }
     let _ = work;
     let mut scratch = init();
-    items.into_iter().for_each(|item| op(&mut scratch, item));
+    items.for_each(|item| op(&mut scratch, item));
 }
 
 /// The results of `op` for every item, in the items' order, computed as by [`for_each`].
