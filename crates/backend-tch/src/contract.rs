@@ -39,7 +39,7 @@ fn product(a: &Tensor, b: &Tensor) -> Done {
         )?);
     }
     #[cfg(feature = "shim")]
-    if let Some(y) = crate::small::product(a, b, None, keras_kernels::rnn::Activation::Linear) {
+    if let Some(y) = crate::kernels::product(a, b, None, keras_kernels::rnn::Activation::Linear) {
         return y;
     }
     Ok(a.f_matmul(b)?)

@@ -179,8 +179,9 @@ fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activ) -> Done 
     let mut shape = x.size();
     if let [_, _] = shape[..] {
         #[cfg(feature = "shim")]
-        if let Some(y) = crate::cells::kernel(activation)
-            .and_then(|activation| crate::small::product(x, kernel, Some(bias), activation))
+        if let Some(activation) = crate::cells::kernel(activation)
+            && let Some(y) = crate::kernels::product(x, kernel, Some(bias), activation)
+                .or_else(|| crate::kernels::large_product(x, kernel, bias, activation))
         {
             return y;
         }
@@ -273,7 +274,7 @@ mod with_shim {
 
     use super::{Buffer, Done, Plan, Tensor, channels_back, channels_second, first, sizes, unsupported};
     use crate::contract::Backward;
-    use crate::{shim, small};
+    use crate::{kernels, shim};
 
     pub(super) fn fused(op: &Fused, mut operands: Vec<Buffer>, dtype: DType) -> Done<Vec<Buffer>> {
         let name = op.name();
@@ -320,7 +321,7 @@ mod with_shim {
             (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [w, g, m, v]) => {
                 let (w, m, v) = (w.own()?, m.own()?, v.own()?);
                 let options = [*alpha, *beta_1, *beta_2, *epsilon];
-                small::adam([w, m, v], g.tensor(), options)
+                kernels::adam([w, m, v], g.tensor(), options)
                     .unwrap_or_else(|| shim::adam([w, g.tensor(), m, v], options))
             }
             (op, operands) => unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype)),

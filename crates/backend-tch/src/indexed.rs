@@ -58,7 +58,7 @@ pub(crate) fn embedding_backward([g, indices]: [Buffer; 2], count: usize) -> Don
 pub(crate) fn cross_entropy([logits, labels]: [Buffer; 2], sparse: bool) -> Done<Buffer> {
     let dtype = logits.dtype();
     #[cfg(feature = "shim")]
-    if let Some(loss) = crate::small::cross_entropy(logits.tensor(), labels.tensor(), sparse) {
+    if let Some(loss) = crate::kernels::cross_entropy(logits.tensor(), labels.tensor(), sparse) {
         return Ok(Buffer::new(loss?, dtype));
     }
     let log = logits.tensor().f_log_softmax(-1, None)?;
@@ -97,7 +97,7 @@ pub(crate) fn cross_entropy_backward([logits, labels, g]: [Buffer; 3], sparse: b
     }
     #[cfg(feature = "shim")]
     if let Some(dx) =
-        crate::small::cross_entropy_backward([logits.tensor(), labels.tensor(), g.tensor()], sparse)
+        crate::kernels::cross_entropy_backward([logits.tensor(), labels.tensor(), g.tensor()], sparse)
     {
         return Ok(Buffer::new(dx?, dtype));
     }

@@ -24,13 +24,13 @@ mod elementwise;
 mod fused;
 mod index;
 mod indexed;
+#[cfg(feature = "shim")]
+mod kernels;
 mod movement;
 mod recurrent;
 mod reduce;
 #[cfg(feature = "shim")]
 mod shim;
-#[cfg(feature = "shim")]
-mod small;
 mod window;
 
 use keras_spec::{

@@ -71,6 +71,44 @@ fn dense() {
     }
 }
 
+#[test]
+fn dense_of_all_sizes() {
+    // From one thread's work to libtorch's; one number may stand for a whole bias, and a kernel may be transposed.
+    for (rows, inputs, units) in [(1, 300, 40), (64, 128, 127), (64, 128, 128), (200, 130, 90)] {
+        let scaled = |seed, shape: &[usize]| random(seed, shape, -0.2, 0.2);
+        let x = scaled(1, &[rows, inputs]);
+        let one = Tensor::full([units], DType::F64, 0.1, &device()).unwrap();
+        let turned = scaled(2, &[units, inputs]).swap_axes(0, 1).unwrap();
+        for (kernel, bias) in [(scaled(2, &[inputs, units]), scaled(3, &[units])), (turned, one)] {
+            for activation in [Activ::Linear, Activ::Relu, Activ::Tanh, Activ::HardSigmoid] {
+                check(Fused::Dense { activation }, &[x.clone(), kernel.clone(), bias.clone()], 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_activations() {
+    for activation in [Activ::Linear, Activ::Relu, Activ::Sigmoid, Activ::Tanh] {
+        for shape in [&[][..], &[5], &[0, 3], &[300, 200]] {
+            let y = random(1, shape, -1.0, 1.0).relu().unwrap();
+            check(Fused::ActivationBackward { activation }, &[y, random(2, shape, -1.0, 1.0)], 1);
+        }
+    }
+}
+
+#[test]
+fn cross_entropies_of_few_and_of_many() {
+    for rows in [1, 40, 2000] {
+        let logits = random(1, &[rows, 7], -3.0, 3.0);
+        let labels =
+            HostTensor::new([rows], (0..rows as i32).map(|i| i % 9 - 1).collect::<Vec<_>>()).unwrap();
+        let labels = Tensor::from_host(labels, &device()).unwrap();
+        check(Fused::SoftmaxCrossEntropy { sparse: true }, &[logits.clone(), labels], 1);
+        check(Fused::SoftmaxCrossEntropy { sparse: false }, &[logits, random(2, &[rows, 7], 0.0, 1.0)], 1);
+    }
+}
+
 /// Strides, padding, dilation of the input and of the filter, in one or two dimensions.
 type Geometry<'a> = (&'a [usize], &'a [(isize, isize)], &'a [usize], &'a [usize]);
 

@@ -1,7 +1,8 @@
-//! Small tensors in this machine's memory: this project's kernels on libtorch's tensors.
+//! This project's kernels on libtorch's tensors in this machine's memory, where they do better than libtorch's functions.
 //!
-//! A function of libtorch takes about a microsecond before it begins, and longer where it wakes its threads. A small operation
-//! takes less. Every function here gives `None` for what libtorch does better, or what is not where a kernel can be.
+//! A function of libtorch takes about a microsecond before it begins, and longer where it wakes its threads; a small operation
+//! takes less. And after a product, bias and activation are one pass. Every function here gives `None` for what libtorch does
+//! better, or what is not where a kernel can be.
 
 use keras_kernels::gemm::{Gemm, Layout, gemm};
 use keras_kernels::math::Real;
@@ -10,7 +11,7 @@ use keras_kernels::par::{self, with_threads_of};
 use keras_kernels::rnn::Activation;
 use keras_kernels::{Num, softmax};
 use tch::kind::Element;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::buffer::{Done, broken, sizes};
 use crate::shim::{LibtorchThreads, Strided, elements, elements_mut, from_vec, strided};
@@ -52,8 +53,7 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, activation:
         let mut y = match bias {
             Some(bias) => {
                 product = product.accumulate();
-                let bias = strided::<T, 1>(bias)?;
-                (0..n).map(|i| bias.elements[i * bias.strides[0]]).collect::<Vec<_>>().repeat(m)
+                row::<T>(bias)?.repeat(m)
             }
             None => vec![<T as Num>::ZERO; m * n],
         };
@@ -67,6 +67,42 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, activation:
         Some(done.map_err(|e| broken("matmul", e).into()).and_then(|()| from_vec(y, &sizes(&[m, n]))))
     }
     with_kind!(a.f_kind(), run(a, b, bias, activation))
+}
+
+/// [`product`] of large matrices: libtorch's, and one pass for the rest.
+pub(crate) fn large_product(a: &Tensor, b: &Tensor, bias: &Tensor, activation: Activation) -> Option<Done> {
+    fn run<T: Element + Real>(a: &Tensor, b: &Tensor, bias: &Tensor, activation: Activation) -> Option<Done> {
+        let bias = row::<T>(bias)?;
+        let mut y = match a.f_mm(b) {
+            Ok(y) => y,
+            Err(e) => return Some(Err(e.into())),
+        };
+        let elements = elements_mut::<T>(&mut y)?;
+        let (work, size) = (elements.len(), bias.len() * (par::CHUNK / bias.len()).max(1));
+        with_threads_of(&LibtorchThreads, || {
+            par::for_each(elements.chunks_mut(size), work, |rows| {
+                par::simd!({
+                    for row in rows.chunks_mut(bias.len()) {
+                        row.iter_mut().zip(&bias).for_each(|(y, &bias)| *y += bias);
+                        activation.apply(row);
+                    }
+                });
+            });
+        });
+        Some(Ok(y))
+    }
+    // libtorch's are quicker for the others.
+    let cheap = matches!(activation, Activation::Linear | Activation::Relu);
+    if a.device() != Device::Cpu || !cheap {
+        return None;
+    }
+    with_kind!(a.f_kind(), run(a, b, bias, activation))
+}
+
+/// The elements of a vector, of which a single one in memory may stand for all.
+fn row<T: Element + Copy>(x: &Tensor) -> Option<Vec<T>> {
+    let x = strided::<T, 1>(x)?;
+    Some((0..x.sizes[0]).map(|i| x.elements[i * x.strides[0]]).collect())
 }
 
 /// How a matrix lies, as the kernels take it.
