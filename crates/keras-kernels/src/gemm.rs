@@ -61,7 +61,7 @@ impl Layout<'_> {
             return Ok(());
         }
         let overflow = || Error::shape(format!("{operand}: strides exceed the address space"));
-        let mut axes: Vec<(usize, usize)> = Vec::with_capacity(batch.len() + 2);
+        let mut axes: Vec<(usize, usize)> = Vec::new();
         let (mut low, mut high) = (self.offset, self.offset);
         for (stride, n) in self.batch.iter().copied().chain([self.row, self.col]).zip(sizes()) {
             let reach = stride.unsigned_abs().checked_mul(n - 1).ok_or_else(overflow)?;
@@ -72,7 +72,9 @@ impl Layout<'_> {
             } else {
                 high = high.checked_add(reach).ok_or_else(overflow)?;
             }
-            axes.push((stride.unsigned_abs(), n));
+            if distinct {
+                axes.push((stride.unsigned_abs(), n));
+            }
         }
         if high >= len {
             return Err(Error::Length { operand, expected: high + 1, found: len });
