@@ -252,6 +252,7 @@ fn a_recurrent_network_trains_from_a_generator() {
 #[test]
 fn a_lambda_masks_what_its_mask_says() {
     listen();
+    let _draws = seeded(3);
     let last = |layer: keras1::Lambda| {
         let model = Sequential::new()
             .add(keras1::Masking::new().input_shape([3, 1]))
