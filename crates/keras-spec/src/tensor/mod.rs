@@ -110,8 +110,7 @@ impl Tensor {
         // They are computed in host memory, wherever they go.
         let bytes = shape.size().saturating_mul(dtype.size());
         if !has_memory_for(bytes) {
-            let what = format!("{dtype} of shape {shape}");
-            return Err(Error::Memory { op: "from_fn".to_owned(), what, bytes });
+            return Err(no_memory("from_fn", &shape, dtype, bytes));
         }
         let elements = (0..shape.size()).map(element);
         let data = dispatch_dtype!(dtype, U => U::into_data(elements.map(cast_element::<T, U>).collect()));
@@ -370,13 +369,16 @@ fn check_memory(op: &Op, operands: &Operands, result: &Spec) -> Result<()> {
     ensure_memory(op.name(), std::slice::from_ref(result), operands[0].device, has)
 }
 
+fn no_memory(op: &str, shape: &Shape, dtype: DType, bytes: usize) -> Error {
+    Error::Memory { op: op.to_owned(), what: format!("{dtype} of shape {shape}"), bytes }
+}
+
 /// Refuses tensors that a device has no memory for. Those with memory of their own say so when they are out of it.
 fn ensure_memory(op: &str, specs: &[Spec], device: Device, has: fn(usize) -> bool) -> Result<()> {
     for (shape, dtype) in specs {
         let bytes = shape.size().saturating_mul(dtype.size());
         if bytes > UNDOUBTED && device.backend().device() == "cpu" && !has(bytes) {
-            let what = format!("{dtype} of shape {shape}");
-            return Err(Error::Memory { op: op.to_owned(), what, bytes });
+            return Err(no_memory(op, shape, *dtype, bytes));
         }
     }
     Ok(())
