@@ -53,8 +53,6 @@ struct Step {
 enum Mask {
     /// There is none: what the inputs bear.
     Borne,
-    /// `true`: what the inputs bear, for recurrent layers with initial states too, as before Keras 3.
-    Heeded,
     /// A tensor, for the first input.
     Given(Slot),
 }
@@ -166,7 +164,6 @@ impl Functional {
             let is_layer = node.layer().downcast::<Operation>().is_none();
             let mask = match node.keywords().get(MASK).filter(|_| is_layer) {
                 Some(Arg::Tensor(t)) => Mask::Given(slot(&t)),
-                Some(Arg::Value(value)) if value == true => Mask::Heeded,
                 _ => Mask::Borne,
             };
             let keywords = node.keywords().iter().map(|(name, arg)| {
@@ -197,7 +194,7 @@ impl Functional {
             });
             let mask = match &mut step.mask {
                 Mask::Given(slot) => Some(slot),
-                Mask::Borne | Mask::Heeded => None,
+                Mask::Borne => None,
             };
             let mut all: Vec<&mut Slot> = step.inputs.iter_mut().chain(mask).chain(keywords).collect();
             all.reverse();

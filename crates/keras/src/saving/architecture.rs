@@ -22,13 +22,6 @@ const UNNOTICED: usize = 1 << 20;
 /// A configuration cannot be written.
 pub(super) fn to_value(model: &Model) -> Result<Value> {
     let mut value = writing_shared(|| model.as_layer().serialize())?.to_value();
-    if let Some(layer) =
-        graph_operations::heeding(&value).filter(|_| !graph_operations::is_ours_alone(&value))
-    {
-        let why = "`mask: true`, the mask that the layer's input bears beside an `initial_state`, is an argument that Keras \
-                   does not know: give the call the mask as a tensor";
-        return Err(Error::config(layer, why));
-    }
     value["compile_config"] = compile_config(model)?.unwrap_or_else(|| json!({}));
     Ok(value)
 }

@@ -72,9 +72,10 @@ fn remove_masks(layers: &mut Vec<Value>, outputs: &Value) {
         .filter_map(name)
         .collect();
     masks.extend(reduced);
+    let merging = merging(layers);
     for layer in layers.iter_mut() {
         let calls = layer.get_mut("inbound_nodes").and_then(Value::as_array_mut).into_iter().flatten();
-        for call in calls.filter(|call| !has_states(call)) {
+        for call in calls.filter(|call| !has_states(call) && !reads(call, &merging)) {
             if let Some(keywords) = call.get_mut("kwargs").and_then(Value::as_object_mut) {
                 drop_mask(keywords, |mask| leads_to(&masks, mask));
             }
@@ -96,35 +97,18 @@ fn remove_masks(layers: &mut Vec<Value>, outputs: &Value) {
     }
 }
 
-/// The name of a layer of a graph that is called with `mask: true`, if there is one.
-pub(super) fn heeding(value: &Value) -> Option<String> {
-    match value {
-        Value::Array(list) => list.iter().find_map(heeding),
-        Value::Object(map) => {
-            let calls = map.get("inbound_nodes").and_then(Value::as_array).into_iter().flatten();
-            let heeds = |call: &Value| call.pointer("/kwargs/mask").is_some_and(|mask| mask == true);
-            if let (Some(name), false) = (map.get("name").and_then(Value::as_str), is_operation(value))
-                && calls.into_iter().any(heeds)
-            {
-                return Some(name.to_owned());
-            }
-            map.values().find_map(heeding)
-        }
-        _ => None,
-    }
+/// Layers of several inputs, and operations: none of them hands on a mask as it is, so what is given to a call on their results is
+/// another.
+fn merging(layers: &[Value]) -> HashSet<String> {
+    let several =
+        |layer: &&Value| is_operation(layer) || arguments(layer).first().is_some_and(Value::is_array);
+    layers.iter().filter(several).filter_map(|l| l.get("name")?.as_str().map(str::to_owned)).collect()
 }
 
-/// Whether a model has layers that no program but this one has anyhow.
-pub(super) fn is_ours_alone(value: &Value) -> bool {
-    match value {
-        Value::Array(list) => list.iter().any(is_ours_alone),
-        Value::Object(map) => {
-            let legacy = |text: &Value| text.as_str().is_some_and(|t| t.starts_with("keras.legacy"));
-            ["module", "registered_name"].iter().filter_map(|key| map.get(*key)).any(legacy)
-                || map.values().any(is_ours_alone)
-        }
-        _ => false,
-    }
+/// Whether a call is on the result of one of these layers.
+fn reads(call: &Value, layers: &HashSet<String>) -> bool {
+    let history = call.pointer("/args/0").and_then(history).and_then(|h| h.get(0)?.as_str());
+    history.is_some_and(|name| layers.contains(name))
 }
 
 /// Whether a call of a layer gives states beside the first argument.

@@ -1,6 +1,5 @@
 //! Layers that Keras 3 does not have. The names of their arguments are those of today's layers.
 
-mod all_masks_merge;
 mod bilinear_up_sampling2d;
 mod cosine;
 mod highway;
@@ -11,7 +10,6 @@ mod parametric_softplus;
 mod srelu;
 mod thresholded_relu;
 
-pub use all_masks_merge::{AllMasksMerge, Merging};
 pub use bilinear_up_sampling2d::BilinearUpSampling2D;
 pub use cosine::Cosine;
 pub use highway::Highway;

@@ -5,7 +5,7 @@ use keras_spec::{Config, Result};
 use serde_json::{Map, Value, json};
 
 use super::operations::resizing;
-use super::{Origin, Program, Report, Version, arguments, graph, keras1};
+use super::{Origin, Program, Report, Version, arguments, graph, keras1, masks};
 
 /// A model of Keras 2 in the form of Keras 3.
 ///
@@ -14,8 +14,12 @@ use super::{Origin, Program, Report, Version, arguments, graph, keras1};
 pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report) -> Result<Value> {
     let mut value = model.clone();
     let keeps_masked = origin.program == Program::Keras && origin.is_before(Version::new(2, 4, 0));
-    let carries_masked = keeps_masked && has_masks(model);
-    Upgrade { origin, report, carries_masked }.value(&mut value)?;
+    let masked = masks::makes_masks(model);
+    Upgrade { origin, report, carries_masked: keeps_masked && masked }.value(&mut value)?;
+    if masked {
+        let states = keeps_masked && !origin.is_theano() && origin.is_before(Version::new(2, 3, 0));
+        masks::keep(&mut value, false, !states, report)?;
+    }
     Ok(value)
 }
 
@@ -24,19 +28,6 @@ struct Upgrade<'a> {
     report: &'a mut Report,
     /// Whether there are masks, and recurrent layers repeat their last output at masked steps in both directions too.
     carries_masked: bool,
-}
-
-/// Whether a layer of a model masks steps.
-fn has_masks(value: &Value) -> bool {
-    match value {
-        Value::Array(list) => list.iter().any(has_masks),
-        Value::Object(map) => {
-            map.get("class_name").is_some_and(|c| c == "Masking")
-                || map.get("mask_zero").is_some_and(|m| m == true)
-                || map.values().any(has_masks)
-        }
-        _ => false,
-    }
 }
 
 impl Upgrade<'_> {

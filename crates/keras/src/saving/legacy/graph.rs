@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use keras_spec::{Config, Error, Result};
 use serde_json::{Map, Value, json};
 
+use super::Report;
 use super::operations::Operations;
-use super::{Report, masks};
 
 /// Layers that take their states as further inputs.
 const RECURRENT: [&str; 8] =
@@ -23,19 +23,13 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
     let ends = ["input_layers", "output_layers"].iter().filter_map(|key| config.get(*key));
     ends.chain(layers.iter().filter_map(|l| l.get("inbound_nodes"))).for_each(|v| graph.see(v));
     let Some(Value::Array(layers)) = config.get_mut("layers") else { return Ok(()) };
-    let masks = masks::merge_as_keras_2(layers, report)?;
     let mut operations = Operations::default();
     for mut layer in std::mem::take(layers) {
         let class = layer.get("class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let causal = layer.pointer("/config/causal").is_some_and(|c| c == true);
-        let masked = RECURRENT.contains(&&*class) && masks.reach(&layer);
         if let Some(Value::Array(nodes)) = layer.get_mut("inbound_nodes") {
             for node in nodes.iter_mut().filter(|n| n.get("args").is_none()) {
                 *node = graph.call(&class, node)?;
-                if masked && node.pointer("/kwargs/initial_state").is_some_and(|state| !state.is_null()) {
-                    // Keras 3 leaves the mask out beside states.
-                    heed_mask(node, &mut operations);
-                }
                 if causal {
                     node["kwargs"]["use_causal_mask"] = true.into();
                 }
@@ -53,15 +47,6 @@ pub(super) fn upgrade_graph(config: &mut Config, report: &mut Report) -> Result<
         }
     }
     Ok(())
-}
-
-/// Lets a call use the mask that its input bears, unless it is given one: by operations that compute it, as Keras 3 has it, or
-/// where the mask comes from several layers, by an argument that is known only here.
-fn heed_mask(node: &mut Value, operations: &mut Operations) {
-    if node["kwargs"]["mask"].is_null() {
-        let mask = operations.mask(&node["args"][0]);
-        node["kwargs"]["mask"] = mask.unwrap_or(true.into());
-    }
 }
 
 /// A layer of a graph.

@@ -1,79 +1,177 @@
 //! The masks of tensors as operations that compute them.
 
+use keras_spec::{Error, Result};
 use serde_json::{Value, json};
 
 use super::call::Operation;
 use super::{Operations, tensor};
 
-/// Layers that hand on the mask of their input.
-const HAND_ON: [&str; 9] = [
-    "Activation",
-    "AlphaDropout",
-    "BatchNormalization",
-    "Dense",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "LayerNormalization",
-    "SpatialDropout1D",
-];
-
-/// Layers of several inputs that do.
-const MERGING: [&str; 3] = ["Add", "Average", "Subtract"];
-
-/// Whether a layer joins its inputs along their last axis.
-fn along_features(layer: &Value) -> bool {
-    layer.pointer("/config/axis").is_none_or(|axis| axis == -1)
-}
-
-/// Layers that do so if they return sequences.
-const RECURRENT: [&str; 5] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional"];
+/// The result of a call, in a graph: layer, call, result.
+pub(in crate::saving::legacy) type Place = (String, usize, usize);
 
 impl Operations {
-    /// The mask of a tensor of the graph, as Keras 3 computes it; `None` if it does not come from one layer by a way that is
-    /// known here.
-    pub(in crate::saving::legacy) fn mask(&mut self, of: &Value) -> Option<Value> {
-        let mut of = of.clone();
-        // Longer chains of layers would be loops.
-        for _ in 0..self.layers.len() {
-            let history = &of["config"]["keras_history"];
-            let (name, call) = (history.get(0)?.as_str()?, usize::try_from(history.get(1)?.as_u64()?).ok()?);
-            let layer = self.layers.iter().find(|l| l["config"]["name"] == name)?;
-            let mut input = layer.pointer(&format!("/inbound_nodes/{call}/args/0"))?.clone();
-            let class = layer["class_name"].as_str()?;
-            let is = |place: &str| layer.pointer(place).is_some_and(|v| v == true);
-            let value = match class {
-                "Embedding" if is("/config/mask_zero") => json!(0),
-                "Masking" => layer.pointer("/config/mask_value").cloned().unwrap_or_else(|| json!(0.0)),
-                // What is left of them merges tensors with one and the same mask.
-                _ if MERGING.contains(&class) || (class == "Concatenate" && along_features(layer)) => {
-                    of = input.get_mut(0)?.take();
-                    continue;
-                }
-                _ if HAND_ON.contains(&class) => {
-                    of = input;
-                    continue;
-                }
-                _ if RECURRENT.contains(&class)
-                    && (is("/config/return_sequences") || is("/config/layer/config/return_sequences")) =>
-                {
-                    of = input;
-                    continue;
-                }
-                _ => return None,
-            };
-            let by_step = class == "Masking";
-            let named = format!("{name}.mask.{call}");
-            if !self.layers.iter().any(|l| l["config"]["name"] == *named) {
-                let elements = if by_step { format!("{named}.elements") } else { named.clone() };
-                self.push(Operation::new(elements.clone(), "NotEqual", vec![input, value], Value::Null));
-                if by_step {
-                    let config = json!({ "axis": -1, "keepdims": false });
-                    self.push(Operation::new(named.clone(), "Any", vec![tensor(elements, 0)], config));
-                }
-            }
-            return Some(tensor(named, 0));
-        }
-        None
+    /// The layers of a graph of Keras 3.
+    pub(in crate::saving::legacy) fn of(layers: Vec<Value>) -> Self {
+        Operations { layers, ..Operations::default() }
     }
+
+    /// The layers, to change their calls.
+    pub(in crate::saving::legacy) fn layers_mut(&mut self) -> &mut [Value] {
+        &mut self.layers
+    }
+
+    /// How many axes a tensor of the graph has.
+    ///
+    /// # Errors
+    /// The calls that lead to it cannot be made.
+    pub(in crate::saving::legacy) fn rank(&mut self, of: &Place) -> Result<usize> {
+        Ok(self.trace(&tensor_at(of))?.shape().rank())
+    }
+
+    /// The mask that comes from a layer: what a `Masking` or `Embedding` computes, or else what the layer's result bears.
+    ///
+    /// # Errors
+    /// The mask of a tensor that does not have the axes of a sequence.
+    pub(in crate::saving::legacy) fn mask(&mut self, of: &Place) -> Result<Value> {
+        let (name, call, result) = of;
+        let named = match result {
+            0 => format!("{name}.mask.{call}"),
+            result => format!("{name}.mask.{call}.{result}"),
+        };
+        if self.layers.iter().any(|l| l["name"] == *named) {
+            return Ok(tensor(named, 0));
+        }
+        let layer = self.layers.iter().find(|l| l["config"]["name"] == *name).unwrap_or(&Value::Null);
+        let input = layer.pointer(&format!("/inbound_nodes/{call}/args/0")).cloned().unwrap_or_default();
+        let any = json!({ "axis": -1, "keepdims": false });
+        let dtype = layer.pointer("/config/dtype").cloned();
+        let value = layer.pointer("/config/mask_value").cloned().unwrap_or_else(|| json!(0.0));
+        match layer["class_name"].as_str() {
+            Some("Embedding") => Ok(self.apply(named, "NotEqual", vec![input, json!(0)], Value::Null)),
+            Some("Masking") => {
+                let elements = format!("{named}.elements");
+                let elements = self.apply(elements, "NotEqual", vec![input, value], Value::Null);
+                Ok(self.apply(named, "Any", vec![elements], any))
+            }
+            _ => {
+                let rank = self.rank(of)?;
+                if rank != 3 {
+                    let why = format!("its output of {rank} axes has a mask that cannot be had as a tensor");
+                    return Err(Error::config(name.clone(), why));
+                }
+                // Of two inputs Minimum takes the elements that count: what is not below 1 then was masked.
+                let x = tensor_at(of);
+                let config = with_dtype(json!({ "activation": "sigmoid" }), dtype.clone());
+                let below = self.layer(format!("{named}.below"), "Activation", x, json!({}), config);
+                let args = vec![below.clone()];
+                let zeros = self.apply(format!("{named}.zeros"), "ZerosLike", args, Value::Null);
+                let args = vec![zeros, json!(2.0)];
+                let above = self.apply(format!("{named}.above"), "Add", args, Value::Null);
+                let config = with_dtype(json!({}), dtype);
+                let pair = json!([above, below]);
+                let least = self.layer(format!("{named}.least"), "Minimum", pair, json!({}), config);
+                let args = vec![least, json!(1.5)];
+                let elements = self.apply(format!("{named}.elements"), "Less", args, Value::Null);
+                Ok(self.apply(named, "Any", vec![elements], any))
+            }
+        }
+    }
+
+    /// A tensor without the mask that it bears: operations hand none on.
+    pub(in crate::saving::legacy) fn unmasked(&mut self, name: String, x: Value) -> Value {
+        self.apply(name, "Multiply", vec![x, json!(1)], Value::Null)
+    }
+
+    /// A tensor with another mask than it bears: of Keras's layers this one takes a mask, hands it on, and changes nothing.
+    pub(in crate::saving::legacy) fn masked(
+        &mut self,
+        name: String,
+        x: Value,
+        mask: Value,
+        dtype: Option<Value>,
+    ) -> Value {
+        let identity = json!({
+            "module": "keras.layers",
+            "class_name": "Identity",
+            "config": with_dtype(json!({ "name": format!("{name}.identity") }), dtype.clone()),
+            "registered_name": null,
+        });
+        let config = with_dtype(json!({ "layer": identity }), dtype);
+        self.layer(name, "TimeDistributed", x, json!({ "mask": mask }), config)
+    }
+
+    /// What counts in both of two masks.
+    pub(in crate::saving::legacy) fn both(&mut self, name: String, a: Value, b: Value) -> Value {
+        self.apply(name, "LogicalAnd", vec![a, b], Value::Null)
+    }
+
+    /// The masks of sequences that follow each other.
+    pub(in crate::saving::legacy) fn one_after_the_other(
+        &mut self,
+        name: String,
+        masks: Vec<Value>,
+    ) -> Value {
+        self.apply(name, "Concatenate", vec![masks.into()], json!({ "axis": 1 }))
+    }
+
+    /// The outputs of a recurrent layer with zeros before the first step that counts, or of one that returns the last output,
+    /// where no step does.
+    pub(in crate::saving::legacy) fn zero_before(
+        &mut self,
+        name: &str,
+        y: Value,
+        mask: Value,
+        sequences: bool,
+        backwards: bool,
+    ) -> Value {
+        let begun = match sequences {
+            true => {
+                let turned = match backwards {
+                    true => self.apply(format!("{name}.turned"), "Flip", vec![mask], json!({ "axis": 1 })),
+                    false => mask,
+                };
+                let config = json!({ "axis": 1, "dtype": "int32" });
+                let count = self.apply(format!("{name}.count"), "Cumsum", vec![turned], config);
+                self.apply(format!("{name}.any"), "Greater", vec![count, json!(0)], Value::Null)
+            }
+            false => {
+                let config = json!({ "axis": 1, "keepdims": false });
+                self.apply(format!("{name}.any"), "Any", vec![mask], config)
+            }
+        };
+        let begun = self.apply(format!("{name}.over"), "ExpandDims", vec![begun], json!({ "axis": -1 }));
+        self.apply(name.to_owned(), "Where", vec![begun, y, json!(0.0)], Value::Null)
+    }
+
+    /// Adds a layer without weights.
+    fn layer(&mut self, name: String, class: &str, x: Value, kwargs: Value, mut config: Value) -> Value {
+        config["name"] = name.clone().into();
+        self.layers.push(json!({
+            "module": "keras.layers",
+            "class_name": class,
+            "config": config,
+            "registered_name": null,
+            "name": name,
+            "inbound_nodes": [{ "args": [x], "kwargs": kwargs }],
+        }));
+        tensor(name, 0)
+    }
+
+    fn apply(&mut self, name: String, class: &'static str, args: Vec<Value>, config: Value) -> Value {
+        self.push(Operation::new(name.clone(), class, args, config));
+        tensor(name, 0)
+    }
+}
+
+fn tensor_at((name, call, result): &Place) -> Value {
+    let mut of = tensor(name.clone(), *call);
+    of["config"]["keras_history"][2] = (*result).into();
+    of
+}
+
+fn with_dtype(mut config: Value, dtype: Option<Value>) -> Value {
+    if let Some(dtype) = dtype.filter(|d| !d.is_null()) {
+        config["dtype"] = dtype;
+    }
+    config
 }

@@ -22,6 +22,7 @@ use super::Report;
 use crate::layers::{has_function, name_lambdas};
 use crate::models::{Graph, KerasTensor};
 use call::{Call, Operation};
+pub(super) use masks::Place;
 
 /// The sign of a tensor in a graph.
 const TENSOR: &str = "__keras_tensor__";
