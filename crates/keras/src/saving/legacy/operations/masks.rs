@@ -38,10 +38,10 @@ impl Operations {
             0 => format!("{name}.mask.{call}"),
             result => format!("{name}.mask.{call}.{result}"),
         };
-        if self.layers.iter().any(|l| l["name"] == *named) {
+        if self.find(&named).is_some() {
             return Ok(tensor(named, 0));
         }
-        let layer = self.layers.iter().find(|l| l["config"]["name"] == *name).unwrap_or(&Value::Null);
+        let layer = self.find(name).map_or(&Value::Null, |index| &self.layers[index]);
         let input = layer.pointer(&format!("/inbound_nodes/{call}/args/0")).cloned().unwrap_or_default();
         let any = json!({ "axis": -1, "keepdims": false });
         let dtype = layer.pointer("/config/dtype").cloned();

@@ -36,6 +36,9 @@ pub(super) struct Operations {
     /// The first `traced` layers, for the shapes of their tensors.
     graph: Graph,
     traced: usize,
+    /// Where the first `indexed` layers are, by their names.
+    places: HashMap<String, usize>,
+    indexed: usize,
 }
 
 impl Operations {
@@ -117,6 +120,17 @@ impl Operations {
         let mut entry = operation.entry();
         entry["inbound_nodes"] = json!([operation.node()]);
         self.layers.push(entry);
+    }
+
+    /// Where the layer of a name is.
+    fn find(&mut self, name: &str) -> Option<usize> {
+        for (index, layer) in self.layers.iter().enumerate().skip(self.indexed) {
+            if let Some(name) = layer["name"].as_str().or_else(|| layer["config"]["name"].as_str()) {
+                self.places.entry(name.to_owned()).or_insert(index);
+            }
+        }
+        self.indexed = self.layers.len();
+        self.places.get(name).copied()
     }
 
     /// The tensor of a graph that a value stands for, with its shape and dtype.
