@@ -6,6 +6,7 @@
 use crate::gemm::{Gemm, Layout, gemm_serial};
 use crate::math::Real;
 use crate::reduce::fold_row;
+use crate::softmax::larger;
 use crate::{Error, Result, par};
 
 /// Scores that a task keeps at once; with fewer keys it takes more queries.
@@ -334,7 +335,7 @@ impl<T: Real> Attention<'_, T> {
                 }
                 let from = at(q) * self.values;
                 let (y, dy) = (&y[from..from + self.values], &dy[from..from + self.values]);
-                let [along] = fold_row(y, dy, T::ZERO, |y, dy| [y * dy], T::plus);
+                let along = fold_row(y, dy, T::ZERO, |y, dy| y * dy, T::plus);
                 dscores.iter_mut().zip(weights).for_each(|(d, &w)| *d = w * (*d - along));
             }
         });
@@ -362,9 +363,10 @@ impl<T: Real> Attention<'_, T> {
 /// Replaces scores by weights that sum to 1; gives the logarithm of the sum of the scores' exponentials.
 #[inline(always)]
 fn softmax<T: Real>(row: &mut [T]) -> T {
-    let [max] = fold_row(row, row, T::LOWEST, |x, _| [x], T::maximum);
+    let max = fold_row(row, row, T::LOWEST, |x, _| x, larger);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
-    let [sum] = fold_row(row, row, T::ZERO, |x, _| [x], T::plus);
-    row.iter_mut().for_each(|x| *x /= sum);
+    let sum = fold_row(row, row, T::ZERO, |x, _| x, T::plus);
+    let scale = T::ONE / sum;
+    row.iter_mut().for_each(|x| *x *= scale);
     max + sum.ln()
 }

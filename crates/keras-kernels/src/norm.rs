@@ -75,9 +75,10 @@ fn channel_sums<T: Num<Acc: Real>, const K: usize>(
             if inner > 1 {
                 for (row, (x, y)) in x.chunks(inner).zip(y.chunks(inner)).enumerate() {
                     let p = parameter[row % channels];
-                    let map = |x: T, y: T| term(x.widen(), y.widen(), p);
-                    let new = fold_row(x, y, T::Acc::ZERO, map, T::Acc::plus);
-                    sums.iter_mut().zip(new).for_each(|(sums, new)| sums[row % channels] += new);
+                    for (k, sums) in sums.iter_mut().enumerate() {
+                        let map = |x: T, y: T| term(x.widen(), y.widen(), p)[k];
+                        sums[row % channels] += fold_row(x, y, T::Acc::ZERO, map, T::Acc::plus);
+                    }
                 }
                 return;
             }
@@ -319,11 +320,11 @@ impl<A: Real> RowNorm<'_, A> {
                     *mean = if self.rms {
                         A::ZERO
                     } else {
-                        fold_row(x, x, A::ZERO, |x, _| [x.widen()], A::plus)[0] / count
+                        fold_row(x, x, A::ZERO, |x, _| x.widen(), A::plus) / count
                     };
                     let centre = *mean;
-                    let square = |x: T, _| [(x.widen() - centre) * (x.widen() - centre)];
-                    let [squares] = fold_row(x, x, A::ZERO, square, A::plus);
+                    let square = |x: T, _| (x.widen() - centre) * (x.widen() - centre);
+                    let squares = fold_row(x, x, A::ZERO, square, A::plus);
                     *rstd = (squares / count + self.epsilon).rsqrt();
                     let scale = *rstd;
                     match (self.gamma, self.beta) {
@@ -400,10 +401,10 @@ impl<A: Real> RowNorm<'_, A> {
                         }
                         None => scaled.iter_mut().zip(dy).for_each(|(scaled, &dy)| *scaled = dy.widen()),
                     }
-                    let terms = |x: T, dy: A| [dy, dy * normalised(x)];
-                    let [sum, product] = fold_row(x, &scaled, A::ZERO, terms, A::plus);
-                    let shift = if self.rms { A::ZERO } else { sum / count };
-                    let slope = product / count;
+                    let sum = || fold_row(&scaled, &scaled, A::ZERO, |dy, _| dy, A::plus);
+                    let shift = if self.rms { A::ZERO } else { sum() / count };
+                    let product = |x: T, dy: A| dy * normalised(x);
+                    let slope = fold_row(x, &scaled, A::ZERO, product, A::plus) / count;
                     for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(&scaled) {
                         *dx = T::narrow(rstd * (dy - shift - normalised(x) * slope));
                     }

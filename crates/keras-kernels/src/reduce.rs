@@ -38,59 +38,64 @@ const WIDTH: usize = 1024;
 /// Rows that are summed one after the other before their sum is added to the others'.
 const DEPTH: usize = 32;
 
-/// Folds `map(x, y)` over two rows of equal length, `K` results at once.
+/// Combines the lanes of an accumulator, the second half with the first, until one is left.
 #[inline(always)]
-pub(crate) fn fold_row<T: Copy, U: Copy, A: Copy, const K: usize>(
+fn halve<A: Copy>(lanes: &mut [A; LANES], combine: impl Fn(A, A) -> A) -> A {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
+        }
+        // The compiler makes vectors of neighbours that are stored.
+        std::hint::black_box(&mut *lanes);
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Folds `map(x, y)` over two rows of equal length.
+#[inline(always)]
+pub(crate) fn fold_row<T: Copy, U: Copy, A: Copy>(
     x: &[T],
     y: &[U],
     identity: A,
-    map: impl Fn(T, U) -> [A; K],
+    map: impl Fn(T, U) -> A,
     combine: impl Fn(A, A) -> A,
-) -> [A; K] {
-    let both = |a: [A; K], b: [A; K]| std::array::from_fn(|k| combine(a[k], b[k]));
+) -> A {
     if x.len() < LANES {
-        return x.iter().zip(y).fold([identity; K], |sum, (&x, &y)| both(sum, map(x, y)));
+        return x.iter().zip(y).fold(identity, |sum, (&x, &y)| combine(sum, map(x, y)));
     }
     // Entry i holds the sum of 2^j blocks, as in a binary counter: the tree, without recursion.
-    let mut tree = [[identity; K]; usize::BITS as usize];
+    let mut tree = [identity; usize::BITS as usize];
     let mut height = 0;
+    let mut stored = [identity; LANES];
     for (i, (x, y)) in x.chunks(BLOCK).zip(y.chunks(BLOCK)).enumerate() {
-        let mut lanes = [[identity; LANES]; K];
-        let (mut xs, mut ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-        for (x, y) in xs.by_ref().zip(ys.by_ref()) {
+        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+        let rest = xs.remainder().iter().zip(ys.remainder());
+        let mut lanes = [identity; LANES];
+        for (x, y) in xs.zip(ys) {
             for lane in 0..LANES {
-                let new = map(x[lane], y[lane]);
-                for k in 0..K {
-                    lanes[k][lane] = combine(lanes[k][lane], new[k]);
-                }
+                lanes[lane] = combine(lanes[lane], map(x[lane], y[lane]));
             }
         }
-        for (lane, (&x, &y)) in xs.remainder().iter().zip(ys.remainder()).enumerate() {
-            let new = map(x, y);
-            for k in 0..K {
-                lanes[k][lane] = combine(lanes[k][lane], new[k]);
-            }
+        // From here on in memory, or every single lane would be taken out of its vector.
+        std::hint::black_box(&mut stored);
+        stored = lanes;
+        std::hint::black_box(&mut stored);
+        for (lane, (&x, &y)) in stored.iter_mut().zip(rest) {
+            *lane = combine(*lane, map(x, y));
         }
-        let mut sum: [A; K] = std::array::from_fn(|k| {
-            let mut half = LANES / 2;
-            while half > 0 {
-                for lane in 0..half {
-                    lanes[k][lane] = combine(lanes[k][lane], lanes[k][lane + half]);
-                }
-                half /= 2;
-            }
-            lanes[k][0]
-        });
+        let mut sum = halve(&mut stored, &combine);
         let mut carry = i;
         while carry & 1 == 1 {
             height -= 1;
-            sum = both(tree[height], sum);
+            sum = combine(tree[height], sum);
             carry >>= 1;
         }
         tree[height] = sum;
         height += 1;
     }
-    tree[..height].iter().copied().rev().reduce(|right, left| both(left, right)).unwrap_or([identity; K])
+    tree[..height].iter().copied().rev().reduce(|right, left| combine(left, right)).unwrap_or(identity)
 }
 
 /// Folds `rows` rows of `acc.len()` columns, `stride` apart, into `acc`; `block` is scratch space as long.
@@ -134,7 +139,7 @@ fn fold_blocks<T: Copy, A: Copy>(
     par::simd!({
         for (out, x) in out.chunks_mut(width).zip(x.chunks(rows * stride)) {
             if stride == 1 {
-                out.copy_from_slice(&fold_row(x, x, identity, |x, _| [map(x)], combine));
+                out[0] = fold_row(x, x, identity, |x, _| map(x), combine);
                 continue;
             }
             fold_columns(x, [whole, at_once * stride], wide, &mut block, identity, map, combine);
@@ -330,7 +335,7 @@ fn arg_first<T: Num, I: Num>(
                 for (out, x) in out.iter_mut().zip(x.chunks(n)) {
                     let first = x[0].widen();
                     let pick = |a, b| if beats(b, a) { b } else { a };
-                    let [best] = fold_row(x, x, first, |x, _| [x.widen()], pick);
+                    let best = fold_row(x, x, first, |x, _| x.widen(), pick);
                     let found = |x: &T| x.widen() == best || (best.is_nan() && x.is_nan());
                     *out = I::from_usize(x.iter().position(found).unwrap_or(0));
                 }

@@ -17,15 +17,21 @@ fn check(shape: [usize; 3], lengths: [(&'static str, usize); 3]) -> Result<()> {
 
 /// Blocks that are worth a visit to another thread, each of whole `(n, inner)` matrices.
 fn group([_, n, inner]: [usize; 3]) -> usize {
-    n * inner * (par::CHUNK / COST / (n * inner)).max(1)
+    n * inner * (par::CHUNK / 4 / (n * inner)).max(1)
+}
+
+/// The larger one of two, in one instruction: with NaN it may be either, but a NaN is in the sum of the exponentials anyway.
+#[inline(always)]
+pub(crate) fn larger<A: Real>(a: A, b: A) -> A {
+    if a > b { a } else { b }
 }
 
 /// Largest element of a row, and `exp(x - largest)`, written to `exps`, summed.
 #[inline(always)]
 fn exponentials<T: Num<Acc: Real>>(x: &[T], exps: &mut [T::Acc]) -> (T::Acc, T::Acc) {
-    let [max] = fold_row(x, x, T::Acc::LOWEST, |x, _| [x.widen()], T::Acc::maximum);
+    let max = fold_row(x, x, T::Acc::LOWEST, |x, _| x.widen(), larger);
     exps.iter_mut().zip(x).for_each(|(e, &x)| *e = (x.widen() - max).exp());
-    let [sum] = fold_row(exps, exps, T::Acc::ZERO, |e, _| [e], T::Acc::plus);
+    let sum = fold_row(exps, exps, T::Acc::ZERO, |e, _| e, T::Acc::plus);
     (max, sum)
 }
 
@@ -41,7 +47,7 @@ fn column_exponentials<T: Num<Acc: Real>>(
     max.fill(T::Acc::LOWEST);
     sum.fill(T::Acc::ZERO);
     for x in x.chunks(inner) {
-        max.iter_mut().zip(x).for_each(|(max, &x)| *max = max.maximum(x.widen()));
+        max.iter_mut().zip(x).for_each(|(max, &x)| *max = larger(*max, x.widen()));
     }
     for (x, exps) in x.chunks(inner).zip(exps.chunks_mut(inner)) {
         for (((&x, e), &max), sum) in x.iter().zip(exps).zip(&*max).zip(&mut *sum) {
@@ -67,23 +73,22 @@ fn forward<T: Num<Acc: Real>>(
     let [_, n, inner] = shape;
     let (size, group) = (n * inner, group(shape));
     let items = out.chunks_mut(group).zip(x.chunks(group));
-    par::for_each(items, x.len().saturating_mul(COST), |(out, x)| {
-        let mut exps = vec![T::Acc::ZERO; size];
-        let (mut max, mut sum) = (vec![T::Acc::ZERO; inner], vec![T::Acc::ZERO; inner]);
+    let scratch = || [size, inner, inner].map(|len| vec![T::Acc::ZERO; len]);
+    par::for_each_init(items, x.len().saturating_mul(COST), scratch, |[exps, max, sum], (out, x)| {
         par::simd!({
             for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {
                 if inner == 1 {
-                    let (max, sum) = exponentials(x, &mut exps);
+                    let (max, sum) = exponentials(x, exps);
                     let divisor = prepare(sum);
-                    for ((out, &x), &e) in out.iter_mut().zip(x).zip(&exps) {
+                    for ((out, &x), &e) in out.iter_mut().zip(x).zip(&*exps) {
                         *out = T::narrow(finish(x.widen() - max, e, divisor));
                     }
                     continue;
                 }
-                column_exponentials(x, &mut exps, &mut max, &mut sum);
+                column_exponentials(x, exps, max, sum);
                 sum.iter_mut().for_each(|sum| *sum = prepare(*sum));
                 for ((out, x), e) in out.chunks_mut(inner).zip(x.chunks(inner)).zip(exps.chunks(inner)) {
-                    let statistics = max.iter().zip(&sum);
+                    let statistics = max.iter().zip(&*sum);
                     for (((out, &x), &e), (&max, &sum)) in out.iter_mut().zip(x).zip(e).zip(statistics) {
                         *out = T::narrow(finish(x.widen() - max, e, sum));
                     }
@@ -115,8 +120,8 @@ fn backward<T: Num<Acc: Real>>(
         par::simd!({
             for (dx, (y, dy)) in dx.chunks_mut(size).zip(y.chunks(size).zip(dy.chunks(size))) {
                 if inner == 1 {
-                    let map = |y: T, dy: T| [term(y.widen(), dy.widen())];
-                    sums.copy_from_slice(&fold_row(y, dy, T::Acc::ZERO, map, T::Acc::plus));
+                    let map = |y: T, dy: T| term(y.widen(), dy.widen());
+                    sums[0] = fold_row(y, dy, T::Acc::ZERO, map, T::Acc::plus);
                 } else {
                     sums.fill(T::Acc::ZERO);
                     for (y, dy) in y.chunks(inner).zip(dy.chunks(inner)) {
@@ -147,7 +152,7 @@ fn backward<T: Num<Acc: Real>>(
 /// # Errors
 /// If a length contradicts the shape.
 pub fn softmax<T: Num<Acc: Real>>(x: &[T], shape: [usize; 3], out: &mut [T]) -> Result<()> {
-    forward(x, shape, out, |sum| sum, |_, e, sum| e / sum)
+    forward(x, shape, out, |sum| T::Acc::ONE / sum, |_, e, scale| e * scale)
 }
 
 /// Writes `x - ln(sum(exp(x)))` along the middle axis of `(outer, n, inner)`.
@@ -186,7 +191,7 @@ fn check_rows(n: usize, logits: usize, rows: usize) -> Result<()> {
 
 /// Rows that are worth a visit to another thread.
 fn rows_at_once(n: usize) -> usize {
-    (par::CHUNK / COST / n.max(1)).max(1)
+    (par::CHUNK / 4 / n.max(1)).max(1)
 }
 
 /// Writes `-log_softmax(logits)[label]` of each row of `logits`, `(rows, n)`; NaN where another logit is minus infinity,
@@ -204,24 +209,28 @@ pub fn sparse_cross_entropy<T: Num<Acc: Real>>(
     Error::check_len("labels", loss.len(), labels.len())?;
     let group = rows_at_once(n);
     let items = loss.chunks_mut(group).zip(labels.chunks(group)).zip(logits.chunks((group * n).max(1)));
-    par::for_each(items, logits.len().saturating_mul(COST), |((loss, labels), logits)| {
-        let mut exps = vec![T::Acc::ZERO; n];
-        par::simd!({
-            for ((loss, &label), x) in loss.iter_mut().zip(labels).zip(logits.chunks(n)) {
-                let (max, sum) = exponentials(x, &mut exps);
-                let label = usize::try_from(label).ok().filter(|&label| label < n);
-                *loss = label.map_or(T::ZERO, |label| {
-                    // Zero, unless a probability is zero: then it counts as in a sum over all classes, as NaN.
-                    let others = |x: &[T]| {
-                        let term = |x: T, _| [(x.widen() - max) * T::Acc::ZERO];
-                        fold_row(x, x, T::Acc::ZERO, term, T::Acc::plus)[0]
-                    };
-                    let own = sum.ln() - (x[label].widen() - max);
-                    T::narrow(own + others(&x[..label]) + others(&x[label + 1..]))
-                });
-            }
-        });
-    });
+    par::for_each_init(
+        items,
+        logits.len().saturating_mul(COST),
+        || vec![T::Acc::ZERO; n],
+        |exps, ((loss, labels), logits)| {
+            par::simd!({
+                for ((loss, &label), x) in loss.iter_mut().zip(labels).zip(logits.chunks(n)) {
+                    let (max, sum) = exponentials(x, exps);
+                    let label = usize::try_from(label).ok().filter(|&label| label < n);
+                    *loss = label.map_or(T::ZERO, |label| {
+                        // Zero, unless a probability is zero: then it counts as in a sum over all classes, as NaN.
+                        let others = |x: &[T]| {
+                            let term = |x: T, _| (x.widen() - max) * T::Acc::ZERO;
+                            fold_row(x, x, T::Acc::ZERO, term, T::Acc::plus)
+                        };
+                        let own = sum.ln() - (x[label].widen() - max);
+                        T::narrow(own + others(&x[..label]) + others(&x[label + 1..]))
+                    });
+                }
+            });
+        },
+    );
     Ok(())
 }
 
@@ -242,22 +251,26 @@ pub fn sparse_cross_entropy_backward<T: Num<Acc: Real>>(
     let (group, size) = (rows_at_once(n), (rows_at_once(n) * n).max(1));
     let rows = dloss.chunks(group).zip(labels.chunks(group));
     let items = dx.chunks_mut(size).zip(logits.chunks(size)).zip(rows);
-    par::for_each(items, logits.len().saturating_mul(COST), |((dx, logits), (dloss, labels))| {
-        let mut exps = vec![T::Acc::ZERO; n];
-        par::simd!({
-            let rows = dx.chunks_mut(n).zip(logits.chunks(n)).zip(dloss.iter().zip(labels));
-            for ((dx, x), (dloss, &label)) in rows {
-                let Some(label) = usize::try_from(label).ok().filter(|&label| label < n) else {
-                    dx.fill(T::ZERO);
-                    continue;
-                };
-                let (_, sum) = exponentials(x, &mut exps);
-                let dloss = dloss.widen();
-                dx.iter_mut().zip(&exps).for_each(|(dx, &e)| *dx = T::narrow(e / sum * dloss));
-                dx[label] = T::narrow((exps[label] / sum - T::Acc::ONE) * dloss);
-            }
-        });
-    });
+    par::for_each_init(
+        items,
+        logits.len().saturating_mul(COST),
+        || vec![T::Acc::ZERO; n],
+        |exps, ((dx, logits), (dloss, labels))| {
+            par::simd!({
+                let rows = dx.chunks_mut(n).zip(logits.chunks(n)).zip(dloss.iter().zip(labels));
+                for ((dx, x), (dloss, &label)) in rows {
+                    let Some(label) = usize::try_from(label).ok().filter(|&label| label < n) else {
+                        dx.fill(T::ZERO);
+                        continue;
+                    };
+                    let (_, sum) = exponentials(x, exps);
+                    let (scale, dloss) = (T::Acc::ONE / sum, dloss.widen());
+                    dx.iter_mut().zip(&*exps).for_each(|(dx, &e)| *dx = T::narrow(e * scale * dloss));
+                    dx[label] = T::narrow((exps[label] * scale - T::Acc::ONE) * dloss);
+                }
+            });
+        },
+    );
     Ok(())
 }
 
@@ -270,18 +283,22 @@ pub fn cross_entropy<T: Num<Acc: Real>>(logits: &[T], n: usize, targets: &[T], l
     Error::check_len("targets", logits.len(), targets.len())?;
     let (group, size) = (rows_at_once(n), (rows_at_once(n) * n).max(1));
     let items = loss.chunks_mut(group).zip(logits.chunks(size).zip(targets.chunks(size)));
-    par::for_each(items, logits.len().saturating_mul(COST), |(loss, (logits, targets))| {
-        let mut exps = vec![T::Acc::ZERO; n];
-        par::simd!({
-            for (loss, (x, targets)) in loss.iter_mut().zip(logits.chunks(n).zip(targets.chunks(n))) {
-                let (max, sum) = exponentials(x, &mut exps);
-                let log_sum = sum.ln();
-                let term = |x: T, t: T| [t.widen() * (log_sum - (x.widen() - max))];
-                let [sum] = fold_row(x, targets, T::Acc::ZERO, term, T::Acc::plus);
-                *loss = T::narrow(sum);
-            }
-        });
-    });
+    par::for_each_init(
+        items,
+        logits.len().saturating_mul(COST),
+        || vec![T::Acc::ZERO; n],
+        |exps, (loss, (logits, targets))| {
+            par::simd!({
+                for (loss, (x, targets)) in loss.iter_mut().zip(logits.chunks(n).zip(targets.chunks(n))) {
+                    let (max, sum) = exponentials(x, exps);
+                    let log_sum = sum.ln();
+                    let term = |x: T, t: T| t.widen() * (log_sum - (x.widen() - max));
+                    let sum = fold_row(x, targets, T::Acc::ZERO, term, T::Acc::plus);
+                    *loss = T::narrow(sum);
+                }
+            });
+        },
+    );
     Ok(())
 }
 
@@ -303,19 +320,23 @@ pub fn cross_entropy_backward<T: Num<Acc: Real>>(
     let (group, size) = (rows_at_once(n), (rows_at_once(n) * n).max(1));
     let items =
         dx.chunks_mut(size).zip(logits.chunks(size).zip(targets.chunks(size))).zip(dloss.chunks(group));
-    par::for_each(items, logits.len().saturating_mul(COST), |((dx, (logits, targets)), dloss)| {
-        let mut exps = vec![T::Acc::ZERO; n];
-        par::simd!({
-            let rows = dx.chunks_mut(n).zip(logits.chunks(n).zip(targets.chunks(n))).zip(dloss);
-            for ((dx, (x, targets)), dloss) in rows {
-                let (_, sum) = exponentials(x, &mut exps);
-                let [total] = fold_row(targets, targets, T::Acc::ZERO, |t, _| [t.widen()], T::Acc::plus);
-                let dloss = dloss.widen();
-                for ((dx, &e), &t) in dx.iter_mut().zip(&exps).zip(targets) {
-                    *dx = T::narrow((e / sum * total - t.widen()) * dloss);
+    par::for_each_init(
+        items,
+        logits.len().saturating_mul(COST),
+        || vec![T::Acc::ZERO; n],
+        |exps, ((dx, (logits, targets)), dloss)| {
+            par::simd!({
+                let rows = dx.chunks_mut(n).zip(logits.chunks(n).zip(targets.chunks(n))).zip(dloss);
+                for ((dx, (x, targets)), dloss) in rows {
+                    let (_, sum) = exponentials(x, exps);
+                    let total = fold_row(targets, targets, T::Acc::ZERO, |t, _| t.widen(), T::Acc::plus);
+                    let (scale, dloss) = (total / sum, dloss.widen());
+                    for ((dx, &e), &t) in dx.iter_mut().zip(&*exps).zip(targets) {
+                        *dx = T::narrow((e * scale - t.widen()) * dloss);
+                    }
                 }
-            }
-        });
-    });
+            });
+        },
+    );
     Ok(())
 }

@@ -123,6 +123,8 @@ pub(crate) struct Phase {
     /// How many taps the phases before this one have.
     pub(crate) taps_before: usize,
     runs: Vec<Run>,
+    /// The first and the last offset of a tap along the last axis.
+    reach: (isize, isize),
 }
 
 /// An output position.
@@ -227,6 +229,19 @@ impl Plan {
         })
     }
 
+    /// How far a pixel has moved on from another one, if it sees the same as that but for this distance.
+    #[inline(always)]
+    pub(crate) fn moved(&self, pixel: Pixel, from: Pixel) -> Option<usize> {
+        let inside = |at: isize| {
+            let (first, last) = self.phases[pixel.phase].reach;
+            at + first >= 0 && at + last < self.axes[2].source as isize
+        };
+        let same_row =
+            (pixel.phase, pixel.image, pixel.base[..2] == from.base[..2]) == (from.phase, from.image, true);
+        (same_row && inside(from.base[2]) && inside(pixel.base[2]))
+            .then(|| pixel.base[2].abs_diff(from.base[2]))
+    }
+
     /// What a pixel sees, in the order of its taps; what lies outside the source is left out.
     #[inline(always)]
     pub(crate) fn sights(&self, pixel: Pixel) -> impl Iterator<Item = Sight> {
@@ -275,7 +290,9 @@ impl Phase {
                 }
             }
         }
-        Self { taps, taps_before, runs }
+        let offsets = || taps2.iter().map(|tap| tap.1);
+        let reach = (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0));
+        Self { taps, taps_before, runs, reach }
     }
 }
 
@@ -330,6 +347,16 @@ mod tests {
                 }}}
             }
             prop_assert_eq!(&found, &expected);
+
+            let pixels: Vec<Pixel> = plan.pixels(0..2 * plan.outputs()).collect();
+            for (i, from) in pixels.iter().enumerate() {
+                for (j, to) in pixels.iter().enumerate().skip(i) {
+                    if let Some(moved) = plan.moved(*to, *from) {
+                        let from: Vec<_> = found[i].iter().map(|&(tap, source)| (tap, source + moved)).collect();
+                        prop_assert_eq!(&from, &found[j]);
+                    }
+                }
+            }
 
             let transposed = Plan::transposed(axes);
             let last = plan.window_len() - 1;

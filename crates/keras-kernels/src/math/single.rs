@@ -30,8 +30,11 @@ fn reduce(x: f32) -> (i32, f32, f32) {
 /// Multiplies by `2^n` in two exact steps and one that rounds, for `n` in -252..=254.
 #[inline(always)]
 fn scale(x: f32, n: i32) -> f32 {
-    let half = n >> 1;
-    x * exp2i(half) * exp2i(n.wrapping_sub(half))
+    // The sum of both factors' biased exponents.
+    let biased = n.wrapping_add(2 * 127);
+    let half = biased >> 1;
+    let power = |biased: i32| f32::from_bits((biased << 23) as u32);
+    x * power(half) * power(biased.wrapping_sub(half))
 }
 
 /// Keeps NaN, unlike `f32::clamp`'s users expect of `min` and `max`.
