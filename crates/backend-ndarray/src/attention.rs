@@ -2,6 +2,7 @@
 
 use keras_kernels::attention::{Attention, Mask, Operands as Attended};
 use keras_kernels::math::Real;
+use keras_kernels::{Output, output};
 use keras_spec::{AttentionSpec, Result};
 
 use crate::buffer::{Buffer, Item, Shared, array, broken, rows};
@@ -59,8 +60,9 @@ pub(crate) fn forward<T: Item + Real>(spec: &AttentionSpec, o: &mut Operands) ->
     let attention = inputs.attention(spec, mask.as_ref())?;
     let log_sums_shape = [attention.batch, attention.queries, attention.heads];
     let count = log_sums_shape.iter().product::<usize>();
-    let (mut y, mut log_sums) = (vec![T::ZERO; count * attention.values], vec![T::ZERO; count]);
-    attention.forward(&inputs.elements()?, &mut y, &mut log_sums).map_err(failed(FORWARD))?;
+    let (elements, mut log_sums) = (inputs.elements()?, vec![T::ZERO; count]);
+    let write = |y: Output<T>| attention.forward(&elements, y, &mut log_sums);
+    let y = output::collect(count * attention.values, write).map_err(failed(FORWARD))?;
     let [batch, queries, heads] = log_sums_shape;
     let y_shape = [batch, queries, heads, attention.values];
     results(FORWARD, [(&y_shape, y), (&log_sums_shape, log_sums)])
@@ -71,12 +73,17 @@ pub(crate) fn backward<T: Item + Real>(spec: &AttentionSpec, o: &mut Operands) -
     let (y, log_sums, dy) = (o.next::<T>()?, o.next::<T>()?, o.next::<T>()?);
     let mask = mask(spec, o)?;
     let attention = inputs.attention(spec, mask.as_ref())?;
-    let of = |x: &Shared<T>| vec![T::ZERO; x.len()];
-    let (mut dquery, mut dkey, mut dvalue) = (of(&inputs.query), of(&inputs.key), of(&inputs.value));
-    let read = [rows(&y)?, rows(&log_sums)?, rows(&dy)?];
-    attention
-        .backward(&inputs.elements()?, read, [&mut dquery, &mut dkey, &mut dvalue])
-        .map_err(failed(BACKWARD))?;
+    let (elements, read) = (inputs.elements()?, [rows(&y)?, rows(&log_sums)?, rows(&dy)?]);
+    let (mut dkey, mut dvalue) = (Vec::new(), Vec::new());
+    let dquery = output::collect(inputs.query.len(), |dquery| {
+        dkey = output::collect(inputs.key.len(), |dkey| {
+            let write = |dvalue: Output<T>| attention.backward(&elements, read, [dquery, dkey, dvalue]);
+            dvalue = output::collect(inputs.value.len(), write)?;
+            Ok(())
+        })?;
+        Ok(())
+    });
+    let dquery = dquery.map_err(failed(BACKWARD))?;
     // The kernel gives each head's gradients together.
     let gradient = |like: &Shared<T>, data: Vec<T>| -> Result<Buffer> {
         let &[batch, steps, heads, features] = like.shape() else {

@@ -1,8 +1,8 @@
 //! Matrix products and convolutions.
 
-use keras_kernels::Num;
 use keras_kernels::conv::{self, ConvParams, Epilogue};
 use keras_kernels::gemm::{Gemm, Layout, gemm};
+use keras_kernels::{Num, Output, output, par};
 use keras_spec::{ConvSpec, Result};
 
 use crate::buffer::{Buffer, Item, Shared, array, broadcast_strides, broken, dense, memory, rows, standard};
@@ -27,7 +27,7 @@ pub(crate) fn product<T: Item + Num>(a: Shared<T>, b: Shared<T>, bias: Option<&[
     let count = shape.iter().product::<usize>() * m;
     let mut c = match bias {
         Some(bias) => bias.repeat(count),
-        None => vec![T::ZERO; count * n],
+        None => par::collect_pieces(count * n, count * n, |_, _| ()),
     };
     let gaps = || broken("matmul", "the elements have gaps");
     let ((data_a, offset_a), (data_b, offset_b)) =
@@ -73,8 +73,8 @@ pub(crate) fn convolution<T: Item + Num>(
     let params = params(spec);
     let failed = |why| broken("convolution", why);
     let shape = conv::output_shape(x.shape(), filter.shape(), &params).map_err(failed)?;
-    let mut y = vec![T::ZERO; shape.iter().product()];
-    conv::forward(rows(&x)?, x.shape(), rows(&filter)?, filter.shape(), &params, epilogue, &mut y)
-        .map_err(failed)?;
+    let (input, w) = (rows(&x)?, rows(&filter)?);
+    let write = |y: Output<T>| conv::forward(input, x.shape(), w, filter.shape(), &params, epilogue, y);
+    let y = output::collect(shape.iter().product(), write).map_err(failed)?;
     array("convolution", &shape, y).map(T::wrap)
 }

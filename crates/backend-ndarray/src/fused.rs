@@ -10,7 +10,7 @@ use keras_kernels::softmax::{
     cross_entropy, cross_entropy_backward, log_softmax, log_softmax_backward, softmax, softmax_backward,
     sparse_cross_entropy, sparse_cross_entropy_backward,
 };
-use keras_kernels::{Num, math::Real, par};
+use keras_kernels::{Num, Output, math::Real, output, par};
 use keras_spec::{Activ, DType, Fused, Result};
 use ndarray::Axis;
 
@@ -145,9 +145,9 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         }
         Fused::ConvBackwardInput { spec, input } => {
             let (dy, filter) = (o.next::<T>()?, o.next()?);
-            let mut dx = vec![T::ZERO; input.size()];
-            conv::backward_input(rows(&dy)?, rows(&filter)?, input, filter.shape(), &params(spec), &mut dx)
-                .map_err(failed)?;
+            let (g, w) = (rows(&dy)?, rows(&filter)?);
+            let write = |dx: Output<T>| conv::backward_input(g, w, input, filter.shape(), &params(spec), dx);
+            let dx = output::collect(input.size(), write).map_err(failed)?;
             Ok(vec![array(name, input, dx)?.into()])
         }
         Fused::ConvBackwardFilter { spec, filter } => {
@@ -161,16 +161,21 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         Fused::AvgPoolBackward { window, input } => {
             Ok(vec![window::mean_backward::<T>(o.any()?, window, input)?])
         }
-        Fused::Softmax { axis } => map_axis::<T>(name, &mut o, *axis, softmax),
-        Fused::LogSoftmax { axis } => map_axis::<T>(name, &mut o, *axis, log_softmax),
-        Fused::SoftmaxBackward { axis } => map_axis_pair::<T>(name, &mut o, *axis, softmax_backward),
-        Fused::LogSoftmaxBackward { axis } => map_axis_pair::<T>(name, &mut o, *axis, log_softmax_backward),
+        Fused::Softmax { axis } => map_axis::<T>(name, &mut o, *axis, |x, shape, y| softmax(x, shape, y)),
+        Fused::LogSoftmax { axis } => {
+            map_axis::<T>(name, &mut o, *axis, |x, shape, y| log_softmax(x, shape, y))
+        }
+        Fused::SoftmaxBackward { axis } => {
+            map_axis_pair::<T>(name, &mut o, *axis, |y, g, shape, dx| softmax_backward(y, g, shape, dx))
+        }
+        Fused::LogSoftmaxBackward { axis } => {
+            map_axis_pair::<T>(name, &mut o, *axis, |y, g, shape, dx| log_softmax_backward(y, g, shape, dx))
+        }
         Fused::BatchNorm { axis, epsilon } => {
             let (x, gamma, beta) = (o.next::<T>()?, o.next()?, o.next()?);
             let shape = around(x.shape(), *axis);
             let (mut mean, mut variance) = (vec![T::ZERO; shape[1]], vec![T::ZERO; shape[1]]);
             moments(rows(&x)?, shape, &mut mean, &mut variance).map_err(failed)?;
-            let mut y = vec![T::ZERO; x.len()];
             let norm = BatchNorm {
                 shape,
                 mean: &mean,
@@ -179,7 +184,8 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
                 beta: Some(rows(&beta)?),
                 epsilon: Real::from_f64(*epsilon),
             };
-            norm.forward(rows(&x)?, &mut y).map_err(failed)?;
+            let input = rows(&x)?;
+            let y = output::collect(x.len(), |y| norm.forward(input, y)).map_err(failed)?;
             let channels = [shape[1]];
             results(name, [(x.shape(), y), (&channels, mean), (&channels, variance)])
         }
@@ -195,9 +201,10 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
                 beta: None,
                 epsilon: Real::from_f64(*epsilon),
             };
-            let mut dx = vec![T::ZERO; x.len()];
             let (mut dgamma, mut dbeta) = (vec![T::ZERO; shape[1]], vec![T::ZERO; shape[1]]);
-            norm.backward(rows(&x)?, rows(&dy)?, true, &mut dx, &mut dgamma, &mut dbeta).map_err(failed)?;
+            let (input, g) = (rows(&x)?, rows(&dy)?);
+            let write = |dx: Output<T>| norm.backward(input, g, true, dx, &mut dgamma, &mut dbeta);
+            let dx = output::collect(x.len(), write).map_err(failed)?;
             let channels = [shape[1]];
             results(name, [(x.shape(), dx), (&channels, dgamma), (&channels, dbeta)])
         }
@@ -205,7 +212,7 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
             let (x, gamma, beta) = (o.next::<T>()?, o.next::<T>()?, o.next::<T>()?);
             let rows_shape = &x.shape()[..x.ndim() - features];
             let count = rows_shape.iter().product();
-            let mut y = vec![T::ZERO; x.len()];
+            let mut y = Vec::new();
             // Of no elements there is no mean.
             let nan: T = Real::from_f64(f64::NAN);
             let (mut mean, mut rstd) = (vec![nan; count], vec![nan; count]);
@@ -217,29 +224,23 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
                     beta: Some(rows(&beta)?),
                     epsilon: Real::from_f64(*epsilon),
                 };
-                norm.forward(rows(&x)?, &mut y, &mut mean, &mut rstd).map_err(failed)?;
+                let input = rows(&x)?;
+                let write = |y: Output<T>| norm.forward(input, y, &mut mean, &mut rstd);
+                y = output::collect(x.len(), write).map_err(failed)?;
             }
             results(name, [(x.shape(), y), (rows_shape, mean), (rows_shape, rstd)])
         }
         Fused::LayerNormBackward { .. } => {
             let (x, gamma, mean, rstd) = (o.next::<T>()?, o.next::<T>()?, o.next()?, o.next()?);
             let dy = o.next()?;
-            let mut dx = vec![T::ZERO; x.len()];
+            let mut dx = Vec::new();
             let (mut dgamma, mut dbeta) = (vec![T::ZERO; gamma.len()], vec![T::ZERO; gamma.len()]);
             if !gamma.is_empty() {
                 let gamma = Some(rows(&gamma)?);
                 let norm = RowNorm { n: dgamma.len(), rms: false, gamma, beta: None, epsilon: T::ZERO };
-                let statistics = (rows(&mean)?, rows(&rstd)?);
-                norm.backward(
-                    rows(&x)?,
-                    rows(&dy)?,
-                    statistics.0,
-                    statistics.1,
-                    &mut dx,
-                    &mut dgamma,
-                    &mut dbeta,
-                )
-                .map_err(failed)?;
+                let (input, g, mean, rstd) = (rows(&x)?, rows(&dy)?, rows(&mean)?, rows(&rstd)?);
+                let write = |dx: Output<T>| norm.backward(input, g, mean, rstd, dx, &mut dgamma, &mut dbeta);
+                dx = output::collect(x.len(), write).map_err(failed)?;
             }
             results(name, [(x.shape(), dx), (gamma.shape(), dgamma), (gamma.shape(), dbeta)])
         }
@@ -277,16 +278,18 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
             let (logits, labels) = (o.next::<T>()?, o.rest.next());
             let labels = labels.ok_or_else(|| broken(name, "an operand is missing"))?;
             let dloss = o.next::<T>()?;
-            let (x, classes) = (rows(&logits)?, logits.shape().last().copied().unwrap_or(1));
-            let mut dx = vec![T::ZERO; x.len()];
-            match sparse {
+            let (x, n) = (rows(&logits)?, logits.shape().last().copied().unwrap_or(1));
+            let dloss = rows(&dloss)?;
+            let dx = match sparse {
                 true => {
                     let labels = standard(i32::unwrap(labels)?);
-                    sparse_cross_entropy_backward(x, classes, rows(&labels)?, rows(&dloss)?, &mut dx)
+                    let labels = rows(&labels)?;
+                    output::collect(x.len(), |dx| sparse_cross_entropy_backward(x, n, labels, dloss, dx))
                 }
                 false => {
                     let labels = standard(T::unwrap(labels)?);
-                    cross_entropy_backward(x, classes, rows(&labels)?, rows(&dloss)?, &mut dx)
+                    let labels = rows(&labels)?;
+                    output::collect(x.len(), |dx| cross_entropy_backward(x, n, labels, dloss, dx))
                 }
             }
             .map_err(failed)?;
@@ -330,11 +333,11 @@ fn map_axis<T: Item + Num>(
     name: &'static str,
     o: &mut Operands,
     axis: usize,
-    kernel: impl Fn(&[T], [usize; 3], &mut [T]) -> keras_kernels::Result<()>,
+    kernel: impl Fn(&[T], [usize; 3], Output<T>) -> keras_kernels::Result<()>,
 ) -> Result<Vec<Buffer>> {
     let x = o.next()?;
-    let mut y = vec![T::ZERO; x.len()];
-    kernel(rows(&x)?, around(x.shape(), axis), &mut y).map_err(failed(name))?;
+    let (elements, shape) = (rows(&x)?, around(x.shape(), axis));
+    let y = output::collect(x.len(), |y| kernel(elements, shape, y)).map_err(failed(name))?;
     Ok(vec![array(name, x.shape(), y)?.into()])
 }
 
@@ -343,11 +346,11 @@ fn map_axis_pair<T: Item + Num>(
     name: &'static str,
     o: &mut Operands,
     axis: usize,
-    kernel: impl Fn(&[T], &[T], [usize; 3], &mut [T]) -> keras_kernels::Result<()>,
+    kernel: impl Fn(&[T], &[T], [usize; 3], Output<T>) -> keras_kernels::Result<()>,
 ) -> Result<Vec<Buffer>> {
     let (y, dy) = (o.next()?, o.next()?);
-    let mut dx = vec![T::ZERO; y.len()];
-    kernel(rows(&y)?, rows(&dy)?, around(y.shape(), axis), &mut dx).map_err(failed(name))?;
+    let (elements, g, shape) = (rows(&y)?, rows(&dy)?, around(y.shape(), axis));
+    let dx = output::collect(y.len(), |dx| kernel(elements, g, shape, dx)).map_err(failed(name))?;
     Ok(vec![array(name, y.shape(), dx)?.into()])
 }
 

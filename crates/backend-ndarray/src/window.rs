@@ -1,7 +1,7 @@
 //! Reductions over windows and their gradients.
 
-use keras_kernels::Num;
 use keras_kernels::pool::{self, PoolParams, Reducer};
+use keras_kernels::{Num, Output, output};
 use keras_spec::{DType, Dims, ReduceOp, Result, Shape, WindowSpec};
 
 use crate::buffer::{Buffer, Item, Shared, array, broken, dispatch, rows, standard, unsupported};
@@ -37,8 +37,9 @@ pub(crate) fn reduce<T: Item + Num>(reducer: Reducer, x: Shared<T>, spec: &Windo
     let failed = |why| broken("reduce_window", why);
     with_params(spec, |params| {
         let shape = pool::output_shape(x.shape(), params).map_err(failed)?;
-        let mut y = vec![T::ZERO; shape.iter().product()];
-        pool::reduce_window(reducer, rows(&x)?, x.shape(), params, &mut y).map_err(failed)?;
+        let input = rows(&x)?;
+        let write = |y: Output<T>| pool::reduce_window(reducer, input, x.shape(), params, y);
+        let y = output::collect(shape.iter().product(), write).map_err(failed)?;
         array("reduce_window", &shape, y).map(T::wrap)
     })
 }
@@ -49,9 +50,9 @@ pub(crate) fn select_and_scatter<T: Item + Num>(
     spec: &WindowSpec,
 ) -> Result<Buffer> {
     let (x, g) = (standard(x), standard(T::unwrap(g)?));
-    let mut dx = vec![T::ZERO; x.len()];
-    with_params(spec, |params| {
-        pool::max_backward(rows(&x)?, x.shape(), rows(&g)?, params, &mut dx)
+    let (input, gradient) = (rows(&x)?, rows(&g)?);
+    let dx = with_params(spec, |params| {
+        output::collect(x.len(), |dx| pool::max_backward(input, x.shape(), gradient, params, dx))
             .map_err(|why| broken("select_and_scatter", why))
     })?;
     array("select_and_scatter", x.shape(), dx).map(T::wrap)
@@ -60,9 +61,10 @@ pub(crate) fn select_and_scatter<T: Item + Num>(
 /// The gradient of the mean over windows.
 pub(crate) fn mean_backward<T: Item + Num>(g: Shared<T>, spec: &WindowSpec, input: &Shape) -> Result<Buffer> {
     let g = standard(g);
-    let mut dx = vec![T::ZERO; input.size()];
-    with_params(spec, |params| {
-        pool::mean_backward(rows(&g)?, input, params, &mut dx).map_err(|why| broken("avg_pool_backward", why))
+    let gradient = rows(&g)?;
+    let dx = with_params(spec, |params| {
+        output::collect(input.size(), |dx| pool::mean_backward(gradient, input, params, dx))
+            .map_err(|why| broken("avg_pool_backward", why))
     })?;
     array("avg_pool_backward", input, dx).map(T::wrap)
 }

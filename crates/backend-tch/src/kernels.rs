@@ -9,7 +9,7 @@ use keras_kernels::math::Real;
 use keras_kernels::optim::Adam;
 use keras_kernels::par::{self, with_threads_of};
 use keras_kernels::rnn::Activation;
-use keras_kernels::{Num, softmax};
+use keras_kernels::{Num, output, softmax};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -129,13 +129,21 @@ pub(crate) fn cross_entropy_backward([logits, labels, g]: [&Tensor; 3], sparse: 
     fn run<T: Element + Real>([logits, labels, g]: [&Tensor; 3], sparse: bool) -> Option<Done> {
         let (x, classes, _) = rows::<T>(logits)?;
         let g = g.f_contiguous().ok()?;
-        let (g, mut dx) = (elements(&g)?, vec![<T as Num>::ZERO; x.len()]);
+        let g = elements(&g)?;
         let done = match sparse {
-            true => softmax::sparse_cross_entropy_backward(x, classes, elements(labels)?, g, &mut dx),
-            false => softmax::cross_entropy_backward(x, classes, elements(labels)?, g, &mut dx),
+            true => {
+                let labels = elements(labels)?;
+                output::collect(x.len(), |dx| {
+                    softmax::sparse_cross_entropy_backward(x, classes, labels, g, dx)
+                })
+            }
+            false => {
+                let labels = elements(labels)?;
+                output::collect(x.len(), |dx| softmax::cross_entropy_backward(x, classes, labels, g, dx))
+            }
         };
         let name = "softmax_cross_entropy_backward";
-        Some(done.map_err(|e| broken(name, e).into()).and_then(|()| from_vec(dx, &logits.size())))
+        Some(done.map_err(|e| broken(name, e).into()).and_then(|dx| from_vec(dx, &logits.size())))
     }
     with_kind!(logits.f_kind(), run([logits, labels, g], sparse))
 }

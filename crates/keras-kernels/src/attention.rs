@@ -7,7 +7,7 @@ use crate::gemm::{Gemm, Layout, gemm_serial};
 use crate::math::Real;
 use crate::reduce::fold_row;
 use crate::softmax::larger;
-use crate::{Error, Result, par};
+use crate::{Error, Output, Result, par};
 
 /// Scores that a task keeps at once; with fewer keys it takes more queries.
 const SCORES: usize = 1 << 15;
@@ -173,27 +173,36 @@ impl<T: Real> Attention<'_, T> {
     ///
     /// # Errors
     /// If a length contradicts the sizes.
-    pub fn forward(&self, operands: &Operands<'_, T>, y: &mut [T], log_sums: &mut [T]) -> Result<()> {
+    pub fn forward<'y>(
+        &self,
+        operands: &Operands<'_, T>,
+        y: impl Into<Output<'y, T>>,
+        log_sums: &mut [T],
+    ) -> Result<()>
+    where
+        T: 'y,
+    {
         self.check(operands)?;
+        let y = y.into();
         let rows = self.batch * self.queries * self.heads;
         Error::check_len("y", rows * self.values, y.len())?;
         Error::check_len("log_sums", rows, log_sums.len())?;
         if rows == 0 || self.values == 0 || self.keys == 0 {
-            y.fill(T::ZERO);
+            y.get().fill(T::ZERO);
             log_sums.fill(T::LOWEST);
             return Ok(());
         }
         let at_once = self.rows_at_once();
         let step = self.heads * self.values;
         // Of each batch entry by itself, so that no task reaches into the next.
-        let of_batch = y.chunks_mut(self.queries * step).zip(log_sums.chunks_mut(self.queries * self.heads));
+        let of_batch = y.pieces(self.queries * step).zip(log_sums.chunks_mut(self.queries * self.heads));
         let tasks = of_batch.enumerate().flat_map(|(batch, (y, log_sums))| {
-            let parts = y.chunks_mut(at_once * step).zip(log_sums.chunks_mut(at_once * self.heads));
+            let parts = y.pieces(at_once * step).zip(log_sums.chunks_mut(at_once * self.heads));
             parts.enumerate().map(move |(i, (y, log_sums))| (batch, i * at_once, y, log_sums))
         });
         let init = || vec![T::ZERO; at_once * self.keys];
         let results = par::map_init(tasks, self.work(), init, |scores, (batch, from, y, log_sums)| {
-            let to = from + log_sums.len() / self.heads;
+            let (to, y) = (from + log_sums.len() / self.heads, y.get());
             (0..self.heads).try_for_each(|head| {
                 self.forward_block(operands, Block { batch, head, from, to }, scores, y, log_sums)
             })
@@ -249,7 +258,7 @@ impl<T: Real> Attention<'_, T> {
         &self,
         operands: &Operands<'_, T>,
         [y, log_sums, dy]: [&[T]; 3],
-        [dquery, dkey, dvalue]: [&mut [T]; 3],
+        [dquery, dkey, dvalue]: [Output<'_, T>; 3],
     ) -> Result<()> {
         self.check(operands)?;
         let rows = self.batch * self.queries * self.heads;
@@ -259,22 +268,22 @@ impl<T: Real> Attention<'_, T> {
         Error::check_len("dquery", operands.query.len(), dquery.len())?;
         Error::check_len("dkey", operands.key.len(), dkey.len())?;
         Error::check_len("dvalue", operands.value.len(), dvalue.len())?;
-        dquery.fill(T::ZERO);
-        dkey.fill(T::ZERO);
-        dvalue.fill(T::ZERO);
         if rows == 0 || self.keys == 0 || self.features == 0 || self.values == 0 {
+            [dquery, dkey, dvalue].into_iter().for_each(|gradient| gradient.get().fill(T::ZERO));
             return Ok(());
         }
         let at_once = self.rows_at_once();
         let tasks = dquery
-            .chunks_mut(self.queries * self.features)
-            .zip(dkey.chunks_mut(self.keys * self.features))
-            .zip(dvalue.chunks_mut(self.keys * self.values))
+            .pieces(self.queries * self.features)
+            .zip(dkey.pieces(self.keys * self.features))
+            .zip(dvalue.pieces(self.keys * self.values))
             .enumerate();
         let init = || [vec![T::ZERO; at_once * self.keys], vec![T::ZERO; at_once * self.keys]];
         let work = self.work().saturating_mul(3);
         let results = par::map_init(tasks, work, init, |scratch, (i, ((dquery, dkey), dvalue))| {
             let (batch, head) = (i / self.heads, i % self.heads);
+            let [dquery, dkey, dvalue] = [dquery, dkey, dvalue].map(Output::get);
+            [&mut *dquery, dkey, dvalue].into_iter().for_each(|gradient| gradient.fill(T::ZERO));
             (0..self.queries).step_by(at_once).try_for_each(|from| {
                 let block = Block { batch, head, from, to: self.queries.min(from + at_once) };
                 let part = &mut dquery[from * self.features..block.to * self.features];

@@ -4,7 +4,7 @@
 
 use crate::conv::{Epilogue, Geometry, add_all, block_len, widened, write_widened};
 use crate::window::{Pixel, Plan};
-use crate::{Num, par};
+use crate::{Num, Output, par};
 
 /// Outputs that a thread takes at once.
 const TILE_ELEMENTS: usize = 1 << 15;
@@ -15,7 +15,7 @@ pub(crate) fn forward<T: Num>(
     x: &[T],
     w: &[T],
     epilogue: &Epilogue<T>,
-    y: &mut [T],
+    y: Output<T>,
 ) {
     let multiplier = geometry.group_out();
     if multiplier == 1 {
@@ -51,7 +51,7 @@ pub(crate) fn forward<T: Num>(
     )
 }
 
-pub(crate) fn backward_input<T: Num>(geometry: &Geometry, plan: &Plan, dy: &[T], w: &[T], dx: &mut [T]) {
+pub(crate) fn backward_input<T: Num>(geometry: &Geometry, plan: &Plan, dy: &[T], w: &[T], dx: Output<T>) {
     let multiplier = geometry.group_out();
     let none = &Epilogue::NONE;
     if multiplier == 1 {
@@ -103,6 +103,9 @@ pub(crate) fn backward_filter<T: Num>(geometry: &Geometry, plan: &Plan, x: &[T],
             let mut pixels = plan.pixels(start..end).enumerate().peekable();
             while let Some((i, pixel)) = pixels.next() {
                 let (hits, moved) = view.look(plan, pixel, Direction::Forward);
+                if hits.is_empty() {
+                    continue;
+                }
                 let x = &x[moved * c_in..];
                 if multiplier > 1 {
                     let dy = &dy[(start + i) * c_out..][..c_out];
@@ -227,15 +230,16 @@ fn tiles<T: Num>(
     w: &[T],
     direction: Direction,
     epilogue: &Epilogue<T>,
-    out: &mut [T],
+    out: Output<T>,
     compute: impl Fn(&mut [T::Acc], (&[(usize, usize)], usize), &[T::Acc]) + Send + Sync,
 ) {
     let w = widened(w);
     let pixels = (TILE_ELEMENTS / channels).max(1);
     let work = out.len().saturating_mul(plan.window_len());
-    let tiles = out.chunks_mut(pixels * channels).enumerate();
+    let tiles = out.pieces(pixels * channels).enumerate();
     let init = || (Vec::new(), View::default());
     par::for_each_init(tiles, work, init, |(scratch, view), (i, out)| {
+        let out = out.get();
         let first = i * pixels;
         let count = out.len() / channels;
         write_widened(out, scratch, |out| {

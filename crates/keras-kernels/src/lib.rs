@@ -16,6 +16,7 @@ pub mod math;
 pub mod norm;
 mod num;
 pub mod optim;
+pub mod output;
 pub mod par;
 pub mod pool;
 pub mod reduce;
@@ -25,3 +26,4 @@ mod window;
 
 pub use error::{Error, Result};
 pub use num::Num;
+pub use output::Output;

@@ -6,7 +6,7 @@
 
 use crate::math::Real;
 use crate::reduce::fold_row;
-use crate::{Error, Num, Result, par};
+use crate::{Error, Num, Output, Result, par};
 
 /// Rows that are summed one after the other before their sum is added to the others'.
 const DEPTH: usize = 32;
@@ -108,7 +108,7 @@ fn channel_map<T: Num<Acc: Real>, const P: usize>(
     y: &[T],
     [_, channels, inner]: [usize; 3],
     parameters: [&[T::Acc]; P],
-    out: &mut [T],
+    out: Output<T>,
     op: impl Fn(T::Acc, T::Acc, [T::Acc; P]) -> T::Acc + Copy + Send + Sync,
 ) {
     let size = channels * inner;
@@ -121,7 +121,8 @@ fn channel_map<T: Num<Acc: Real>, const P: usize>(
     let unit = if inner == 1 { row } else { size };
     let group = unit * (par::CHUNK / unit).max(1);
     let work = 2 * out.len();
-    par::for_each(out.chunks_mut(group).zip(x.chunks(group).zip(y.chunks(group))), work, |(out, (x, y))| {
+    par::for_each(out.pieces(group).zip(x.chunks(group).zip(y.chunks(group))), work, |(out, (x, y))| {
+        let out = out.get();
         par::simd!({
             let rows = out.chunks_mut(row).zip(x.chunks(row).zip(y.chunks(row)));
             for (i, (out, (x, y))) in rows.enumerate() {
@@ -207,7 +208,8 @@ impl<A: Real> BatchNorm<'_, A> {
     ///
     /// # Errors
     /// If a length contradicts the shape.
-    pub fn forward<T: Num<Acc = A>>(&self, x: &[T], out: &mut [T]) -> Result<()> {
+    pub fn forward<'a, T: Num<Acc = A> + 'a>(&self, x: &[T], out: impl Into<Output<'a, T>>) -> Result<()> {
+        let out = out.into();
         self.check()?;
         Error::check_len("x", self.shape.iter().product(), x.len())?;
         Error::check_len("out", x.len(), out.len())?;
@@ -225,12 +227,12 @@ impl<A: Real> BatchNorm<'_, A> {
     ///
     /// # Errors
     /// If a length contradicts the shape.
-    pub fn backward<T: Num<Acc = A>>(
+    pub fn backward<'a, T: Num<Acc = A> + 'a>(
         &self,
         x: &[T],
         dy: &[T],
         training: bool,
-        dx: &mut [T],
+        dx: impl Into<Output<'a, T>>,
         dgamma: &mut [A],
         dbeta: &mut [A],
     ) -> Result<()> {
@@ -238,6 +240,7 @@ impl<A: Real> BatchNorm<'_, A> {
         let [outer, channels, inner] = self.shape;
         Error::check_len("x", self.shape.iter().product(), x.len())?;
         Error::check_len("dy", x.len(), dy.len())?;
+        let dx = dx.into();
         Error::check_len("dx", x.len(), dx.len())?;
         Error::check_len("dgamma", channels, dgamma.len())?;
         Error::check_len("dbeta", channels, dbeta.len())?;
@@ -300,20 +303,22 @@ impl<A: Real> RowNorm<'_, A> {
     ///
     /// # Errors
     /// If a length contradicts the others.
-    pub fn forward<T: Num<Acc = A>>(
+    pub fn forward<'a, T: Num<Acc = A> + 'a>(
         &self,
         x: &[T],
-        out: &mut [T],
+        out: impl Into<Output<'a, T>>,
         mean: &mut [A],
         rstd: &mut [A],
     ) -> Result<()> {
         self.check(x.len(), mean.len(), rstd.len())?;
+        let out = out.into();
         Error::check_len("out", x.len(), out.len())?;
         let (n, group) = (self.n, self.group());
         let count = A::from_usize(n);
         let statistics = mean.chunks_mut(group).zip(rstd.chunks_mut(group));
-        let items = out.chunks_mut(group * n).zip(x.chunks(group * n)).zip(statistics);
+        let items = out.pieces(group * n).zip(x.chunks(group * n)).zip(statistics);
         par::for_each(items, 4 * x.len(), |((out, x), (mean, rstd))| {
+            let out = out.get();
             par::simd!({
                 let rows = out.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(mean.iter_mut().zip(rstd));
                 for ((out, x), (mean, rstd)) in rows {
@@ -363,27 +368,29 @@ impl<A: Real> RowNorm<'_, A> {
     /// # Errors
     /// If a length contradicts the others.
     #[expect(clippy::too_many_arguments, reason = "three inputs, two statistics, three gradients")]
-    pub fn backward<T: Num<Acc = A>>(
+    pub fn backward<'a, T: Num<Acc = A> + 'a>(
         &self,
         x: &[T],
         dy: &[T],
         mean: &[A],
         rstd: &[A],
-        dx: &mut [T],
+        dx: impl Into<Output<'a, T>>,
         dgamma: &mut [A],
         dbeta: &mut [A],
     ) -> Result<()> {
         self.check(x.len(), mean.len(), rstd.len())?;
         let (n, group) = (self.n, self.group());
         Error::check_len("dy", x.len(), dy.len())?;
+        let dx = dx.into();
         Error::check_len("dx", x.len(), dx.len())?;
         Error::check_len("dgamma", n, dgamma.len())?;
         Error::check_len("dbeta", n, dbeta.len())?;
         let count = A::from_usize(n);
         let statistics = mean.chunks(group).zip(rstd.chunks(group));
         let inputs = x.chunks(group * n).zip(dy.chunks(group * n));
-        let items = dx.chunks_mut(group * n).zip(inputs).zip(statistics);
+        let items = dx.pieces(group * n).zip(inputs).zip(statistics);
         let parts = par::map(items, 6 * x.len(), |((dx, (x, dy)), (mean, rstd))| {
+            let dx = dx.get();
             let (mut dgamma, mut dbeta, mut scaled) = (vec![A::ZERO; n], vec![A::ZERO; n], vec![A::ZERO; n]);
             par::simd!({
                 let rows = dx.chunks_exact_mut(n).zip(x.chunks_exact(n).zip(dy.chunks_exact(n)));

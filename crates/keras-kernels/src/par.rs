@@ -22,9 +22,11 @@
 #[cfg(feature = "threads")]
 mod team;
 
-use std::mem::MaybeUninit;
+use std::convert::Infallible;
 #[cfg(feature = "threads")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::output::{self, Output};
 
 /// Below this many elementary operations (one multiply-add, or one element moved) a second thread costs more
 /// than it brings: waking it takes from several microseconds to fifty.
@@ -222,18 +224,12 @@ pub fn collect_pieces_of<T>(
 where
     T: Copy + Default + Send,
 {
-    let mut all = Vec::with_capacity(len);
-    let pieces = all.spare_capacity_mut()[..len].chunks_mut(size);
-    for_each(pieces.enumerate(), work, |(i, piece)| write(i, initialized(piece)));
-    // SAFETY: there is capacity for `len` elements, and each was initialized as part of its piece.
-    unsafe { all.set_len(len) };
+    let pieces = |out: Output<T>| {
+        for_each(out.pieces(size).enumerate(), work, |(i, piece)| write(i, piece.get()));
+        Ok::<_, Infallible>(())
+    };
+    let Ok(all) = output::collect(len, pieces);
     all
-}
-
-fn initialized<T: Copy + Default>(piece: &mut [MaybeUninit<T>]) -> &mut [T] {
-    piece.fill(MaybeUninit::new(T::default()));
-    // SAFETY: all elements were initialized above, and `MaybeUninit<T>` has the layout of `T`.
-    unsafe { &mut *(std::ptr::from_mut(piece) as *mut [T]) }
 }
 
 /// Combines neighbours until one is left: the order depends on nothing but the number of parts, and rounding errors

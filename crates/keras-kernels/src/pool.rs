@@ -5,7 +5,7 @@
 
 use crate::conv::write_widened;
 use crate::window::{AXES, Axis, Plan};
-use crate::{Error, Num, Result, par};
+use crate::{Error, Num, Output, Result, par};
 
 /// Elements that a thread takes at once.
 const TILE_ELEMENTS: usize = par::CHUNK;
@@ -106,13 +106,14 @@ pub fn output_shape(x: &[usize], params: &PoolParams) -> Result<Vec<usize>> {
 ///
 /// # Errors
 /// If shapes, parameters and slices do not fit together; `y` is then as before.
-pub fn reduce_window<T: Num>(
+pub fn reduce_window<'a, T: Num + 'a>(
     reducer: Reducer,
     x: &[T],
     x_shape: &[usize],
     params: &PoolParams,
-    y: &mut [T],
+    y: impl Into<Output<'a, T>>,
 ) -> Result<()> {
+    let y = y.into();
     let geometry = Geometry::new(x_shape, params)?;
     geometry.check_operands(x.len(), y.len())?;
     if y.is_empty() {
@@ -148,7 +149,7 @@ fn fold<T: Num>(
     geometry: &Geometry,
     plan: &Plan,
     x: &[T],
-    y: &mut [T],
+    y: Output<T>,
     start: T::Acc,
     combine: impl Fn(T::Acc, T::Acc) -> T::Acc + Send + Sync,
     finish: impl Fn(&mut [T::Acc], usize) + Send + Sync,
@@ -156,8 +157,9 @@ fn fold<T: Num>(
     let channels = geometry.channels;
     let pixels = (TILE_ELEMENTS / channels).max(1);
     let work = y.len().saturating_mul(plan.window_len());
-    let tiles = y.chunks_mut(pixels * channels).enumerate();
+    let tiles = y.pieces(pixels * channels).enumerate();
     par::for_each_init(tiles, work, Vec::new, |scratch, (i, y)| {
+        let y = y.get();
         let first = i * pixels;
         let count = y.len() / channels;
         write_widened(y, scratch, |y| {
@@ -185,13 +187,14 @@ fn fold<T: Num>(
 ///
 /// # Errors
 /// As [`reduce_window`].
-pub fn max_backward<T: Num>(
+pub fn max_backward<'a, T: Num + 'a>(
     x: &[T],
     x_shape: &[usize],
     dy: &[T],
     params: &PoolParams,
-    dx: &mut [T],
+    dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
+    let dx = dx.into();
     let geometry = Geometry::new(x_shape, params)?;
     geometry.check_operands(x.len(), dy.len())?;
     Error::check_len("dx", x.len(), dx.len())?;
@@ -251,7 +254,13 @@ fn select<T: Num>(geometry: &Geometry, x: &[T], outputs: usize) -> Vec<u32> {
 ///
 /// # Errors
 /// As [`reduce_window`].
-pub fn sum_backward<T: Num>(dy: &[T], x_shape: &[usize], params: &PoolParams, dx: &mut [T]) -> Result<()> {
+pub fn sum_backward<'a, T: Num + 'a>(
+    dy: &[T],
+    x_shape: &[usize],
+    params: &PoolParams,
+    dx: impl Into<Output<'a, T>>,
+) -> Result<()> {
+    let dx = dx.into();
     let geometry = Geometry::new(x_shape, params)?;
     geometry.check_operands(dx.len(), dy.len())?;
     if !dx.is_empty() {
@@ -265,7 +274,13 @@ pub fn sum_backward<T: Num>(dy: &[T], x_shape: &[usize], params: &PoolParams, dx
 ///
 /// # Errors
 /// As [`reduce_window`].
-pub fn mean_backward<T: Num>(dy: &[T], x_shape: &[usize], params: &PoolParams, dx: &mut [T]) -> Result<()> {
+pub fn mean_backward<'a, T: Num + 'a>(
+    dy: &[T],
+    x_shape: &[usize],
+    params: &PoolParams,
+    dx: impl Into<Output<'a, T>>,
+) -> Result<()> {
+    let dx = dx.into();
     let geometry = Geometry::new(x_shape, params)?;
     geometry.check_operands(dx.len(), dy.len())?;
     if dx.is_empty() {
@@ -279,12 +294,19 @@ pub fn mean_backward<T: Num>(dy: &[T], x_shape: &[usize], params: &PoolParams, d
         let count = T::Acc::from_usize(plan.sights(pixel).map(|sight| sight.len).sum());
         share.iter_mut().zip(dy).for_each(|(share, dy)| *share = dy.widen().over(count));
     }
-    let mut sums = Vec::new();
-    write_widened(dx, &mut sums, |dx| add_windows(&geometry, &shares, dx));
+    gather(
+        &geometry,
+        dx,
+        #[inline(always)]
+        |dx, output, _| {
+            let share = &shares[output * channels..][..channels];
+            dx.iter_mut().zip(share).for_each(|(dx, &share)| *dx = dx.plus(share));
+        },
+    );
     Ok(())
 }
 
-fn add_windows<T: Num>(geometry: &Geometry, dy: &[T], dx: &mut [T]) {
+fn add_windows<T: Num>(geometry: &Geometry, dy: &[T], dx: Output<T>) {
     let channels = geometry.channels;
     gather(
         geometry,
@@ -302,15 +324,16 @@ fn add_windows<T: Num>(geometry: &Geometry, dy: &[T], dx: &mut [T]) {
 #[inline(always)]
 fn gather<T: Num>(
     geometry: &Geometry,
-    dx: &mut [T],
+    dx: Output<T>,
     add: impl Fn(&mut [T::Acc], usize, usize) + Send + Sync,
 ) {
     let channels = geometry.channels;
     let plan = Plan::transposed(geometry.axes);
     let pixels = (TILE_ELEMENTS / channels).max(1);
     let work = dx.len().saturating_mul(plan.phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0));
-    let tiles = dx.chunks_mut(pixels * channels).enumerate();
+    let tiles = dx.pieces(pixels * channels).enumerate();
     par::for_each_init(tiles, work, Vec::new, |scratch, (i, dx)| {
+        let dx = dx.get();
         let (first, count) = (i * pixels, dx.len() / channels);
         write_widened(dx, scratch, |dx| {
             par::simd!({

@@ -5,7 +5,7 @@
 
 use crate::math::Real;
 use crate::reduce::fold_row;
-use crate::{Error, Num, Result, par};
+use crate::{Error, Num, Output, Result, par};
 
 /// What one element costs in units of a multiplication.
 const COST: usize = 16;
@@ -62,7 +62,7 @@ fn column_exponentials<T: Num<Acc: Real>>(
 fn forward<T: Num<Acc: Real>>(
     x: &[T],
     shape: [usize; 3],
-    out: &mut [T],
+    out: Output<T>,
     prepare: impl Fn(T::Acc) -> T::Acc + Send + Sync,
     finish: impl Fn(T::Acc, T::Acc, T::Acc) -> T::Acc + Send + Sync,
 ) -> Result<()> {
@@ -72,9 +72,10 @@ fn forward<T: Num<Acc: Real>>(
     }
     let [_, n, inner] = shape;
     let (size, group) = (n * inner, group(shape));
-    let items = out.chunks_mut(group).zip(x.chunks(group));
+    let items = out.pieces(group).zip(x.chunks(group));
     let scratch = || [size, inner, inner].map(|len| vec![T::Acc::ZERO; len]);
     par::for_each_init(items, x.len().saturating_mul(COST), scratch, |[exps, max, sum], (out, x)| {
+        let out = out.get();
         par::simd!({
             for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {
                 if inner == 1 {
@@ -104,7 +105,7 @@ fn backward<T: Num<Acc: Real>>(
     y: &[T],
     dy: &[T],
     shape: [usize; 3],
-    dx: &mut [T],
+    dx: Output<T>,
     term: impl Fn(T::Acc, T::Acc) -> T::Acc + Send + Sync,
     finish: impl Fn(T::Acc, T::Acc, T::Acc) -> T::Acc + Send + Sync,
 ) -> Result<()> {
@@ -114,8 +115,9 @@ fn backward<T: Num<Acc: Real>>(
     }
     let [_, n, inner] = shape;
     let (size, group) = (n * inner, group(shape));
-    let items = dx.chunks_mut(group).zip(y.chunks(group).zip(dy.chunks(group)));
+    let items = dx.pieces(group).zip(y.chunks(group).zip(dy.chunks(group)));
     par::for_each(items, y.len().saturating_mul(COST), |(dx, (y, dy))| {
+        let dx = dx.get();
         let mut sums = vec![T::Acc::ZERO; inner];
         par::simd!({
             for (dx, (y, dy)) in dx.chunks_mut(size).zip(y.chunks(size).zip(dy.chunks(size))) {
@@ -151,37 +153,50 @@ fn backward<T: Num<Acc: Real>>(
 ///
 /// # Errors
 /// If a length contradicts the shape.
-pub fn softmax<T: Num<Acc: Real>>(x: &[T], shape: [usize; 3], out: &mut [T]) -> Result<()> {
-    forward(x, shape, out, |sum| T::Acc::ONE / sum, |_, e, scale| e * scale)
+pub fn softmax<'a, T: Num<Acc: Real> + 'a>(
+    x: &[T],
+    shape: [usize; 3],
+    out: impl Into<Output<'a, T>>,
+) -> Result<()> {
+    forward(x, shape, out.into(), |sum| T::Acc::ONE / sum, |_, e, scale| e * scale)
 }
 
 /// Writes `x - ln(sum(exp(x)))` along the middle axis of `(outer, n, inner)`.
 ///
 /// # Errors
 /// If a length contradicts the shape.
-pub fn log_softmax<T: Num<Acc: Real>>(x: &[T], shape: [usize; 3], out: &mut [T]) -> Result<()> {
-    forward(x, shape, out, T::Acc::ln, |shifted, _, log_sum| shifted - log_sum)
+pub fn log_softmax<'a, T: Num<Acc: Real> + 'a>(
+    x: &[T],
+    shape: [usize; 3],
+    out: impl Into<Output<'a, T>>,
+) -> Result<()> {
+    forward(x, shape, out.into(), T::Acc::ln, |shifted, _, log_sum| shifted - log_sum)
 }
 
 /// Gradient of [`softmax`] from its output `y` and the gradient `dy` of that.
 ///
 /// # Errors
 /// If a length contradicts the shape.
-pub fn softmax_backward<T: Num<Acc: Real>>(y: &[T], dy: &[T], shape: [usize; 3], dx: &mut [T]) -> Result<()> {
-    backward(y, dy, shape, dx, |y, dy| y * dy, |y, dy, sum| y * (dy - sum))
+pub fn softmax_backward<'a, T: Num<Acc: Real> + 'a>(
+    y: &[T],
+    dy: &[T],
+    shape: [usize; 3],
+    dx: impl Into<Output<'a, T>>,
+) -> Result<()> {
+    backward(y, dy, shape, dx.into(), |y, dy| y * dy, |y, dy, sum| y * (dy - sum))
 }
 
 /// Gradient of [`log_softmax`] from its output `y` and the gradient `dy` of that.
 ///
 /// # Errors
 /// If a length contradicts the shape.
-pub fn log_softmax_backward<T: Num<Acc: Real>>(
+pub fn log_softmax_backward<'a, T: Num<Acc: Real> + 'a>(
     y: &[T],
     dy: &[T],
     shape: [usize; 3],
-    dx: &mut [T],
+    dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
-    backward(y, dy, shape, dx, |_, dy| dy, |y, dy, sum| dy - y.exp() * sum)
+    backward(y, dy, shape, dx.into(), |_, dy| dy, |y, dy, sum| dy - y.exp() * sum)
 }
 
 fn check_rows(n: usize, logits: usize, rows: usize) -> Result<()> {
@@ -238,24 +253,26 @@ pub fn sparse_cross_entropy<T: Num<Acc: Real>>(
 ///
 /// # Errors
 /// If the lengths contradict each other.
-pub fn sparse_cross_entropy_backward<T: Num<Acc: Real>>(
+pub fn sparse_cross_entropy_backward<'a, T: Num<Acc: Real> + 'a>(
     logits: &[T],
     n: usize,
     labels: &[i32],
     dloss: &[T],
-    dx: &mut [T],
+    dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
+    let dx = dx.into();
     check_rows(n, logits.len(), dloss.len())?;
     Error::check_len("labels", dloss.len(), labels.len())?;
     Error::check_len("dx", logits.len(), dx.len())?;
     let (group, size) = (rows_at_once(n), (rows_at_once(n) * n).max(1));
     let rows = dloss.chunks(group).zip(labels.chunks(group));
-    let items = dx.chunks_mut(size).zip(logits.chunks(size)).zip(rows);
+    let items = dx.pieces(size).zip(logits.chunks(size)).zip(rows);
     par::for_each_init(
         items,
         logits.len().saturating_mul(COST),
         || vec![T::Acc::ZERO; n],
         |exps, ((dx, logits), (dloss, labels))| {
+            let dx = dx.get();
             par::simd!({
                 let rows = dx.chunks_mut(n).zip(logits.chunks(n)).zip(dloss.iter().zip(labels));
                 for ((dx, x), (dloss, &label)) in rows {
@@ -307,24 +324,25 @@ pub fn cross_entropy<T: Num<Acc: Real>>(logits: &[T], n: usize, targets: &[T], l
 ///
 /// # Errors
 /// If the lengths contradict each other.
-pub fn cross_entropy_backward<T: Num<Acc: Real>>(
+pub fn cross_entropy_backward<'a, T: Num<Acc: Real> + 'a>(
     logits: &[T],
     n: usize,
     targets: &[T],
     dloss: &[T],
-    dx: &mut [T],
+    dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
+    let dx = dx.into();
     check_rows(n, logits.len(), dloss.len())?;
     Error::check_len("targets", logits.len(), targets.len())?;
     Error::check_len("dx", logits.len(), dx.len())?;
     let (group, size) = (rows_at_once(n), (rows_at_once(n) * n).max(1));
-    let items =
-        dx.chunks_mut(size).zip(logits.chunks(size).zip(targets.chunks(size))).zip(dloss.chunks(group));
+    let items = dx.pieces(size).zip(logits.chunks(size).zip(targets.chunks(size))).zip(dloss.chunks(group));
     par::for_each_init(
         items,
         logits.len().saturating_mul(COST),
         || vec![T::Acc::ZERO; n],
         |exps, ((dx, (logits, targets)), dloss)| {
+            let dx = dx.get();
             par::simd!({
                 let rows = dx.chunks_mut(n).zip(logits.chunks(n).zip(targets.chunks(n))).zip(dloss);
                 for ((dx, (x, targets)), dloss) in rows {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Epilogue, Geometry, tile, widened, write_widened};
 use crate::gemm::{Gemm, Layout, gemm, gemm_serial};
 use crate::window::{Pixel, Plan};
-use crate::{Num, Result, par};
+use crate::{Num, Output, Result, par};
 
 /// A tile's columns have about this many elements: a share of the L2 cache.
 const TILE_ELEMENTS: usize = 1 << 17;
@@ -29,7 +29,7 @@ pub(super) fn backward_input<T: Num>(
     plan: &Plan,
     dy: &[T],
     w: &[T],
-    dx: &mut [T],
+    dx: Output<T>,
 ) -> Result<()> {
     let w = pack_transposed(geometry, plan, w);
     let transposed = Geometry { c_in: geometry.c_out, c_out: geometry.c_in, ..*geometry };
@@ -86,15 +86,15 @@ pub(super) fn correlate<T: Num>(
     x: &[T],
     w: &[T::Acc],
     epilogue: &Epilogue<T>,
-    y: &mut [T],
+    y: Output<T>,
 ) -> Result<()> {
     let width = plan.phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0) * geometry.group_in();
     let pixels = (TILE_ELEMENTS / width.max(1)).clamp(128, 1024) * plan.phases.len().clamp(1, 16);
     let total = y.len() / geometry.c_out;
-    let tiles = y.chunks_mut(pixels * geometry.c_out).enumerate();
-    let run = |scratch: &mut Scratch<T::Acc>, (i, y): (usize, &mut [T]), parallel| {
+    let tiles = y.pieces(pixels * geometry.c_out).enumerate();
+    let run = |scratch: &mut Scratch<T::Acc>, (i, y): (usize, Output<T>), parallel| {
         let Scratch { pixels: by_phase, columns, products, y: widened } = scratch;
-        write_widened(y, widened, |y| {
+        write_widened(y.get(), widened, |y| {
             let tile = Tile { geometry, plan, x, w, first: i * pixels, parallel };
             tile.compute(by_phase, columns, products, y)?;
             epilogue.finish(y);

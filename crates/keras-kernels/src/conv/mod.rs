@@ -18,7 +18,7 @@ use std::borrow::Cow;
 
 pub(crate) use self::filter::block_len;
 use crate::window::{AXES, Axis, Plan};
-use crate::{Error, Num, Result, depthwise, par};
+use crate::{Error, Num, Output, Result, depthwise, par};
 
 /// Parameters of a convolution: one entry per spatial axis in each list.
 #[derive(Debug, Clone, Copy)]
@@ -182,15 +182,16 @@ pub fn output_shape(x: &[usize], w: &[usize], params: &ConvParams) -> Result<Vec
 ///
 /// # Errors
 /// If shapes, parameters and slices do not fit together; `y` is then as before.
-pub fn forward<T: Num>(
+pub fn forward<'a, T: Num + 'a>(
     x: &[T],
     x_shape: &[usize],
     w: &[T],
     w_shape: &[usize],
     params: &ConvParams,
     epilogue: &Epilogue<T>,
-    y: &mut [T],
+    y: impl Into<Output<'a, T>>,
 ) -> Result<()> {
+    let y = y.into();
     let geometry = Geometry::new(x_shape, w_shape, params)?;
     geometry.check_operands(x.len(), w.len(), y.len())?;
     if let Some(bias) = epilogue.bias {
@@ -212,14 +213,15 @@ pub fn forward<T: Num>(
 ///
 /// # Errors
 /// As [`forward`].
-pub fn backward_input<T: Num>(
+pub fn backward_input<'a, T: Num + 'a>(
     dy: &[T],
     w: &[T],
     x_shape: &[usize],
     w_shape: &[usize],
     params: &ConvParams,
-    dx: &mut [T],
+    dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
+    let dx = dx.into();
     let geometry = Geometry::new(x_shape, w_shape, params)?;
     geometry.check_operands(dx.len(), w.len(), dy.len())?;
     if dx.is_empty() {

@@ -8,7 +8,7 @@
 use super::{Geometry, widened, write_widened};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::window::Plan;
-use crate::{Num, Result, par};
+use crate::{Num, Output, Result, par};
 
 /// Fewer input channels do not fill a vector.
 const MIN_CHANNELS: usize = 8;
@@ -36,7 +36,7 @@ pub(super) fn backward_input<T: Num>(
     plan: &Plan,
     dy: &[T],
     w: &[T],
-    dx: &mut [T],
+    dx: Output<T>,
 ) -> Result<()> {
     let Geometry { batch, c_in, c_out, .. } = *geometry;
     let (outputs, inputs) = (outputs(geometry), plan.outputs());
@@ -44,14 +44,15 @@ pub(super) fn backward_input<T: Num>(
     let (dy, w) = (widened(dy), widened(w));
     let images = (MAX_ELEMENTS / (outputs * width).max(1)).clamp(1, batch);
     let mut sent = vec![T::Acc::ZERO; images * outputs * width];
-    for (first, dx) in (0..).step_by(images).zip(dx.chunks_mut(images * inputs * c_in)) {
+    for (first, dx) in (0..).step_by(images).zip(dx.pieces(images * inputs * c_in)) {
         let pixels = dx.len() / (inputs * c_in) * outputs;
         let rows = Layout::row_major(c_out);
         let (from, to) = (rows.at(first * outputs * c_out), Layout::row_major(width));
         gemm(&Gemm::new(pixels, width, c_out), &dy, from, &w, rows.transposed(), &mut sent, to)?;
         let tile = (TILE_ELEMENTS / c_in).max(1);
-        let tiles = dx.chunks_mut(tile * c_in).enumerate();
+        let tiles = dx.pieces(tile * c_in).enumerate();
         par::for_each_init(tiles, pixels * width, Vec::new, |scratch, (i, dx)| {
+            let dx = dx.get();
             let start = first * inputs + i * tile;
             let range = start..start + dx.len() / c_in;
             write_widened(dx, scratch, |dx| {

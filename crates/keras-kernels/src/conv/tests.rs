@@ -131,7 +131,7 @@ fn check<T: Num>(case: &Case) {
     if geometry.groups == 1 && !dx.is_empty() {
         for way in [forward::backward_input::<T>, spread::backward_input::<T>] {
             dx.fill(T::ONE);
-            way(&geometry, &plan, &dy, &w, &mut dx).unwrap();
+            way(&geometry, &plan, &dy, &w, (&mut dx).into()).unwrap();
             assert_eq!(dx, want_dx, "gradient of the input of {case:?}, both ways");
         }
     }
