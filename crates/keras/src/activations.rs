@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::constraints::Axes;
 use crate::layers::common::{one, scalar_like};
+use crate::legacy;
 
 macro_rules! activations {
     ($($(#[$doc:meta])* $Variant:ident = $name:literal, $function:expr;)*) => {
@@ -95,7 +96,7 @@ activations! {
     /// `leaky_relu(x, negative_slope=0.2)`
     LeakyRelu = "leaky_relu", |x| leaky_relu(x, 0.2);
     /// [`legacy::hard_sigmoid`](crate::legacy::hard_sigmoid), that of Keras 1 and 2.
-    LegacyHardSigmoid = "keras.legacy>hard_sigmoid", crate::legacy::hard_sigmoid;
+    LegacyHardSigmoid = "keras.legacy>hard_sigmoid", legacy::hard_sigmoid;
     /// `x`
     #[default]
     Linear = "linear", |x: &Tensor| Ok(x.clone());
@@ -170,6 +171,7 @@ impl Activation {
                     _ => Err(Error::config("activation", format!("the function has no name in {value}"))),
                 }
             }
+            Value::Object(_) if legacy::is_hard_sigmoid(value) => Ok(Activation::LegacyHardSigmoid),
             Value::Object(_) => Ok(Activation::Layer(LayerRef::from_value(value)?)),
             other => Err(Error::argument("activation", "a name or an object", other)),
         }
@@ -208,7 +210,7 @@ impl Serialize for Activation {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Activation::Custom(function) => function_form(&function.registered_name()).serialize(s),
-            Activation::LegacyHardSigmoid => function_form(self.name()).serialize(s),
+            Activation::LegacyHardSigmoid => legacy::hard_sigmoid_form().serialize(s),
             Activation::Layer(layer) => layer.serialize().map_err(serde::ser::Error::custom)?.serialize(s),
             built_in => built_in.name().serialize(s),
         }

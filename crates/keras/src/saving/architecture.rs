@@ -22,8 +22,28 @@ const UNNOTICED: usize = 1 << 20;
 /// A configuration cannot be written.
 pub(super) fn to_value(model: &Model) -> Result<Value> {
     let mut value = writing_shared(|| model.as_layer().serialize())?.to_value();
+    activations_in_dtype(&mut value);
     value["compile_config"] = compile_config(model)?.unwrap_or_else(|| json!({}));
     Ok(value)
+}
+
+/// Lets layers that are the activations of others compute in the dtype of those: they do not say one, and it would be Keras's
+/// default.
+fn activations_in_dtype(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(activations_in_dtype),
+        Value::Object(map) => {
+            let dtype = map.get("dtype").filter(|d| **d != "float32").cloned();
+            for (_, activation) in map.iter_mut().filter(|(key, _)| key.ends_with("activation")) {
+                let steps = activation.pointer_mut("/config/layers").and_then(Value::as_array_mut);
+                for step in steps.into_iter().flatten().filter(|_| dtype.is_some()) {
+                    step["config"]["dtype"] = json!(dtype);
+                }
+            }
+            map.values_mut().for_each(activations_in_dtype);
+        }
+        _ => {}
+    }
 }
 
 /// What a model was compiled with, and its present learning rate; `None` if it is not compiled.

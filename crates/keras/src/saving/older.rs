@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::h5_config::short_form;
 use super::legacy::Version;
 use super::since::{ADDED, Default, NOT_IN_KERAS_2, activation_since, class_since, is_in_tf_keras};
+use crate::legacy::{LEGACY_HARD_SIGMOID, is_hard_sigmoid};
 use crate::models::is_operation;
 
 /// Takes an argument out of a configuration.
@@ -33,6 +34,7 @@ fn class_of(object: &Map<String, Value>) -> String {
 /// # Errors
 /// It has something that the version does not have.
 pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
+    layers_as_activations(value, version)?;
     match value {
         Value::Array(list) => return list.iter_mut().try_for_each(|v| for_keras_3(v, version)),
         Value::Object(map) => map.values_mut().try_for_each(|v| for_keras_3(v, version))?,
@@ -90,6 +92,20 @@ pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
     Ok(())
 }
 
+/// Refuses layers in the place of activations where older versions take only functions.
+fn layers_as_activations(value: &Value, version: Version) -> Result<()> {
+    let activations = value.get("config").and_then(Value::as_object).into_iter().flatten();
+    for (key, activation) in activations.filter(|(key, _)| key.ends_with("activation")) {
+        if version < Version::new(3, 10, 0) && activation.get("module").is_some_and(|m| m == "keras.layers") {
+            let what =
+                if is_hard_sigmoid(activation) { "the `hard_sigmoid` of Keras 2, in Keras 3 " } else { "" };
+            let why = format!("`{key}` is {what}a layer, which files of Keras {version} cannot have");
+            return Err(Error::config(value["class_name"].as_str().unwrap_or_default(), why));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses operations that older versions of Keras 3 have, but do not read with these arguments, from their own files either.
 fn check_operation(class: &str, object: &Map<String, Value>, version: Version) -> Result<()> {
     let calls = object.get("inbound_nodes").and_then(Value::as_array).into_iter().flatten();
@@ -129,10 +145,27 @@ fn list_of_ends(ends: Option<&mut Value>) {
 /// It has something that Keras 2 does not have.
 pub(super) fn for_keras_2(model: &Value, version: Version) -> Result<Value> {
     let mut value = model.clone();
+    name_hard_sigmoid(&mut value);
     check_classes(&value, version)?;
     for_keras_3(&mut value, Version::new(3, 0, 0))?;
     layer_for_keras_2(&mut value, version)?;
     Ok(value)
+}
+
+/// Keras 2 has its `hard_sigmoid` by name, as that of Keras 3 is not.
+fn name_hard_sigmoid(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(name_hard_sigmoid),
+        Value::Object(map) => {
+            for (_, activation) in map.iter_mut().filter(|(key, _)| key.ends_with("activation")) {
+                if is_hard_sigmoid(activation) {
+                    *activation = LEGACY_HARD_SIGMOID.into();
+                }
+            }
+            map.values_mut().for_each(name_hard_sigmoid);
+        }
+        _ => {}
+    }
 }
 
 /// Refuses what tf-keras has no class for, or cannot read.
@@ -238,7 +271,7 @@ fn rename(config: &mut Map<String, Value>, from: &str, to: &str) {
 fn activation<'a>(class: &str, key: &str, name: &'a str, version: Version) -> Result<&'a str> {
     match name {
         "silu" => Ok("swish"),
-        "keras.legacy>hard_sigmoid" => Ok("hard_sigmoid"),
+        LEGACY_HARD_SIGMOID => Ok("hard_sigmoid"),
         "elu" | "exponential" | "gelu" | "linear" | "mish" | "relu" | "selu" | "sigmoid" | "softmax"
         | "softplus" | "softsign" | "tanh" => Ok(name),
         other => {

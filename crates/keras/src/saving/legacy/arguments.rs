@@ -4,9 +4,7 @@ use keras_spec::{Config, Error, Result};
 use serde_json::Value;
 
 use super::{Origin, Program, Report, Version, theano};
-
-/// The name in files of the `hard_sigmoid` that Keras 1 and 2 have.
-const LEGACY_HARD_SIGMOID: &str = "keras.legacy>hard_sigmoid";
+use crate::legacy::LEGACY_HARD_SIGMOID;
 
 /// What the layers that Keras 2 kept from Keras 1 call their arguments, and what all others do.
 const KERAS_1: [(&str, &str); 7] = [

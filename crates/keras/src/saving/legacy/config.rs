@@ -15,7 +15,7 @@ pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report
     let mut value = model.clone();
     let keeps_masked = origin.program == Program::Keras && origin.is_before(Version::new(2, 4, 0));
     let masked = masks::makes_masks(model);
-    Upgrade { origin, report, carries_masked: keeps_masked && masked }.value(&mut value)?;
+    Upgrade { origin, report, masked, carries_masked: keeps_masked && masked }.value(&mut value)?;
     if masked {
         let states = keeps_masked && !origin.is_theano() && origin.is_before(Version::new(2, 3, 0));
         masks::keep(&mut value, false, !states, report)?;
@@ -26,6 +26,7 @@ pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report
 struct Upgrade<'a> {
     origin: &'a Origin,
     report: &'a mut Report,
+    masked: bool,
     /// Whether there are masks, and recurrent layers repeat their last output at masked steps in both directions too.
     carries_masked: bool,
 }
@@ -59,7 +60,7 @@ impl Upgrade<'_> {
         let mut known = known;
         if class == "Sequential" {
             begin_with_input(config);
-            if let Some(graph) = as_graph(config) {
+            if let Some(graph) = as_graph(config, self.masked, self.carries_masked) {
                 let name = config.get("name").and_then(Value::as_str).unwrap_or("Sequential");
                 self.report.converted(name, "a graph, for a layer of it is several operations of Keras 3");
                 *config = graph;
@@ -117,10 +118,18 @@ impl Upgrade<'_> {
 }
 
 /// A chain as a graph, if one of its layers is not a layer of Keras 3 but several operations, and its input is known.
-fn as_graph(config: &Config) -> Option<Config> {
+fn as_graph(config: &Config, masked: bool, carries_masked: bool) -> Option<Config> {
     let mut layers = config.get("layers")?.as_array()?.clone();
     let begins = layers.first().is_some_and(|layer| layer["class_name"] == "InputLayer");
-    if !begins || !layers.iter().any(resizing::is_other) {
+    let is = |layer: &Value, key: &str| {
+        let at = |place: &str| layer.pointer(&format!("{place}/{key}")).is_some_and(|v| v == true);
+        at("/config") || at("/config/layer/config")
+    };
+    let is_other = |layer: &Value| {
+        let repeats = layer["class_name"] == "Bidirectional" && is(layer, "return_sequences");
+        resizing::is_other(layer) || (masked && is(layer, "stateful")) || (carries_masked && repeats)
+    };
+    if !begins || !layers.iter().any(is_other) {
         return None;
     }
     let mut end = Value::Null;

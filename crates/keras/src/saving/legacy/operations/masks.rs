@@ -143,6 +143,59 @@ impl Operations {
         self.apply(name.to_owned(), "Where", vec![begun, y, json!(0.0)], Value::Null)
     }
 
+    /// Outputs of steps in the order in which they were taken, at masked steps those of the step before: before the first that
+    /// counts `state`, or zeros. `turned` says whether the steps were taken backwards, and whether `y` was turned around since.
+    pub(in crate::saving::legacy) fn repeated(
+        &mut self,
+        name: &str,
+        y: Value,
+        mask: Value,
+        turned: (bool, bool),
+        state: Option<Value>,
+    ) -> Value {
+        let along = || json!({ "axis": 1 });
+        let mut op = |part: &str, class, args: Vec<Value>, config: Value| {
+            self.apply(format!("{name}.{part}"), class, args, config)
+        };
+        let mask = if turned.0 { op("mask", "Flip", vec![mask], along()) } else { mask };
+        let y = if turned.1 { op("taken", "Flip", vec![y], along()) } else { y };
+        let sum = || json!({ "axis": 1, "dtype": "int32" });
+        // The steps that count, and then the others: each step takes the last of the former that is not after it.
+        let count = op("count", "Cumsum", vec![mask.clone()], sum());
+        let all = op("all", "GreaterEqual", vec![count.clone(), json!(0)], Value::Null);
+        let step = op("step", "Cumsum", vec![all], sum());
+        let later = op("later", "Add", vec![step.clone(), json!(1 << 24)], Value::Null);
+        let key = op("key", "Where", vec![mask, step, later], Value::Null);
+        let order = op("order", "Argsort", vec![key], along());
+        let last = op("last", "Subtract", vec![count.clone(), json!(1)], Value::Null);
+        let last = op("last.known", "Maximum", vec![last, json!(0)], Value::Null);
+        let index = op("index", "TakeAlongAxis", vec![order, last], along());
+        let over = || json!({ "axis": -1 });
+        let index = op("index.over", "ExpandDims", vec![index], over());
+        let taken = op("repeated", "TakeAlongAxis", vec![y, index], along());
+        let begun = op("begun", "Greater", vec![count, json!(0)], Value::Null);
+        let begun = op("begun.over", "ExpandDims", vec![begun], over());
+        let first = match state {
+            Some(state) => op("state", "ExpandDims", vec![state], along()),
+            None => json!(0.0),
+        };
+        let new = op("outputs", "Where", vec![begun, taken, first], Value::Null);
+        if turned.1 { op("turned", "Flip", vec![new], along()) } else { new }
+    }
+
+    /// Both directions as one, as a `merge_mode` says.
+    pub(in crate::saving::legacy) fn merge(&mut self, name: String, mode: &str, both: Vec<Value>) -> Value {
+        match mode {
+            "mul" => self.apply(name, "Multiply", both, Value::Null),
+            "sum" => self.apply(name, "Add", both, Value::Null),
+            "ave" => {
+                let sum = self.apply(format!("{name}.sum"), "Add", both, Value::Null);
+                self.apply(name, "Multiply", vec![sum, json!(0.5)], Value::Null)
+            }
+            _ => self.apply(name, "Concatenate", vec![both.into()], json!({ "axis": -1 })),
+        }
+    }
+
     /// Adds a layer without weights.
     fn layer(&mut self, name: String, class: &str, x: Value, kwargs: Value, mut config: Value) -> Value {
         config["name"] = name.clone().into();

@@ -11,6 +11,8 @@
 //!
 //! Where that makes a difference, the mask becomes operations of the graph, and is given to calls as an argument.
 
+mod directions;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use keras_spec::{Config, Error, Result};
@@ -143,6 +145,10 @@ struct Pass {
     tensors: HashMap<Sources, Value>,
     /// What takes the place of a tensor.
     replaced: HashMap<Place, Value>,
+    /// What takes the place of tensors among the outputs, where calls read it already.
+    ends: HashMap<Place, Value>,
+    /// How `Bidirectional` layers merged their directions which now give both.
+    merge_modes: HashMap<usize, Option<String>>,
     /// The layers that replace tensors, and themselves read them.
     readers: HashSet<String>,
     /// Models in the graph that are called on tensors with masks.
@@ -163,6 +169,8 @@ impl Pass {
             meeting: 0,
             tensors: HashMap::new(),
             replaced: HashMap::new(),
+            ends: HashMap::new(),
+            merge_modes: HashMap::new(),
             readers: HashSet::new(),
             called_on_masks: HashSet::new(),
         }
@@ -182,6 +190,7 @@ impl Pass {
             }
             config.get_mut("output_layers").into_iter().for_each(|ends| replace(ends, &self.replaced));
         }
+        config.get_mut("output_layers").into_iter().for_each(|ends| replace(ends, &self.ends));
         config.insert("layers".to_owned(), layers.into());
         Ok(())
     }
@@ -227,6 +236,10 @@ impl Pass {
             self.tensors.insert(sources.clone(), joined);
             return self.wrap(index, call, &masks, sources, report);
         }
+        if self.repeats(index) && self.graph.rank(&inputs[0])? == 3 {
+            return self.repeat(index, call, masks.first().unwrap_or(&none), report);
+        }
+        let layer = &self.graph.layers_mut()[index];
         match effect(layer) {
             Effect::Makes => self.bear(place.clone(), Sources::from([place]), &class),
             Effect::Ends if RECURRENT.contains(&&*class) => self.heed(index, call, masks.first(), report),
@@ -360,8 +373,8 @@ impl Pass {
         let keywords = layer.pointer(&pointer).unwrap_or(&Value::Null);
         let states = keywords.get("initial_state").is_some_and(|state| !state.is_null());
         let given = keywords.get("mask").filter(|mask| !mask.is_null()).cloned();
-        let is = |key: &str| layer["config"].get(key).is_some_and(|v| v == true);
-        let stateful = is("stateful");
+        let is = |at: &str| layer["config"].pointer(at).is_some_and(|v| v == true);
+        let stateful = is("/stateful") || is("/layer/config/stateful");
         if !states && !stateful {
             return Ok(());
         }
@@ -390,8 +403,12 @@ impl Pass {
     ) -> Result<()> {
         let layer = &self.graph.layers_mut()[index];
         let is = |key: &str| layer["config"].get(key).is_some_and(|v| v == true);
-        // Unrolled layers, and `Bidirectional` ones, do so by themselves.
-        let done = is("unroll") || is("zero_output_for_mask") || class(layer) == "Bidirectional";
+        let both = class(layer) == "Bidirectional";
+        let in_both = |key: &str| layer["config"]["layer"]["config"].get(key).is_some_and(|v| v == true);
+        // Unrolled layers, and `Bidirectional` ones that return sequences, do so by themselves.
+        let done = is("unroll")
+            || is("zero_output_for_mask")
+            || (both && (in_both("return_sequences") || in_both("unroll")));
         if !self.zeros || done || class(layer).starts_with("Conv") {
             return Ok(());
         }
