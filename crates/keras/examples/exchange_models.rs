@@ -222,10 +222,12 @@ fn write(directory: &Path) -> Result<()> {
 
 /// Files of older programs whose models are not the same layers in Keras 3: masks that meet, steps that masks leave out, and the
 /// `hard_sigmoid` of Keras 2.
-const LEGACY: [(&str, &[&str]); 3] = [
+const LEGACY: [(&str, &[&str]); 5] = [
     ("tf-keras-2.21-meeting-masks", &[]),
     ("keras-2.2.4-tf", &["gru_reset_after_false.h5", "rnn_cells_stacked.h5"]),
     ("keras-2.2.4-tf-more", &["bidir_masked.h5"]),
+    ("keras-2.2.4-tf-masks", &[]),
+    ("keras-2.3.1-tf-masks", &[]),
 ];
 
 /// Saves [`LEGACY`] anew, all of a folder where no files of it are named: how many there are.

@@ -384,6 +384,32 @@ fn masks_beside_states_are_written_as_keras_3_has_them() {
     assert_eq!(found, model.predict(inputs()).unwrap());
 }
 
+/// A `Bidirectional` of Keras 2.2.4 that repeats outputs at masked steps, and its `hard_sigmoid`: nothing that Keras 3 does not have.
+#[test]
+fn masked_chains_of_keras_2_are_saved_with_classes_of_keras_3() {
+    let folder = fixtures().join("keras-2.2.4-tf-masks");
+    let model = keras::load_model(folder.join("bidirectional_chain.h5")).unwrap();
+    let text = model.to_json().unwrap();
+    assert!(!text.contains("keras.legacy"), "{text}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let layers = json["config"]["layers"].as_array().unwrap();
+    let both: Vec<&Value> = layers.iter().filter(|l| l["class_name"] == "Bidirectional").collect();
+    assert_eq!(both.len(), 2, "{text}");
+    for layer in both {
+        assert!(layer["config"]["merge_mode"].is_null(), "{layer}");
+        assert_eq!(layer["config"].get("zero_output_for_mask"), None);
+        assert_eq!(layer["config"]["layer"]["config"]["recurrent_activation"]["class_name"], "Pipeline");
+    }
+    // Older programs: tf-keras has no such operations, Keras 3.6 no such activation.
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |version, name: &str| {
+        let options = keras::saving::SaveOptions::new().readable_by(version);
+        options.save(&model, folder.path().join(name)).unwrap_err().to_string()
+    };
+    let of_3_6 = refused(keras::saving::legacy::Version::new(3, 6, 0), "a.keras");
+    assert!(of_3_6.contains("hard_sigmoid") && of_3_6.contains("3.6.0"), "{of_3_6}");
+}
+
 /// `GRU(2)(Add()([e(ids), e(ids2)]), initial_state=state)` of tf-keras 2.21 with a shared `Embedding(mask_zero=True)`: its two
 /// masks are not one, and a step counts where both do. What it predicts is tf-keras's.
 #[test]

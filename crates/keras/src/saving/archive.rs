@@ -61,8 +61,8 @@ pub(super) fn load(
     let root = archive.h5(WEIGHTS)?.root();
     let mut model = architecture::from_file(&config, &origin, &root, options, report).at(place)?;
     tree::load_assets(model.as_layer(), &mut archive)?;
-    let synchronized = model.source.as_ref().map(Source::synchronized).unwrap_or_default();
-    let weights = Tree { file: &name, roots: vec![root], synchronized };
+    let groups = model.source.as_ref().map(Source::groups).unwrap_or_default();
+    let weights = Tree { file: &name, roots: vec![root], groups };
     assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {
         let config = config.get("compile_config").filter(|c| !c.is_null()).cloned();

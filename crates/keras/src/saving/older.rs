@@ -48,6 +48,14 @@ pub(super) fn for_keras_3(value: &mut Value, version: Version) -> Result<()> {
         let why = format!("the class came with Keras {since}, and {version} does not have it");
         return Err(Error::config(class, why));
     }
+    let calls = object.get("inbound_nodes").and_then(Value::as_array).into_iter().flatten();
+    let mut masks = calls.filter_map(|call| call.pointer("/kwargs/mask"));
+    // What gives a tensor another mask in models of Keras 2 that had several.
+    if version < Version::new(3, 12, 0) && class == "TimeDistributed" && masks.any(|mask| !mask.is_null()) {
+        let why =
+            format!("a call with `mask`, which Keras {version} does not hand on to the layers behind it");
+        return Err(Error::config(class, why));
+    }
     if is_operation {
         check_operation(&class, object, version)?;
     }

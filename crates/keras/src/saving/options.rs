@@ -220,8 +220,8 @@ impl LoadOptions {
             }
             _ => return Err(FileError::unexpected(file, "", "weights of Keras", found.reason).into()),
         };
-        let synchronized = model.source.as_ref().map(Source::synchronized).unwrap_or_default();
-        let tree = Tree { file: &name, roots, synchronized };
+        let groups = model.source.as_ref().map(Source::groups).unwrap_or_default();
+        let tree = Tree { file: &name, roots, groups };
         let weights = tree.weights(model.as_layer(), self, &mut report)?;
         let optimizer = model.compiled.as_ref().map(|c| &c.optimizer);
         let optimizer = optimizer.filter(|o| !o.variables().is_empty());

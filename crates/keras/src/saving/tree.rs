@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::container::{ASSETS, Archive};
 use super::error::FileError;
-use super::legacy::{Report, Version};
+use super::legacy::{Groups, Report, Version};
 use super::{LoadOptions, h5, optimizer_state};
 use crate::models::{Chain, Functional, Model};
 
@@ -62,17 +62,19 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The group of a layer in a list; those after the first have a number.
-const BATCH_NORMALIZATION: &str = "batch_normalization";
-
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 /// Every object of a layer, each at the first place where a walk finds it (`_walk_saveable`, Keras 3.15.1).
 fn places(root: &LayerRef) -> Result<Vec<Place>> {
+    places_named(root, &Groups::new())
+}
+
+/// [`places`] of a model that had these layers when it was saved.
+fn places_named(root: &LayerRef, groups: &Groups) -> Result<Vec<Place>> {
     let (mut seen, mut out) = (HashSet::new(), Vec::new());
-    visit(root, String::new(), &mut seen, &mut out)?;
+    visit(root, String::new(), groups, &mut seen, &mut out)?;
     Ok(out)
 }
 
@@ -80,7 +82,13 @@ fn as_they_are(variables: Vec<Variable>) -> Vec<(Variable, Tensor)> {
     variables.into_iter().map(|v| (v.clone(), v.get())).collect()
 }
 
-fn visit(layer: &LayerRef, path: String, seen: &mut HashSet<usize>, out: &mut Vec<Place>) -> Result<()> {
+fn visit(
+    layer: &LayerRef,
+    path: String,
+    groups: &Groups,
+    seen: &mut HashSet<usize>,
+    out: &mut Vec<Place>,
+) -> Result<()> {
     if !seen.insert(layer.id()) {
         return Ok(());
     }
@@ -97,20 +105,34 @@ fn visit(layer: &LayerRef, path: String, seen: &mut HashSet<usize>, out: &mut Ve
         }
     };
     let name = layer.name().to_owned();
+    let of = groups.get(&name).filter(|_| is_model);
     out.push(Place { layer: Some(layer.clone()), path: path.clone(), name, saved, unsaved });
     for child in children {
         let path = join(&path, child.attribute);
         let mut used: HashMap<String, usize> = HashMap::new();
-        for layer in &child.layers {
+        let of = of.filter(|_| child.attribute == "layers");
+        let classes =
+            of.map(|layers| layers.iter().enumerate().map(|(i, (name, class))| (&**name, (i, class))));
+        let classes: HashMap<&str, (usize, &String)> = classes.into_iter().flatten().collect();
+        let mut layers: Vec<&LayerRef> = child.layers.iter().collect();
+        layers.sort_by_key(|layer| classes.get(layer.name()).map_or(usize::MAX, |(i, _)| *i));
+        for layer in layers {
             if !child.list {
-                visit(layer, path.clone(), seen, out)?;
+                visit(layer, path.clone(), groups, seen, out)?;
                 continue;
             }
-            let class = to_snake_case(layer.class().name);
+            let class = match classes.get(layer.name()) {
+                // tf-keras does not count what it has saved elsewhere.
+                Some(_) if seen.contains(&layer.id()) => continue,
+                Some((_, class)) => (*class).clone(),
+                // The program that wrote the file did not have it.
+                None if of.is_some() => format!("new_{}", to_snake_case(layer.class().name)),
+                None => to_snake_case(layer.class().name),
+            };
             let n = used.entry(class.clone()).or_default();
             let name = if *n == 0 { class } else { format!("{class}_{n}") };
             *n += 1;
-            visit(layer, join(&path, &name), seen, out)?;
+            visit(layer, join(&path, &name), groups, seen, out)?;
         }
     }
     Ok(())
@@ -267,8 +289,8 @@ pub(super) struct Tree<'a> {
     pub(super) file: &'a str,
     /// The file, or the files that the weights are spread over.
     pub(super) roots: Vec<h5::Group>,
-    /// The names of layers that were a `SyncBatchNormalization`.
-    pub(super) synchronized: HashSet<String>,
+    /// The layers of models when they were saved, if they may be others now.
+    pub(super) groups: Groups,
 }
 
 impl Tree<'_> {
@@ -285,8 +307,7 @@ impl Tree<'_> {
     ) -> Result<Vec<(Variable, HostTensor)>> {
         let mut used = HashSet::new();
         let mut out = Vec::new();
-        let mut all = places(layer)?;
-        self.set_apart(&mut all);
+        let all = places_named(layer, &self.groups)?;
         let named = self.named(&all, &mut used)?;
         let places: Vec<Place> = all.into_iter().filter(|p| !p.saved.is_empty()).collect();
         for (i, place) in places.iter().enumerate() {
@@ -343,29 +364,6 @@ impl Tree<'_> {
             out.push((layer, path, arrays));
         }
         Ok(out)
-    }
-
-    /// Moves synchronized batch normalization to where tf-keras saved it, which had a class of its own for it.
-    fn set_apart(&self, places: &mut [Place]) {
-        if self.synchronized.is_empty() {
-            return;
-        }
-        let mut used: HashMap<String, usize> = HashMap::new();
-        for place in places {
-            let Some(layer) = place.layer.as_ref().filter(|l| l.class().name == "BatchNormalization") else {
-                continue;
-            };
-            let Some((list, _)) =
-                place.path.rsplit_once('/').filter(|(_, n)| n.starts_with(BATCH_NORMALIZATION))
-            else {
-                continue;
-            };
-            let prefix = if self.synchronized.contains(layer.name()) { "sync_" } else { "" };
-            let path = format!("{list}/{prefix}{BATCH_NORMALIZATION}");
-            let n = used.entry(path.clone()).or_default();
-            place.path = if *n == 0 { path } else { format!("{path}_{n}") };
-            *n += 1;
-        }
     }
 
     /// The values of the variables of one place. `used` are the arrays that belong to a layer.

@@ -117,6 +117,11 @@ pub(super) fn upgrade_layer(
             rename(config, "alpha", "negative_slope");
             report.renamed(&*name, "`alpha` is `negative_slope`");
         }
+        "ThresholdedReLU" => {
+            plain_number(config, "theta");
+            rename(config, "theta", "threshold");
+            return Ok(Some("ReLU"));
+        }
         "ReLU" => {
             ["max_value", "negative_slope", "threshold"].iter().for_each(|key| plain_number(config, key))
         }

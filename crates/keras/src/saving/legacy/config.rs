@@ -18,7 +18,8 @@ pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report
     Upgrade { origin, report, masked, carries_masked: keeps_masked && masked }.value(&mut value)?;
     if masked {
         let states = keeps_masked && !origin.is_theano() && origin.is_before(Version::new(2, 3, 0));
-        masks::keep(&mut value, false, !states, report)?;
+        let then = masks::Then { zeros: !states, repeated: keeps_masked };
+        masks::keep(&mut value, false, then, report)?;
     }
     Ok(value)
 }
@@ -87,6 +88,8 @@ impl Upgrade<'_> {
             }
             _ => {
                 let other = arguments::upgrade_layer(&class, config, self.origin, self.report)?;
+                let heeds = class == "Softmax" && self.masked && self.origin.is_before(Version::new(2, 4, 0));
+                let other = other.or_else(|| heeds.then(|| as_activation(config)).flatten());
                 other.map(|class| object.insert("class_name".to_owned(), class.into()));
                 Ok(())
             }
@@ -117,6 +120,16 @@ impl Upgrade<'_> {
     }
 }
 
+/// A `Softmax` as the layer that leaves masks out of account, as it did before TensorFlow 2.4.
+fn as_activation(config: &mut Config) -> Option<&'static str> {
+    let last = config.get("axis").is_none_or(|axis| *axis == -1);
+    last.then(|| {
+        config.shift_remove("axis");
+        config.insert("activation".to_owned(), "softmax".into());
+        "Activation"
+    })
+}
+
 /// A chain as a graph, if one of its layers is not a layer of Keras 3 but several operations, and its input is known.
 fn as_graph(config: &Config, masked: bool, carries_masked: bool) -> Option<Config> {
     let mut layers = config.get("layers")?.as_array()?.clone();
@@ -126,8 +139,9 @@ fn as_graph(config: &Config, masked: bool, carries_masked: bool) -> Option<Confi
         at("/config") || at("/config/layer/config")
     };
     let is_other = |layer: &Value| {
-        let repeats = layer["class_name"] == "Bidirectional" && is(layer, "return_sequences");
-        resizing::is_other(layer) || (masked && is(layer, "stateful")) || (carries_masked && repeats)
+        let sequences = layer["class_name"] == "Bidirectional" && is(layer, "return_sequences");
+        let repeats = sequences && (carries_masked || is(layer, "unroll"));
+        resizing::is_other(layer) || (masked && (repeats || is(layer, "stateful")))
     };
     if !begins || !layers.iter().any(is_other) {
         return None;

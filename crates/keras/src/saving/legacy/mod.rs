@@ -12,8 +12,9 @@ mod report;
 mod theano;
 pub(super) mod weights;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
+use keras_spec::layer::to_snake_case;
 use keras_spec::{Error, HostTensor, Result, ResultExt};
 use serde_json::Value;
 
@@ -31,25 +32,37 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The names of the layers that are a `SyncBatchNormalization`, which is no class of Keras 3.
-    pub(crate) fn synchronized(&self) -> HashSet<String> {
-        fn collect(value: &Value, out: &mut HashSet<String>) {
+    /// The layers that models had in the program that wrote them, after whose classes `.keras` files name their groups. Here layers
+    /// may have become others, stand in another order, or have new ones between them.
+    pub(crate) fn groups(&self) -> Groups {
+        fn collect(value: &Value, out: &mut Groups) {
             match value {
                 Value::Array(list) => list.iter().for_each(|v| collect(v, out)),
                 Value::Object(map) => {
-                    let is = map.get("class_name").is_some_and(|c| c == "SyncBatchNormalization");
-                    let name = value.pointer("/config/name").and_then(Value::as_str).filter(|_| is);
-                    out.extend(name.map(str::to_owned));
+                    let of = value.pointer("/config/name").and_then(Value::as_str);
+                    let layers = value.pointer("/config/layers").and_then(Value::as_array);
+                    if let (Some(of), Some(layers)) = (of, layers) {
+                        let layers = layers.iter().filter_map(group).collect();
+                        out.entry(of.to_owned()).or_insert(layers);
+                    }
                     map.values().for_each(|v| collect(v, out));
                 }
                 _ => {}
             }
         }
-        let mut out = HashSet::new();
+        fn group(layer: &Value) -> Option<(String, String)> {
+            let class = layer.get("class_name")?.as_str()?;
+            let name = layer.pointer("/config/name").or_else(|| layer.get("name"))?.as_str()?;
+            Some((name.to_owned(), to_snake_case(class.rsplit('>').next()?)))
+        }
+        let mut out = Groups::new();
         collect(&self.config, &mut out);
         out
     }
 }
+
+/// By the names of models, their layers: the name of each, and that of its class in the form of groups.
+pub(crate) type Groups = HashMap<String, Vec<(String, String)>>;
 
 /// A model from before Keras 3 in the form of Keras 3.
 ///

@@ -1,4 +1,5 @@
-//! `Bidirectional` before Keras 2.4, which repeats the last output at masked steps, where later ones give zeros.
+//! `Bidirectional`: before Keras 2.4 it repeated the last output at masked steps, since then it gives zeros. If unrolled, tf.keras
+//! and tf-keras put the zeros of what goes backwards where they belong forwards (`rnn`, tf-keras 2.21).
 
 use std::collections::HashMap;
 
@@ -11,15 +12,24 @@ use super::{Pass, Place, Sources, class, name, place, replace};
 /// More states than a layer has.
 const MAX_STATES: usize = 64;
 
-/// Says that a `Bidirectional` repeats outputs at masked steps.
-const ZEROES: &str = "zero_output_for_mask";
-
 impl Pass {
-    /// Whether a layer is a `Bidirectional` whose outputs at masked steps are those of the steps before.
-    pub(super) fn repeats(&mut self, index: usize) -> bool {
-        let layer = &self.graph.layers_mut()[index];
-        class(layer) == "Bidirectional"
-            && (layer["config"][ZEROES] == false || self.merge_modes.contains_key(&index))
+    /// Lets each `Bidirectional` whose outputs at masked steps are others than in Keras 3 give both directions.
+    pub(super) fn part(&mut self, report: &mut Report) {
+        for (index, layer) in self.graph.layers_mut().iter_mut().enumerate() {
+            let inner = &layer["config"]["layer"];
+            let is = |key: &str| inner["config"].get(key).is_some_and(|v| v == true);
+            let differs = is("return_sequences") && (self.then.repeated || is("unroll"));
+            let images = inner["class_name"].as_str().is_some_and(|c| c.starts_with("Conv"));
+            if class(layer) != "Bidirectional" || images || !differs {
+                continue;
+            }
+            let named = name(layer).to_owned();
+            let Some(config) = layer["config"].as_object_mut() else { continue };
+            config.shift_remove("zero_output_for_mask");
+            let mode = config.insert("merge_mode".to_owned(), Value::Null);
+            self.merge_modes.insert(index, mode.as_ref().and_then(Value::as_str).map(str::to_owned));
+            report.converted(named, "outputs at masked steps as before Keras 3");
+        }
     }
 
     /// Makes one call give both directions, and puts the outputs that masked steps repeat and their merging behind it.
@@ -36,16 +46,9 @@ impl Pass {
             Some(mask) => Some(mask.clone()),
             None => self.mask(sources)?,
         };
-        let layer = &mut self.graph.layers_mut()[index];
+        let layer = &self.graph.layers_mut()[index];
         let named = name(layer).to_owned();
-        let config = &mut layer["config"];
-        if let Some(config) = config.as_object_mut()
-            && config.shift_remove(ZEROES).is_some()
-        {
-            let mode = config.insert("merge_mode".to_owned(), Value::Null);
-            self.merge_modes.insert(index, mode.as_ref().and_then(Value::as_str).map(str::to_owned));
-            report.converted(&*named, "outputs at masked steps are those of the step before, not 0");
-        }
+        let config = &layer["config"];
         let mode = self.merge_modes.get(&index).cloned().flatten();
         let dtype = config.get("dtype").cloned();
         let backwards = config.pointer("/layer/config/go_backwards").is_some_and(|v| v == true);
@@ -60,9 +63,13 @@ impl Pass {
                 continue;
             };
             // Up to 2.2 what comes before the first step that counts is the state there.
-            let state = states.get(result * states.len() / 2).filter(|_| !self.zeros).cloned();
+            let state = states.get(result * states.len() / 2).filter(|_| !self.then.zeros).cloned();
             let turned = (backwards != (result == 1), result == 1);
-            outputs.push(self.graph.repeated(&format!("{named}.{direction}.{call}"), y, mask, turned, state));
+            let named = format!("{named}.{direction}.{call}");
+            outputs.push(match self.then.repeated {
+                true => self.graph.repeated(&named, y, mask, turned, state),
+                false => self.graph.unrolled(&named, y, mask, turned),
+            });
         }
         let merged = format!("{named}.merged.{call}");
         let mut results = match mode.as_deref() {
@@ -88,6 +95,7 @@ impl Pass {
         for layer in &mut self.graph.layers_mut()[..old] {
             replace(&mut layer["inbound_nodes"], &by);
         }
+        self.graph.forget();
         self.ends.extend(by);
         for result in results.iter().filter_map(|r| place(&r["config"]["keras_history"])) {
             self.bear(result, sources.clone(), "Bidirectional")?;

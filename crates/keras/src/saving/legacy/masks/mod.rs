@@ -66,22 +66,31 @@ const MAX_MEETING: usize = 1 << 18;
 /// The tensors whose layers make the masks that meet in one: a step counts where it does in all.
 type Sources = BTreeSet<Place>;
 
+/// What the program that wrote a model made of masked steps.
+#[derive(Clone, Copy)]
+pub(super) struct Then {
+    /// Outputs before the first step that counts were zeros, and not the initial state.
+    pub(super) zeros: bool,
+    /// `Bidirectional` layers repeated the last output, as before Keras 2.4.
+    pub(super) repeated: bool,
+}
+
 /// Makes a model's masks what they were before Keras 3. `value` is a model in the form of Keras 3, `masked` whether it is called
-/// on a tensor with a mask, `zeros` whether outputs before the first step that counts are zeros.
+/// on a tensor with a mask.
 ///
 /// # Errors
 /// More masks meet than in any model, or one that is needed cannot be had as a tensor.
-pub(super) fn keep(model: &mut Value, masked: bool, zeros: bool, report: &mut Report) -> Result<()> {
+pub(super) fn keep(model: &mut Value, masked: bool, then: Then, report: &mut Report) -> Result<()> {
     match model["class_name"].as_str() {
         Some("Functional") => {
             let Some(config) = model.get_mut("config").and_then(Value::as_object_mut) else { return Ok(()) };
-            Pass::new(config, masked, zeros).run(config, report)
+            Pass::new(config, masked, then).run(config, report)
         }
         Some("Sequential") => {
             let layers = model.pointer_mut("/config/layers").and_then(Value::as_array_mut);
             let mut masked = masked;
             for layer in layers.into_iter().flatten() {
-                keep(layer, masked, zeros, report)?;
+                keep(layer, masked, then, report)?;
                 masked = match effect(layer) {
                     Effect::Makes => true,
                     Effect::HandsOn => masked,
@@ -138,7 +147,7 @@ pub(super) fn makes_masks(value: &Value) -> bool {
 struct Pass {
     graph: Operations,
     masked: bool,
-    zeros: bool,
+    then: Then,
     sources: HashMap<Place, Sources>,
     meeting: usize,
     /// Masks that there are as tensors.
@@ -156,7 +165,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(config: &mut Config, masked: bool, zeros: bool) -> Self {
+    fn new(config: &mut Config, masked: bool, then: Then) -> Self {
         let layers = match config.get_mut("layers") {
             Some(Value::Array(layers)) => std::mem::take(layers),
             _ => Vec::new(),
@@ -164,7 +173,7 @@ impl Pass {
         Pass {
             graph: Operations::of(layers),
             masked,
-            zeros,
+            then,
             sources: HashMap::new(),
             meeting: 0,
             tensors: HashMap::new(),
@@ -177,11 +186,12 @@ impl Pass {
     }
 
     fn run(mut self, config: &mut Config, report: &mut Report) -> Result<()> {
+        self.part(report);
         for (layer, call) in in_order(self.graph.layers_mut()) {
             self.pass(layer, call, report)?;
         }
         for (index, layer) in self.graph.layers_mut().iter_mut().enumerate() {
-            keep(layer, self.called_on_masks.contains(&index), self.zeros, report)?;
+            keep(layer, self.called_on_masks.contains(&index), self.then, report)?;
         }
         let mut layers = self.graph.finish();
         if !self.replaced.is_empty() {
@@ -236,7 +246,7 @@ impl Pass {
             self.tensors.insert(sources.clone(), joined);
             return self.wrap(index, call, &masks, sources, report);
         }
-        if self.repeats(index) && self.graph.rank(&inputs[0])? == 3 {
+        if self.merge_modes.contains_key(&index) {
             return self.repeat(index, call, masks.first().unwrap_or(&none), report);
         }
         let layer = &self.graph.layers_mut()[index];
@@ -409,7 +419,7 @@ impl Pass {
         let done = is("unroll")
             || is("zero_output_for_mask")
             || (both && (in_both("return_sequences") || in_both("unroll")));
-        if !self.zeros || done || class(layer).starts_with("Conv") {
+        if !self.then.zeros || done || class(layer).starts_with("Conv") {
             return Ok(());
         }
         let (sequences, backwards) = (is("return_sequences"), is("go_backwards"));

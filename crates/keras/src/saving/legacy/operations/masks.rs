@@ -20,6 +20,11 @@ impl Operations {
         &mut self.layers
     }
 
+    /// Forgets what is known of tensors, since calls have changed.
+    pub(in crate::saving::legacy) fn forget(&mut self) {
+        (self.graph, self.traced) = Default::default();
+    }
+
     /// How many axes a tensor of the graph has.
     ///
     /// # Errors
@@ -181,6 +186,23 @@ impl Operations {
         };
         let new = op("outputs", "Where", vec![begun, taken, first], Value::Null);
         if turned.1 { op("turned", "Flip", vec![new], along()) } else { new }
+    }
+
+    /// [`repeated`](Self::repeated), and then zeros where the mask leaves out steps in their own order, in whichever they were taken.
+    pub(in crate::saving::legacy) fn unrolled(
+        &mut self,
+        name: &str,
+        y: Value,
+        mask: Value,
+        turned: (bool, bool),
+    ) -> Value {
+        let x = self.repeated(&format!("{name}.all"), y, mask.clone(), turned, None);
+        let mask = match turned.1 {
+            true => self.apply(format!("{name}.where"), "Flip", vec![mask], json!({ "axis": 1 })),
+            false => mask,
+        };
+        let over = self.apply(format!("{name}.over"), "ExpandDims", vec![mask], json!({ "axis": -1 }));
+        self.apply(name.to_owned(), "Where", vec![over, x, json!(0.0)], Value::Null)
     }
 
     /// Both directions as one, as a `merge_mode` says.
