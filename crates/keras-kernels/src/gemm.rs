@@ -230,6 +230,10 @@ const MIN_SPLIT: usize = 1 << 20;
 /// Parts of a matrix have at least this many rows or columns, less [`ALIGN`].
 const NARROWEST: usize = 128;
 
+/// Matrices of at most as many rows and columns are cut into halves where there are this many multiplications.
+const NARROW: usize = 64;
+const MIN_NARROW_SPLIT: usize = 1 << 19;
+
 /// Parts begin at multiples of this many rows or columns: what a vector holds.
 const ALIGN: usize = 16;
 
@@ -310,8 +314,15 @@ impl<T: Num> Product<T> {
     /// Parts of C for all threads, cut where the `gemm` crate loses least; only this one if it is small.
     ///
     /// The order of sums is the crate's, which changes it only for matrices that are narrower than 65 rows and columns: no
-    /// part is.
+    /// part is, but for the halves of a deep narrow matrix, which is cut whatever the number of threads.
     fn parts(self) -> Parts<T> {
+        if self.parallel
+            && self.m.max(self.n) <= NARROW
+            && self.m >= 2 * ALIGN
+            && self.work() >= MIN_NARROW_SPLIT
+        {
+            return Parts { whole: self, by_columns: false, count: 2, next: 0 };
+        }
         let most = if self.parallel && self.work() >= MIN_SPLIT { 2 * par::threads() } else { 1 };
         let [rows, columns] = [self.m, self.n].map(|size| most.min(size / NARROWEST));
         let by_columns = columns > 1 && (rows <= 1 || 4 * self.n >= self.m);
