@@ -26,6 +26,11 @@ impl Pass {
             let named = name(layer).to_owned();
             let Some(config) = layer["config"].as_object_mut() else { continue };
             config.shift_remove("zero_output_for_mask");
+            // Unrolled, Keras 3 does on TensorFlow what tf-keras did.
+            for key in ["layer", "backward_layer"] {
+                let unroll = config.get_mut(key).and_then(|inner| inner.pointer_mut("/config/unroll"));
+                unroll.into_iter().for_each(|unroll| *unroll = false.into());
+            }
             let mode = config.insert("merge_mode".to_owned(), Value::Null);
             self.merge_modes.insert(index, mode.as_ref().and_then(Value::as_str).map(str::to_owned));
             report.converted(named, "outputs at masked steps as before Keras 3");

@@ -419,7 +419,14 @@ impl Pass {
         let done = is("unroll")
             || is("zero_output_for_mask")
             || (both && (in_both("return_sequences") || in_both("unroll")));
-        if !self.then.zeros || done || class(layer).starts_with("Conv") {
+        if done || class(layer).starts_with("Conv") {
+            return Ok(());
+        }
+        // Up to 2.2 the state was there: as Keras 3 has it on JAX, but not on TensorFlow.
+        let states = layer.pointer(&format!("/inbound_nodes/{call}/kwargs/initial_state"));
+        let state =
+            states.map(|states| states.get(0).unwrap_or(states)).filter(|_| !self.then.zeros).cloned();
+        if !self.then.zeros && (both || state.is_none() || class(layer) == "RNN") {
             return Ok(());
         }
         let (sequences, backwards) = (is("return_sequences"), is("go_backwards"));
@@ -429,13 +436,13 @@ impl Pass {
         let history = json!([name, call, 0]);
         let y = json!({ "class_name": "__keras_tensor__", "config": { "keras_history": history } });
         let named = format!("{name}.begun.{call}");
-        let mut new = self.graph.zero_before(&named, y, mask.clone(), sequences, backwards);
+        let mut new = self.graph.begun(&named, y, mask.clone(), (sequences, backwards), state);
         self.readers.insert(named);
         if sequences && sources.is_some_and(|s| !s.is_empty()) {
             new = self.graph.masked(format!("{name}.masked.{call}"), new, mask, dtype);
         }
         self.replaced.insert(place, new);
-        report.converted(name, "outputs before the first step that counts are zeros as before Keras 3");
+        report.converted(name, "outputs before the first step that counts as before Keras 3");
         Ok(())
     }
 }

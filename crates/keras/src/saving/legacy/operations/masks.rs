@@ -119,16 +119,17 @@ impl Operations {
         self.apply(name, "Concatenate", vec![masks.into()], json!({ "axis": 1 }))
     }
 
-    /// The outputs of a recurrent layer with zeros before the first step that counts, or of one that returns the last output,
-    /// where no step does.
-    pub(in crate::saving::legacy) fn zero_before(
+    /// The outputs of a recurrent layer with `state`, or zeros, before the first step that counts, or of one that returns the last
+    /// output, where no step does. `order` says whether it returns sequences, and whether these go backwards.
+    pub(in crate::saving::legacy) fn begun(
         &mut self,
         name: &str,
         y: Value,
         mask: Value,
-        sequences: bool,
-        backwards: bool,
+        order: (bool, bool),
+        state: Option<Value>,
     ) -> Value {
+        let (sequences, backwards) = order;
         let begun = match sequences {
             true => {
                 let turned = match backwards {
@@ -145,7 +146,14 @@ impl Operations {
             }
         };
         let begun = self.apply(format!("{name}.over"), "ExpandDims", vec![begun], json!({ "axis": -1 }));
-        self.apply(name.to_owned(), "Where", vec![begun, y, json!(0.0)], Value::Null)
+        let first = match state {
+            Some(state) if sequences => {
+                self.apply(format!("{name}.state"), "ExpandDims", vec![state], json!({ "axis": 1 }))
+            }
+            Some(state) => state,
+            None => json!(0.0),
+        };
+        self.apply(name.to_owned(), "Where", vec![begun, y, first], Value::Null)
     }
 
     /// Outputs of steps in the order in which they were taken, at masked steps those of the step before: before the first that
