@@ -1,6 +1,5 @@
 //! What stands around layers: initializers, regularizers, constraints, losses, metrics, optimizers, schedules, callbacks.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::logs::Logs;
 use crate::object::{Object, Shared, family};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -188,9 +188,6 @@ pub trait Optimizer: Object {
     }
 }
 family!(Optimizer, "optimizer");
-
-/// Named numbers that callbacks are told, in Keras's order of names.
-pub type Logs = BTreeMap<String, f64>;
 
 /// A model as a callback sees it.
 pub trait Model {

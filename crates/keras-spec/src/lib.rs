@@ -13,6 +13,7 @@ pub mod host;
 pub mod identifier;
 pub mod infer;
 pub mod layer;
+mod logs;
 mod memory;
 pub mod object;
 pub mod op;
@@ -29,7 +30,7 @@ mod vjp;
 
 pub use backend::{AnyBuffer, Backend, DynBackend};
 pub use contracts::{
-    Callback, Constraint, Initializer, LearningRateSchedule, Logs, Loss, Metric, Model, Optimizer, Params,
+    Callback, Constraint, Initializer, LearningRateSchedule, Loss, Metric, Model, Optimizer, Params,
     Reduction, Regularizer,
 };
 pub use device::{BackendEntry, Device, backends, register_backend, set_backend};
@@ -41,6 +42,7 @@ pub use host::{Element, HostData, HostTensor};
 pub use identifier::{Identifier, Nested};
 pub use inventory;
 pub use layer::{Builder, Call, Layer, LayerExt, LayerRef, WeightSpec};
+pub use logs::Logs;
 pub use object::{Class, Config, Object, Shared};
 pub use op::{
     ArgReduceOp, BinaryOp, CompareOp, ConvSpec, Dims, Op, ReduceOp, ScatterOp, UnaryOp, WindowSpec,

@@ -3,6 +3,8 @@
 use std::fs;
 
 use keras::prelude::*;
+use keras::training::Identifier;
+use keras::training::callbacks::Mode;
 
 /// `x = 0, 1, …` with targets 0.
 fn numbers(count: usize) -> (HostTensor, HostTensor) {
@@ -90,4 +92,116 @@ fn classes_count_in_functional_models() {
     model.fit(&x, &y, fit).unwrap();
     let scores = model.predict(&x).unwrap()[0].to_f64_vec();
     assert!((scores[1] - 0.75).abs() < 1e-2, "{scores:?}");
+}
+
+/// A layer of `units` with the same weights in Keras, and ten points.
+fn compiled(
+    units: usize,
+    activation: Activation,
+    loss: &str,
+    metrics: Vec<Identifier<dyn keras_spec::Metric>>,
+) -> (Model, HostTensor) {
+    let mut model =
+        Sequential::new().add(Input::new([3])).add(Dense::new(units).activation(activation)).build().unwrap();
+    let kernel: Vec<f32> = (0..3 * units).map(|i| (i % 4) as f32 - 1.5).collect();
+    let bias = HostTensor::full([units], keras_spec::DType::F32, 0.0);
+    model.set_weights(&[HostTensor::new([3, units], kernel).unwrap(), bias]).unwrap();
+    model.compile(Compile::new(SGD::new(0.5), loss).metrics(metrics)).unwrap();
+    let x: Vec<f32> = (0..30).map(|i| -1.0 + i as f32 * 2.0 / 29.0).collect();
+    (model, HostTensor::new([10, 3], x).unwrap())
+}
+
+fn close(found: &[f64], expected: &[f64]) {
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-5;
+    assert!(found.len() == expected.len() && found.iter().zip(expected).all(near), "{found:?} {expected:?}");
+}
+
+#[test]
+fn metrics_with_several_thresholds_have_arrays_in_logs() {
+    use keras::metrics::{Precision, Recall, TruePositives};
+    let y = HostTensor::new([10, 1], (0..10).map(|i| (i % 2) as f32).collect::<Vec<_>>()).unwrap();
+    let both = || vec![0.3, 0.5];
+    let metrics = || {
+        vec![
+            Recall::new().thresholds(both()).name("r").into(),
+            Precision::new().thresholds(both()).name("p").into(),
+            TruePositives::new().thresholds(both()).name("tp").into(),
+            "accuracy".into(),
+        ]
+    };
+    let (mut model, x) = compiled(1, Activation::Sigmoid, "binary_crossentropy", metrics());
+    // The numbers are those of Keras 3.15.1.
+    let logs = model.train_on_batch(&Batch::new(&x, &y)).unwrap();
+    close(&[logs["loss"], logs["accuracy"]], &[0.866_781_6, 0.4]);
+    let array = |name: &str| logs.array(name).unwrap().to_f64_vec();
+    close(&array("r"), &[0.8, 0.4]);
+    close(&array("p"), &[0.5, 0.4]);
+    close(&array("tp"), &[4.0, 2.0]);
+    assert_eq!(logs.names().collect::<Vec<_>>(), ["accuracy", "loss", "p", "r", "tp"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("log.csv");
+    let fit = |epochs: usize| {
+        Fit::new().epochs(epochs).batch_size(5).shuffle(false).verbose(0).validation_data(&x, &y)
+    };
+    let history = model.fit(&x, &y, fit(2).callback(CSVLogger::new(&csv))).unwrap();
+    let arrays =
+        |name: &str| history.arrays(name).iter().flat_map(HostTensor::to_f64_vec).collect::<Vec<_>>();
+    close(&arrays("r"), &[0.8, 0.4, 1.0, 0.4]);
+    close(&arrays("val_p"), &[0.5, 0.5, 0.5, 0.5]);
+    close(&arrays("val_tp"), &[5.0, 3.0, 5.0, 3.0]);
+    close(history.get("val_loss"), &[0.762_123_3, 0.724_706_4]);
+    assert!(history.get("r").is_empty());
+    let csv = fs::read_to_string(&csv).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "epoch,accuracy,loss,p,r,tp,val_accuracy,val_loss,val_p,val_r,val_tp");
+    let first = r#""""[0.44444445, 0.4]""","""[0.8, 0.4]""","""[4.0, 2.0]""",0.5,"#;
+    assert!(lines[1].starts_with("0,0.4000000059604645,0.82346") && lines[1].contains(first), "{}", lines[1]);
+    assert!(lines[2].ends_with(r#","""[0.5, 0.5]""","""[1.0, 0.6]""","""[5.0, 3.0]""""#), "{}", lines[2]);
+
+    let evaluated = model.evaluate(&x, &y, Evaluate::new().verbose(0)).unwrap();
+    close(&evaluated.array("r").unwrap().to_f64_vec(), &[1.0, 0.6]);
+
+    // Keras refuses to compare arrays too, though in numpy's words.
+    for error in [
+        model.fit(&x, &y, fit(1).callback(EarlyStopping::new("val_r").mode(Mode::Max))).unwrap_err(),
+        model.fit(&x, &y, fit(1).callback(ReduceLROnPlateau::new("r").mode(Mode::Max))).unwrap_err(),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains("one number") && error.contains("r`, an array of shape"), "{error}");
+    }
+    // It saves every model where none is the best.
+    let path = folder.path().join("{epoch}.keras").to_string_lossy().into_owned();
+    let best = ModelCheckpoint::new(path).monitor("val_r").mode(Mode::Max).save_best_only(true);
+    model.fit(&x, &y, fit(3).callback(best)).unwrap();
+    assert!((1..=3).all(|epoch| folder.path().join(format!("{epoch}.keras")).exists()));
+    let named = folder.path().join("{val_r:.2f}.keras").to_string_lossy().into_owned();
+    let error = model.fit(&x, &y, fit(1).callback(ModelCheckpoint::new(named))).unwrap_err().to_string();
+    assert!(error.contains("{val_r}, which is an array"), "{error}");
+
+    // One threshold in a list is one number, as in Keras.
+    let one = Recall::new().thresholds(vec![0.5]).name("r");
+    let (mut model, x) = compiled(1, Activation::Sigmoid, "binary_crossentropy", vec![one.into()]);
+    close(&[model.train_on_batch(&Batch::new(&x, &y)).unwrap()["r"]], &[0.4]);
+}
+
+#[test]
+fn metrics_by_class_have_arrays_in_logs() {
+    use keras::metrics::{F1Score, R2Score};
+    let y = HostTensor::new(
+        [10, 3],
+        (0..30).map(|i| f32::from(u8::from(i % 3 == i / 3 % 3))).collect::<Vec<_>>(),
+    );
+    let y = y.unwrap();
+    let metrics =
+        vec![F1Score::new().name("f1").into(), R2Score::new().class_aggregation(None).name("r2").into()];
+    let (mut model, x) = compiled(3, Activation::Softmax, "categorical_crossentropy", metrics);
+    let logs = model.train_on_batch(&Batch::new(&x, &y)).unwrap();
+    close(&[logs["loss"]], &[1.235_167_4]);
+    close(&logs.array("f1").unwrap().to_f64_vec(), &[0.444_444, 0.5, 0.285_714]);
+    close(&logs.array("r2").unwrap().to_f64_vec(), &[-0.124_448_5, 0.019_162_9, -0.225_545_2]);
+    let fit = Fit::new().epochs(2).batch_size(5).shuffle(false).verbose(2).validation_data(&x, &y);
+    let history = model.fit(&x, &y, fit).unwrap();
+    close(&history.arrays("val_f1")[1].to_f64_vec(), &[0.4, 0.285_714, 0.0]);
+    close(&history.arrays("r2")[0].to_f64_vec(), &[-0.094_329_1, 0.006_698_4, -0.176_200_4]);
 }

@@ -189,13 +189,19 @@ impl Compiled {
     /// The loss and every metric by name.
     pub(crate) fn results(&self) -> Result<keras_spec::Logs> {
         let mut logs = keras_spec::Logs::new();
-        logs.insert("loss".to_owned(), lock(&self.loss_tracker).result());
+        logs.insert("loss", lock(&self.loss_tracker).result());
         if let Some(r) = &*lock(&self.resolved) {
             if r.losses.len() > 1 {
-                logs.extend(r.losses.iter().map(|l| (format!("{}_loss", l.name), lock(&l.tracker).result())));
+                for l in &r.losses {
+                    logs.insert(format!("{}_loss", l.name), lock(&l.tracker).result());
+                }
             }
             for m in &r.metrics {
-                logs.insert(m.name.clone(), m.metric.result()?.item()?);
+                let result = m.metric.result()?;
+                match result.shape().iter().product() {
+                    1 => logs.insert(m.name.clone(), result.item()?),
+                    _ => logs.insert_array(m.name.clone(), result.to_host()?),
+                }
             }
         }
         Ok(logs)

@@ -292,7 +292,7 @@ impl Model {
             let mut epoch_logs = self.compiled()?.results()?;
             if let Some(data) = validation.as_mut().filter(|_| (epoch + 1) % fit.validation_freq == 0) {
                 let results = self.test(data, fit.validation_steps, &mut callbacks)?;
-                epoch_logs.extend(results.into_iter().map(|(name, value)| (format!("val_{name}"), value)));
+                epoch_logs.extend_prefixed("val_", results);
             }
             callbacks.on_epoch_end(epoch, self, &mut epoch_logs)?;
             logs = epoch_logs;

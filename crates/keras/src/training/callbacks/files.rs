@@ -4,10 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use keras_spec::{Callback, Error, Logs, Model, Result};
+use keras_spec::{Callback, DType, Error, HostTensor, Logs, Model, Result};
 
 use super::monitor::{Mode, Monitor};
 use crate::class::builders;
+use crate::saving::json::float_repr;
 
 /// Saves the model while it trains (`keras.callbacks.ModelCheckpoint`, Keras 3.15.1).
 ///
@@ -69,7 +70,17 @@ impl ModelCheckpoint {
 
     fn save(&mut self, batch: Option<usize>, model: &dyn Model, logs: &Logs) -> Result<()> {
         let path = PathBuf::from(format_path(&self.path, self.epoch, batch, logs)?);
-        let watched = if self.save_best_only { self.monitor.value(logs) } else { None };
+        let watched = match self.save_best_only {
+            true if logs.array(&self.monitor.name).is_some() => {
+                tracing::warn!(
+                    "`{}` is an array, none of which is the best: every model is saved",
+                    self.monitor.name
+                );
+                None
+            }
+            true => self.monitor.number(logs)?,
+            false => None,
+        };
         if let Some(current) = watched {
             let before = self.monitor.best;
             if !self.monitor.update(current) {
@@ -111,7 +122,10 @@ fn format_path(pattern: &str, epoch: usize, batch: Option<usize>, logs: &Logs) -
         let value = match name {
             "epoch" => (epoch + 1) as f64,
             "batch" => batch.ok_or_else(|| wrong("{batch} without save_freq"))? as f64 + 1.0,
-            other => *logs.get(other).ok_or_else(|| wrong(&format!("{{{other}}}, which no log has")))?,
+            other if logs.array(other).is_some() => {
+                return Err(wrong(&format!("{{{other}}}, which is an array")));
+            }
+            other => logs.get(other).ok_or_else(|| wrong(&format!("{{{other}}}, which no log has")))?,
         };
         out.push_str(before);
         if let Some(precision) = form.strip_prefix('.').and_then(|f| f.strip_suffix('f')) {
@@ -218,7 +232,7 @@ impl Callback for CSVLogger {
 
     fn on_epoch_end(&mut self, epoch: usize, _model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
         if self.keys.is_empty() {
-            self.keys = logs.keys().cloned().collect();
+            self.keys = logs.names().map(str::to_owned).collect();
             if !self.keys.iter().any(|k| k.starts_with("val_")) {
                 let validation: Vec<String> = self.keys.iter().map(|k| format!("val_{k}")).collect();
                 self.keys.extend(validation);
@@ -230,7 +244,10 @@ impl Callback for CSVLogger {
                 self.line(&header)?;
             }
         }
-        let value = |k: &String| logs.get(k).map_or("NA".to_owned(), f64::to_string);
+        let value = |k: &String| match logs.array(k) {
+            Some(array) => field_of(array),
+            None => logs.get(k).map_or("NA".to_owned(), number_field),
+        };
         let fields: Vec<String> =
             std::iter::once(epoch.to_string()).chain(self.keys.iter().map(value)).collect();
         self.line(&fields)
@@ -242,13 +259,29 @@ impl Callback for CSVLogger {
     }
 }
 
+/// A number as Python writes it: `1.0`, `nan`.
+fn number_field(x: f64) -> String {
+    if x.is_finite() { float_repr(x) } else { x.to_string().to_lowercase() }
+}
+
+/// An array as a field of a table: a list in quotes, and those quoted in turn, as Keras writes it.
+fn field_of(array: &HostTensor) -> String {
+    // As many digits as numbers of its own type need.
+    let shortest = |x: f64| match array.dtype() {
+        DType::F64 => x,
+        _ => (x as f32).to_string().parse().unwrap_or(x),
+    };
+    let elements: Vec<String> = array.to_f64_vec().into_iter().map(|x| number_field(shortest(x))).collect();
+    format!("\"\"\"[{}]\"\"\"", elements.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_are_formatted_as_python_does() {
-        let logs: Logs = [("val_loss".to_owned(), 0.123_45)].into();
+        let logs: Logs = [("val_loss", 0.123_45)].into();
         let path = format_path("m-{epoch:02d}-{val_loss:.3f}-{epoch}.keras", 4, None, &logs);
         assert_eq!(path, Ok("m-05-0.123-5.keras".to_owned()));
         assert!(format_path("{nonesuch}.keras", 0, None, &logs).is_err());

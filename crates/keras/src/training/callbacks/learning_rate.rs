@@ -13,7 +13,7 @@ fn optimizer(model: &dyn Model) -> Result<Shared<dyn Optimizer>> {
 }
 
 fn log_rate(model: &dyn Model, logs: &mut Logs) -> Result<()> {
-    logs.insert("learning_rate".to_owned(), f64::from(optimizer(model)?.learning_rate()));
+    logs.insert("learning_rate", f64::from(optimizer(model)?.learning_rate()));
     Ok(())
 }
 
@@ -112,7 +112,7 @@ impl Callback for ReduceLROnPlateau {
 
     fn on_epoch_end(&mut self, epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
         log_rate(model, logs)?;
-        let Some(current) = self.monitor.value(logs) else { return Ok(()) };
+        let Some(current) = self.monitor.number(logs)? else { return Ok(()) };
         if self.cooldown_counter > 0 {
             self.cooldown_counter -= 1;
             self.wait = 0;

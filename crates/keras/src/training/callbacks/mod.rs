@@ -11,7 +11,7 @@
 //!
 //! impl Callback for StopBelow {
 //!     fn on_epoch_end(&mut self, _epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
-//!         if logs.get("loss").is_some_and(|loss| *loss < self.0) {
+//!         if logs.get("loss").is_some_and(|loss| loss < self.0) {
 //!             model.stop_training();
 //!         }
 //!         Ok(())

@@ -57,13 +57,20 @@ impl Monitor {
     }
 
     /// The number in the logs; a warning if it is not there.
-    pub(super) fn value(&self, logs: &Logs) -> Option<f64> {
-        let value = logs.get(&self.name).copied();
-        if value.is_none() {
-            let known = logs.keys().cloned().collect::<Vec<_>>().join(", ");
+    ///
+    /// # Errors
+    /// It is an array, of which none is better than another.
+    pub(super) fn number(&self, logs: &Logs) -> Result<Option<f64>> {
+        if let Some(array) = logs.array(&self.name) {
+            let found = format!("`{}`, an array of shape {}", self.name, array.shape());
+            return Err(Error::argument("monitor", "a result that is one number", found));
+        }
+        let number = logs.get(&self.name);
+        if number.is_none() {
+            let known = logs.names().collect::<Vec<_>>().join(", ");
             tracing::warn!("`{}` is monitored but not among {known}", self.name);
         }
-        value
+        Ok(number)
     }
 
     /// Whether `value` is better than `reference` by at least the minimal difference.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use keras_spec::{Callback, Logs, Model, Params, Result};
+use keras_spec::{Callback, HostTensor, Logs, Model, Params, Result};
 use web_time::Instant;
 
 /// Shows how far an epoch is and what the logs say: a bar with `verbose` 1, a line per epoch with 2. Where standard output
@@ -52,7 +52,7 @@ impl ProgbarLogger {
     fn step(&mut self, batch: usize, logs: &Logs) {
         self.seen = batch as u64 + 1;
         self.bar.set_position(self.seen);
-        self.bar.set_message(describe(logs));
+        self.bar.set_message(describe(logs, self.params.verbose));
     }
 
     fn finish(&mut self, logs: &Logs) {
@@ -61,20 +61,35 @@ impl ProgbarLogger {
         let steps = self.params.steps.map_or(self.seen, |n| n as u64);
         let per_step = 1e3 * seconds / steps.max(1) as f64;
         let bar = if self.params.verbose == 1 { format!(" {}", "━".repeat(20)) } else { String::new() };
-        println!("{}/{steps}{bar} {seconds:.0}s {per_step:.0}ms/step{}", self.seen, describe(logs));
+        println!(
+            "{}/{steps}{bar} {seconds:.0}s {per_step:.0}ms/step{}",
+            self.seen,
+            describe(logs, self.params.verbose)
+        );
     }
 }
 
-/// ` - accuracy: 0.9712 - loss: 0.1034`
-fn describe(logs: &Logs) -> String {
-    let one = |(name, value): (&String, &f64)| {
-        if value.abs() > 1e-3 || *value == 0.0 {
-            format!(" - {name}: {value:.4}")
-        } else {
-            format!(" - {name}: {value:.4e}")
-        }
+/// ` - accuracy: 0.9712 - loss: 0.1034`; of an array the mean. Without a bar Keras writes negative numbers as small ones.
+fn describe(logs: &Logs, verbose: u8) -> String {
+    let mean = |array: &HostTensor| {
+        let elements = array.to_f64_vec();
+        elements.iter().sum::<f64>() / elements.len() as f64
     };
-    logs.iter().map(one).collect()
+    let one = |name: &str| {
+        let value = logs.array(name).map(mean).or(logs.get(name)).unwrap_or(f64::NAN);
+        let size = if verbose == 2 { value } else { value.abs() };
+        if size > 1e-3 { format!(" - {name}: {value:.4}") } else { format!(" - {name}: {}", exponent(value)) }
+    };
+    logs.names().map(one).collect()
+}
+
+/// `4.2555e-03`
+fn exponent(value: f64) -> String {
+    let text = format!("{value:.4e}");
+    match text.split_once('e').and_then(|(digits, e)| Some((digits, e.parse::<i32>().ok()?))) {
+        Some((digits, e)) => format!("{digits}e{}{:02}", if e < 0 { '-' } else { '+' }, e.abs()),
+        None => text,
+    }
 }
 
 impl Callback for ProgbarLogger {
@@ -139,5 +154,21 @@ impl Callback for ProgbarLogger {
     fn on_predict_end(&mut self, _model: &mut dyn Model) -> Result<()> {
         self.finish(&Logs::new());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_that_of_keras() {
+        let mut logs = Logs::from([("loss", 1.144_3), ("val_loss", 0.0), ("accuracy", 4.0)]);
+        logs.insert_array("r2", HostTensor::new([3], vec![-0.05_f32, 0.003_5, -0.09]).unwrap());
+        // As Keras 3.15.1 prints these.
+        let bar = " - accuracy: 4.0000 - loss: 1.1443 - r2: -0.0455 - val_loss: 0.0000e+00";
+        assert_eq!(describe(&logs, 1), bar);
+        let line = " - accuracy: 4.0000 - loss: 1.1443 - r2: -4.5500e-02 - val_loss: 0.0000e+00";
+        assert_eq!(describe(&logs, 2), line);
     }
 }

@@ -71,7 +71,7 @@ impl Callback for EarlyStopping {
     }
 
     fn on_epoch_end(&mut self, epoch: usize, model: &mut dyn Model, logs: &mut Logs) -> Result<()> {
-        let Some(current) = self.monitor.value(logs).filter(|_| epoch >= self.start_from_epoch) else {
+        let Some(current) = self.monitor.number(logs)?.filter(|_| epoch >= self.start_from_epoch) else {
             return Ok(());
         };
         if self.best_weights.is_none() {
