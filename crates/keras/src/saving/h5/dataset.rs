@@ -219,7 +219,7 @@ fn check_storage(
             }
             Ok(Stored { start: None, bytes: stored })
         }
-        Layout::Virtual => Err(shared.refused(path, "a virtual dataset, whose data are in other files")),
+        Layout::Virtual => Err(shared.refused(path, "a virtual dataset: its elements are put together from those of other arrays, which are not followed")),
         other => Err(shared.error(path, Error::Shape(format!("storage of an unknown kind: {other}")))),
     }
 }

@@ -160,6 +160,24 @@ impl Shared {
         Ok(children.links.iter().map(from_root).collect())
     }
 
+    /// What is wrong where a group has nothing of a name that can be read.
+    fn missing(&self, path: &str) -> FileError {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let superblock = self.hdf5.superblock();
+        if (superblock.offset_size, superblock.length_size) == (8, 8) {
+            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+            let (base, root) = (superblock.base_address.get(), superblock.root_group_address);
+            let children = listed.links.of(&self.bytes, base, root, parent);
+            if let Some((file, object)) = children.ok().as_ref().and_then(|c| c.external.get(name)) {
+                let why = format!(
+                    "an external link to {object} in the file `{file}`; links into other files are not followed"
+                );
+                return self.refused(path, why);
+            }
+        }
+        FileError::Missing { file: self.name.clone(), object: absolute(path) }
+    }
+
     /// What is wrong with a group whose members cannot be listed.
     fn unlisted(&self, path: &str, error: Error) -> FileError {
         match self.error(path, error) {
@@ -247,12 +265,8 @@ impl Group {
             None if self.shared.arrays_in(&self.path, &self.hdf5)?.contains_key(name) => {
                 Err(FileError::unexpected(&self.shared.name, absolute(&path), "a group", "a dataset"))
             }
-            None => Err(self.missing(&path)),
+            None => Err(self.shared.missing(&path)),
         }
-    }
-
-    fn missing(&self, path: &str) -> FileError {
-        FileError::Missing { file: self.shared.name.clone(), object: absolute(path) }
     }
 
     /// The group at `path`, or `None` where there is nothing.
@@ -272,13 +286,15 @@ impl Group {
         let full = self.join(path)?;
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         // Where a part of the way is missing, the array is what misses.
-        let parent = self.find_group(parent)?.ok_or_else(|| self.missing(&full))?;
+        let parent = self.find_group(parent)?;
+        let missing = || FileError::Missing { file: self.shared.name.clone(), object: absolute(&full) };
+        let parent = parent.ok_or_else(missing)?;
         match self.shared.arrays_in(&parent.path, &parent.hdf5)?.get(name) {
             Some(hdf5) => Dataset::new(self.shared.clone(), hdf5.clone(), full),
             None if self.shared.groups_in(&parent.path, &parent.hdf5)?.contains_key(name) => {
                 Err(FileError::unexpected(&self.shared.name, absolute(&full), "a dataset", "a group"))
             }
-            None => Err(self.missing(&full)),
+            None => Err(self.shared.missing(&full)),
         }
     }
 
