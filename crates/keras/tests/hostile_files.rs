@@ -316,13 +316,89 @@ fn soft_links_are_followed_within_the_file() {
     assert_eq!(numbers("links/absolute"), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     assert_eq!(numbers("links/group/array"), numbers("real/array"));
     assert_eq!(numbers("links/relative"), [1.0, 1.0]);
-    for nowhere in ["links/dangling", "links/twice", "links/self", "elsewhere/array"] {
+    for nowhere in ["links/dangling", "links/twice", "links/self", "elsewhere/nothing"] {
         let error = root.dataset(nowhere).err().unwrap().to_string();
         assert!(error.contains(&format!("made-links.h5: /{nowhere}: there is no such object")), "{error}");
     }
     assert_eq!(root.group("round").unwrap().dataset_paths().unwrap(), ["array", "back/array"]);
     let error = root.group("many").unwrap().dataset_names().unwrap_err().to_string();
     assert!(error.contains("made-links.h5: /many: refused: more than 512 soft links"), "{error}");
+}
+
+/// Links out of the file are named with where they lead, in each format that groups have.
+#[test]
+fn what_is_in_other_files_is_refused() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files");
+    let refused = |file: &str, path: &str, says: &str| {
+        let root = h5::File::open(directory.join(file)).unwrap().root();
+        let (array, group) = (root.dataset(path).err().unwrap(), root.group(path).err().unwrap());
+        for error in [array.to_string(), group.to_string()] {
+            assert!(error.contains(&format!("{file}: /{path}: ")) && error.contains(says), "{error}");
+        }
+        assert!(root.find_dataset(path).is_err());
+    };
+    let array = "refused: an external link to /array in the file `other.h5`";
+    refused("made-links.h5", "elsewhere/array", array);
+    refused("made-external.h5", "latest/array", array);
+    refused("made-external.h5", "ordered/array", array);
+    refused("made-external.h5", "latest/group", "refused: an external link to / in the file `/tmp/other.h5`");
+    let root = h5::File::open(directory.join("made-external.h5")).unwrap().root();
+    assert_eq!(root.group("latest").unwrap().dataset_names().unwrap(), ["hard"]);
+    for (path, says) in [("virtual", "refused: a virtual dataset"), ("stored", "external files")] {
+        let error = root.dataset(path).err().unwrap().to_string();
+        assert!(error.contains(&format!("made-external.h5: /{path}: ")) && error.contains(says), "{error}");
+    }
+    let error = root.dataset("latest/nothing").err().unwrap().to_string();
+    assert!(error.contains("there is no such object"), "{error}");
+}
+
+/// Sizes that a configuration says and no file has: a look at such a model takes no time and no memory by them.
+#[test]
+fn what_is_only_said_to_be_large_costs_nothing() {
+    let input = |shape: Value| json!({ "class_name": "InputLayer", "config": { "name": "i", "batch_input_shape": shape } });
+    let look = |layers: Vec<(&str, Value)>, shape: Value| {
+        let named = layers.iter().enumerate().map(|(i, (class, config))| {
+            let mut config = config.clone();
+            config["name"] = format!("l{i}").into();
+            json!({ "class_name": class, "config": config })
+        });
+        let value = chain(std::iter::once(input(shape)).chain(named));
+        let start = Instant::now();
+        let loaded = LoadOptions::new().initialize(false).report_json(&value.to_string());
+        // A machine may lack even the addresses for a weight, which is an error.
+        let text = loaded.and_then(|(model, _)| model.summary_text(Default::default()));
+        if let Err(error) = text {
+            assert!(error.to_string().contains("memory"), "{error}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{} took {:?}", layers[0].0, start.elapsed());
+    };
+    let orthogonal = json!({ "class_name": "Orthogonal", "config": {} });
+    for (class, config, shape) in [
+        ("Dense", json!({ "units": 300_000_000 }), json!([null, 1])),
+        ("Dense", json!({ "units": 1_000_000_000 }), json!([null, 3])),
+        ("Dense", json!({ "units": 9_000, "kernel_initializer": orthogonal }), json!([null, 9_000])),
+        ("Embedding", json!({ "input_dim": 100_000_000, "output_dim": 4 }), json!([null, 3])),
+        (
+            "Conv1D",
+            json!({ "filters": 3, "kernel_size": 100_000_000, "padding": "same" }),
+            json!([null, null, 1]),
+        ),
+        ("LSTM", json!({ "units": 9_000 }), json!([null, 3, 3])),
+        ("Resizing", json!({ "height": 1_000_000, "width": 1_000_000 }), json!([null, 4, 4, 3])),
+        ("RepeatVector", json!({ "n": 1_000_000_000 }), json!([null, 3])),
+        ("UpSampling2D", json!({ "size": 100_000 }), json!([null, 4, 4, 3])),
+        ("ZeroPadding2D", json!({ "padding": 1_000_000_000 }), json!([null, 4, 4, 3])),
+        ("Flatten", json!({}), json!([null, 1_000_000_000, 1_000_000_000])),
+    ] {
+        look(vec![(class, config)], shape);
+    }
+    look(vec![("Dense", json!({ "units": 10_000 })); 100], json!([null, 10_000]));
+    let mut nested = json!({ "class_name": "Dense", "config": { "name": "d", "units": 3 } });
+    for i in 0..40 {
+        nested = json!({ "class_name": "TimeDistributed", "config": { "name": format!("t{i}"), "layer": nested } });
+    }
+    let shape = [vec![Value::Null], vec![json!(1_000_000); 40], vec![json!(3)]].concat();
+    look(vec![("TimeDistributed", nested["config"].clone())], shape.into());
 }
 
 /// Weights by layer, whose lists of names name the same over and over.

@@ -139,11 +139,18 @@ impl LayerRef {
     /// # Errors
     /// [`Error::Unknown`] for a class that is not registered; [`Error::Config`] for a wrong configuration.
     pub fn from_value(value: &Value) -> Result<Self> {
+        LayerRef::from_owned(value.clone())
+    }
+
+    /// [`from_value`](LayerRef::from_value) of a form that nobody else needs, which is not copied.
+    ///
+    /// # Errors
+    /// As [`from_value`](LayerRef::from_value).
+    pub fn from_owned(mut value: Value) -> Result<Self> {
         let id = value.get("shared_object_id").and_then(Value::as_i64);
         if let Some(layer) = sharing::known(id) {
             return Ok(layer);
         }
-        let mut value = value.clone();
         let mut common = Common::default();
         if let Some(config) = value.get_mut("config").and_then(Value::as_object_mut) {
             common = Common::take(config)?;

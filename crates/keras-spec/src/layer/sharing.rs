@@ -7,11 +7,14 @@ use crate::layer::LayerRef;
 
 thread_local! {
     static READ: RefCell<Option<HashMap<i64, LayerRef>>> = const { RefCell::new(None) };
-    static WRITTEN: RefCell<Option<Vec<Written>>> = const { RefCell::new(None) };
+    static WRITTEN: RefCell<Option<HashMap<usize, Written>>> = const { RefCell::new(None) };
 }
 
 struct Written {
-    layer: LayerRef,
+    /// Kept, so that no other layer gets its number.
+    _layer: LayerRef,
+    /// How many layers were met before.
+    before: usize,
     times: usize,
     id: Option<i64>,
 }
@@ -27,12 +30,14 @@ pub fn reading_shared<R>(read: impl FnOnce() -> R) -> R {
 /// Runs `write` so that [`LayerRef::serialize`] gives a `shared_object_id` to each layer that it meets more than once; for
 /// that `write` may run twice.
 pub fn writing_shared<R>(mut write: impl FnMut() -> R) -> R {
-    let outer = WRITTEN.replace(Some(Vec::new()));
+    let outer = WRITTEN.replace(Some(HashMap::new()));
     let mut result = write();
     let mut met = WRITTEN.take().unwrap_or_default();
-    met.retain(|w| w.times > 1);
+    met.retain(|_, w| w.times > 1);
     if !met.is_empty() {
-        met.iter_mut().zip(1..).for_each(|(w, id)| w.id = Some(id));
+        let mut shared: Vec<&mut Written> = met.values_mut().collect();
+        shared.sort_by_key(|w| w.before);
+        shared.into_iter().zip(1..).for_each(|(w, id)| w.id = Some(id));
         WRITTEN.set(Some(met));
         result = write();
     }
@@ -56,15 +61,10 @@ pub(super) fn remember(id: Option<i64>, layer: &LayerRef) {
 pub(super) fn met(layer: &LayerRef) -> Option<i64> {
     WRITTEN.with_borrow_mut(|written| {
         let written = written.as_mut()?;
-        match written.iter_mut().find(|w| LayerRef::same(&w.layer, layer)) {
-            Some(w) => {
-                w.times += 1;
-                w.id
-            }
-            None => {
-                written.push(Written { layer: layer.clone(), times: 1, id: None });
-                None
-            }
-        }
+        let before = written.len();
+        let entry = written.entry(layer.id());
+        let w = entry.or_insert_with(|| Written { _layer: layer.clone(), before, times: 0, id: None });
+        w.times += 1;
+        w.id
     })
 }

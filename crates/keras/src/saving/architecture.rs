@@ -7,7 +7,7 @@ use keras_spec::{Error, LayerRef, PartialShape, Result, ResultExt};
 use serde_json::{Map, Value, json};
 
 use super::legacy::{self, Origin, Report, Source};
-use super::{LoadOptions, graph_operations, h5, json as python};
+use super::{LoadOptions, graph_operations, json as python};
 use crate::layers::name_lambdas;
 use crate::models::{Chain, Model};
 use crate::training::Compile;
@@ -64,40 +64,58 @@ pub(super) fn compile_config(model: &Model) -> Result<Option<Value>> {
 ///
 /// # Errors
 /// A class is not registered, or a configuration is wrong.
-pub(super) fn from_value(value: &Value, origin: &Origin, report: &mut Report) -> Result<Model> {
-    let old = is_legacy(value, origin);
-    let mut linked = match old {
-        true => legacy::upgrade_config(value, origin, report)?,
-        false => value.clone(),
+pub(super) fn from_value(value: Value, origin: &Origin, report: &mut Report) -> Result<Model> {
+    let (mut linked, source) = match is_legacy(&value, origin) {
+        true => {
+            let upgraded = legacy::upgrade_config(&value, origin, report)?;
+            (upgraded, Some(Source { config: value, origin: origin.clone() }))
+        }
+        false => (value, None),
     };
-    let build_config = linked.clone();
+    let build_shape = linked.pointer("/build_config/input_shape").filter(|s| !s.is_null()).cloned();
     link_shared(&mut linked);
     graph_operations::drop_masks(&mut linked);
     name_lambdas(&mut linked)?;
-    let layer = reading_shared(|| LayerRef::from_value(&linked))?;
+    let layer = reading_shared(|| LayerRef::from_owned(linked))?;
     let mut model = Model::from_layer(layer.clone());
     if !model.is_built()
-        && let Some(shapes) = build_shapes(&layer, &build_config)?
+        && let Some(shapes) = build_shapes(&layer, build_shape)?
     {
         layer.build(&shapes)?;
     }
-    model.source = old.then(|| Source { config: value.clone(), origin: origin.clone() });
+    model.source = source;
     Ok(model)
 }
 
-/// [`from_value`] of a model whose weights are in `weights`, and which has not many more than those. They are not initialised
+/// [`from_value`] of a model of which no file has the weights: zeros that take no memory, unless they are `initialized`.
+///
+/// # Errors
+/// As [`from_value`].
+pub(super) fn without_file(
+    value: Value,
+    origin: &Origin,
+    initialized: bool,
+    report: &mut Report,
+) -> Result<Model> {
+    match initialized {
+        true => from_value(value, origin, report),
+        false => loading(usize::MAX, true, || from_value(value, origin, report)),
+    }
+}
+
+/// [`from_value`] of a model whose file has `held` numbers for its weights, and which has not many more than those. They are not initialised
 /// unless `options` let weights be that the file does not have.
 ///
 /// # Errors
 /// As [`from_value`], or the model has more weights than the file.
 pub(super) fn from_file(
-    value: &Value,
+    value: Value,
     origin: &Origin,
-    weights: &h5::Group,
+    held: usize,
     options: &LoadOptions,
     report: &mut Report,
 ) -> Result<Model> {
-    let held = weights.count_elements()?.saturating_add(UNNOTICED);
+    let held = held.saturating_add(UNNOTICED);
     let replaced = !options.by_name && !options.skip_mismatch;
     loading(held, replaced, || from_value(value, origin, report))
 }
@@ -111,12 +129,11 @@ pub(super) fn is_legacy(value: &Value, origin: &Origin) -> bool {
 }
 
 /// The shapes that a model which does not know its inputs was built for.
-fn build_shapes(layer: &LayerRef, value: &Value) -> Result<Option<Vec<PartialShape>>> {
+fn build_shapes(layer: &LayerRef, given: Option<Value>) -> Result<Option<Vec<PartialShape>>> {
     if let Some(shape) = layer.downcast::<Chain>().and_then(Chain::batch_shape) {
         return Ok(Some(vec![shape.clone()]));
     }
-    let shape = value.pointer("/build_config/input_shape").filter(|s| !s.is_null());
-    let Some(shape) = shape else { return Ok(None) };
+    let Some(shape) = given else { return Ok(None) };
     let one = serde_json::from_value::<PartialShape>(shape.clone()).map(|s| vec![s]);
     let shapes = one.or_else(|_| serde_json::from_value::<Vec<PartialShape>>(shape.clone()));
     shapes.map(Some).map_err(|e| Error::config(layer.class().name, format!("`build_config`: {e}")))

@@ -59,14 +59,15 @@ pub(super) fn load(
     let place = || format!("{file}: {CONFIG}");
     let name = format!("{file}: {WEIGHTS}");
     let root = archive.h5(WEIGHTS)?.root();
-    let mut model = architecture::from_file(&config, &origin, &root, options, report).at(place)?;
+    let count = root.count_elements()?;
+    let compiled = config.get("compile_config").filter(|c| !c.is_null()).cloned();
+    let mut model = architecture::from_file(config, &origin, count, options, report).at(place)?;
     tree::load_assets(model.as_layer(), &mut archive)?;
     let groups = model.source.as_ref().map(Source::groups).unwrap_or_default();
     let weights = Tree { file: &name, roots: vec![root], groups };
     assign(weights.weights(model.as_layer(), options, report)?)?;
     if options.compile {
-        let config = config.get("compile_config").filter(|c| !c.is_null()).cloned();
-        let config = match (config, &model.source) {
+        let config = match (compiled, &model.source) {
             (Some(config), Some(source)) => upgrade_compile(&config, source, report).at(place)?,
             (config, _) => config,
         };

@@ -8,6 +8,9 @@
 //! A non-finite number has no [`serde_json::Number`]; it is the object `{"__non_finite__": "NaN"}` (or
 //! `"Infinity"`, `"-Infinity"`), a key that no Keras writes. [`from_f64`] and [`to_f64`] convert.
 
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 const NON_FINITE: &str = "__non_finite__";
@@ -43,6 +46,15 @@ pub fn to_f64(value: &Value) -> Option<f64> {
 /// Text that is not JSON in Python's dialect, or nested deeper than 128 levels.
 pub fn parse(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(&quote_non_finite(text))
+}
+
+/// The keys of the object that a text is, without making values of what it holds.
+///
+/// # Errors
+/// As [`parse`], or the text is no object.
+pub(super) fn keys(text: &str) -> serde_json::Result<Vec<String>> {
+    let object: HashMap<String, IgnoredAny> = serde_json::from_str(&quote_non_finite(text))?;
+    Ok(object.into_keys().collect())
 }
 
 /// Writes what Python's `json.dumps(value)` writes: `", "` and `": "` between items, ASCII only.

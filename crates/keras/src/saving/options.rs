@@ -34,11 +34,19 @@ pub struct LoadOptions {
     pub(super) data_format: Option<DataFormat>,
     pub(super) by_name: bool,
     pub(super) skip_mismatch: bool,
+    pub(super) initialize: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { compile: true, backend: None, data_format: None, by_name: false, skip_mismatch: false }
+        LoadOptions {
+            compile: true,
+            backend: None,
+            data_format: None,
+            by_name: false,
+            skip_mismatch: false,
+            initialize: true,
+        }
     }
 }
 
@@ -84,6 +92,14 @@ impl LoadOptions {
     #[must_use]
     pub fn skip_mismatch(mut self, skip_mismatch: bool) -> Self {
         self.skip_mismatch = skip_mismatch;
+        self
+    }
+
+    /// Whether the weights of a model in JSON or YAML, which has none, get first values from their initializers. Without, they
+    /// are zeros that take no memory until they are used: for a look at a model of any size, or where weights are read next.
+    #[must_use]
+    pub fn initialize(mut self, initialize: bool) -> Self {
+        self.initialize = initialize;
         self
     }
 
@@ -145,7 +161,7 @@ impl LoadOptions {
     /// The text is not YAML or no model, or a class is not registered.
     pub fn report_yaml(&self, text: &str) -> Result<(Model, Report)> {
         let value = yaml::parse(text).map_err(|e| Error::config("model", format!("not YAML: {e}")))?;
-        self.architecture(&value)
+        self.architecture(value)
     }
 
     /// A model with new weights from the JSON of [`Model::to_json`] or of any Keras (`keras.models.model_from_json`), and
@@ -155,16 +171,17 @@ impl LoadOptions {
     /// The text is not JSON or no model, or a class is not registered.
     pub fn report_json(&self, text: &str) -> Result<(Model, Report)> {
         let value = json::parse(text).map_err(|e| Error::config("model", format!("not JSON: {e}")))?;
-        self.architecture(&value)
+        self.architecture(value)
     }
 
-    fn architecture(&self, value: &Value) -> Result<(Model, Report)> {
+    fn architecture(&self, value: Value) -> Result<(Model, Report)> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         let origin = self.origin(text("keras_version"), text("backend"));
         let mut report = Report::new(origin.clone());
-        let mut model = architecture::from_value(value, &origin, &mut report)?;
+        let compiled = value.get("compile_config").cloned();
+        let mut model = architecture::without_file(value, &origin, self.initialize, &mut report)?;
         if self.compile && model.source.is_none() {
-            architecture::compile(&mut model, value.get("compile_config"))?;
+            architecture::compile(&mut model, compiled.as_ref())?;
         }
         Ok((model, report))
     }

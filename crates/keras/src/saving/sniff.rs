@@ -5,8 +5,6 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::container::{Archive, CONFIG, METADATA, WEIGHTS};
 use super::error::{FileError, Result};
 use super::{h5, json};
@@ -172,8 +170,8 @@ fn sniff_text(name: &str, bytes: &[u8]) -> Result<Sniffed> {
     let Ok(text) = str::from_utf8(bytes) else { return foreign("binary data of an unknown format") };
     let start = text.trim_start();
     if start.starts_with('{') {
-        return match json::parse(text) {
-            Ok(value) => sniff_json(name, &value),
+        return match json::keys(text) {
+            Ok(keys) => sniff_json(name, &keys),
             Err(e) => foreign(&format!("JSON that is damaged or cut off ({e})")),
         };
     }
@@ -191,8 +189,8 @@ fn sniff_text(name: &str, bytes: &[u8]) -> Result<Sniffed> {
     foreign("text of an unknown format")
 }
 
-fn sniff_json(name: &str, value: &Value) -> Result<Sniffed> {
-    let has = |key: &str| value.get(key).is_some();
+fn sniff_json(name: &str, keys: &[String]) -> Result<Sniffed> {
+    let has = |key: &str| keys.iter().any(|k| k == key);
     if has("weight_map") {
         return Ok(Sniffed { kind: FileKind::ShardedWeights, reason: "JSON with weight_map" });
     }

@@ -160,11 +160,13 @@ pub(super) fn load(
     let mut origin = options.origin(attributes.text("keras_version")?, attributes.text("backend")?);
     layer_weights::complete(&mut origin, &held, report)?;
     report.origin = origin.clone();
-    if keras1::wrote(&config, &origin) {
+    let by_keras1 = keras1::wrote(&config, &origin);
+    if by_keras1 {
         keras1::share_axes(&mut config, &|layer| layer_weights::shapes(&held, layer));
     }
     let place = || format!("{file}: {}", object("model_config"));
-    let mut model = architecture::from_file(&config, &origin, &held, options, report).at(place)?;
+    let count = held.count_elements()?;
+    let mut model = architecture::from_file(config, &origin, count, options, report).at(place)?;
     let weights = SavedWeights::read(file, &held, &origin, options, model.source.as_ref(), report)?;
     let training = parse("training_config")?.filter(|t| options.compile && !t.is_null());
     if let Some(training) = training {
@@ -178,9 +180,9 @@ pub(super) fn load(
     let optimizer = match (&model.compiled, root.find_group(OPTIMIZER)?) {
         (Some(compiled), Some(group)) => {
             let mut state = named_arrays(&group)?;
-            if keras1::wrote(&config, &origin) {
+            if let Some(source) = model.source.as_ref().filter(|_| by_keras1) {
                 state = keras1::upgrade_optimizer(
-                    &config,
+                    &source.config,
                     &layer_weights::names(file, &held)?,
                     state,
                     &origin,
