@@ -12,6 +12,10 @@ use super::site::Site;
 /// # Errors
 /// The function has no counterpart.
 pub(super) fn argument(graph: &mut Graph, site: &Site, name: &str, x: String) -> Result<String> {
+    if let Some((alpha, beta)) = clipped_line(site.argument(name)) {
+        let attributes = vec![Attribute::float("alpha", alpha), Attribute::float("beta", beta)];
+        return Ok(graph.node("HardSigmoid", &[&x], attributes));
+    }
     match function_name(site.argument(name)) {
         Some(function) => apply(graph, site, &function, x),
         None => Err(site.unsupported(format!("`{name}` is {}", site.argument(name)))),
@@ -28,6 +32,19 @@ pub(super) fn function_name(value: &Json) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The factor and the offset of `max(0, min(1, factor · x + offset))`: the `hard_sigmoid` of Keras 1 and 2, which Keras 3 has
+/// as a `Pipeline` of a `Rescaling` and a `ReLU`.
+pub(super) fn clipped_line(value: &Json) -> Option<(f32, f32)> {
+    let layers = value.pointer("/config/layers").and_then(Json::as_array)?;
+    let [line, clip] = layers.as_slice() else { return None };
+    let class = |value: &Json, name: &str| value.get("class_name").is_some_and(|c| c == name);
+    let number = |layer: &Json, name: &str| layer.get("config")?.get(name)?.as_f64();
+    let clips = number(clip, "max_value") == Some(1.0)
+        && ["negative_slope", "threshold"].iter().all(|name| number(clip, name).is_none_or(|n| n == 0.0));
+    (class(value, "Pipeline") && class(line, "Rescaling") && class(clip, "ReLU") && clips).then_some(())?;
+    Some((number(line, "scale")? as f32, number(line, "offset").unwrap_or(0.0) as f32))
 }
 
 fn apply(graph: &mut Graph, site: &Site, function: &str, x: String) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use keras_spec::{HostTensor, LayerRef, PartialShape, Result};
 
-use super::activation::function_name;
+use super::activation::{clipped_line, function_name};
 use super::graph::{Graph, Value, permuted};
 use super::proto::Attribute;
 use super::site::Site;
@@ -100,8 +100,8 @@ fn biases(bias: &HostTensor, kind: &Kind, units: usize) -> Result<HostTensor> {
 fn functions(site: &Site, kind: &Kind) -> Result<Vec<Attribute>> {
     let (mut names, mut alpha, mut beta) = (Vec::new(), Vec::new(), Vec::new());
     for argument in kind.activations {
-        let function = function_name(site.argument(argument)).unwrap_or_default();
-        let (name, a, b) = match function.as_str() {
+        let given = site.argument(argument);
+        let (name, a, b) = match function_name(given).as_deref().unwrap_or_default() {
             "tanh" => ("Tanh", 0.0, 0.0),
             "sigmoid" => ("Sigmoid", 0.0, 0.0),
             "relu" => ("Relu", 0.0, 0.0),
@@ -111,7 +111,10 @@ fn functions(site: &Site, kind: &Kind) -> Result<Vec<Attribute>> {
             "elu" => ("Elu", 1.0, 0.0),
             "leaky_relu" => ("LeakyRelu", 0.2, 0.0),
             "hard_sigmoid" => ("HardSigmoid", 1.0 / 6.0, 0.5),
-            _ => return Err(site.unsupported(format!("`{argument}` is {}", site.argument(argument)))),
+            _ => match clipped_line(given) {
+                Some((a, b)) => ("HardSigmoid", a, b),
+                None => return Err(site.unsupported(format!("`{argument}` is {given}"))),
+            },
         };
         names.push(name);
         // Only functions with parameters have them in these lists.

@@ -125,6 +125,30 @@ fn dilated_convolutions_have_their_padding_in_numbers() {
     assert_eq!(node.attribute.iter().find(|a| a.name == "pads").unwrap().ints, [2, 1, 2, 2]);
 }
 
+/// Keras 1 and 2 had a `hard_sigmoid` of another slope, and took it for the gates of an LSTM.
+#[test]
+fn gates_of_keras_2_are_exported() {
+    let layer = r#"{"class_name": "LSTM", "config": {"name": "rnn", "units": 2, "activation": "tanh",
+        "recurrent_activation": "hard_sigmoid", "batch_input_shape": [null, 3, 1]}}"#;
+    let dense =
+        r#"{"class_name": "Dense", "config": {"name": "d", "units": 2, "activation": "hard_sigmoid"}}"#;
+    let text = format!(
+        r#"{{"class_name": "Sequential", "keras_version": "2.1.6", "backend": "tensorflow", "config": [{layer}, {dense}]}}"#
+    );
+    let exported = exported(&crate::model_from_json(&text).unwrap());
+    check(&exported);
+    let node = |op: &str| graph_of(&exported).node.iter().find(|n| n.op_type == op).unwrap();
+    let attribute =
+        |op: &str, name: &str| node(op).attribute.iter().find(|a| a.name == name).unwrap().clone();
+    assert_eq!(attribute("LSTM", "activations").strings, [&b"HardSigmoid"[..], b"Tanh", b"Tanh"]);
+    assert_eq!(attribute("LSTM", "activation_alpha").floats, [0.2]);
+    assert_eq!(attribute("LSTM", "activation_beta").floats, [0.5]);
+    assert_eq!(
+        (attribute("HardSigmoid", "alpha").f, attribute("HardSigmoid", "beta").f),
+        (Some(0.2), Some(0.5))
+    );
+}
+
 #[test]
 fn gates_stand_in_the_order_of_onnx() {
     let model = Sequential::new().add(Input::new([5, 1])).add(LSTM::new(1).name("rnn")).build().unwrap();
