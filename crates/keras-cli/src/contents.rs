@@ -54,6 +54,8 @@ pub(crate) struct Contents {
     pub(crate) model: Option<Value>,
     /// What it was compiled with.
     pub(crate) compiled: Option<Value>,
+    /// Whether the format has a place for weights.
+    pub(crate) has_weights: bool,
     pub(crate) arrays: Vec<Array>,
     /// Arrays that cannot be read, each with the reason.
     pub(crate) unreadable: Vec<String>,
@@ -88,6 +90,7 @@ pub(crate) fn open(path: &Path) -> Result<Contents> {
             let text = |key: &str| value.get(key).and_then(Value::as_str);
             contents.origin = Some(Origin::new(text("keras_version"), text("backend")));
             contents.compiled = compile_config(&value);
+            contents.has_weights = false;
             contents.model = Some(value);
         }
         _ => contents.h5(path)?,
@@ -124,6 +127,7 @@ impl Contents {
             saved: None,
             model: None,
             compiled: None,
+            has_weights: true,
             arrays: Vec::new(),
             unreadable: Vec::new(),
         }

@@ -17,7 +17,7 @@ use crate::data::safetensors;
 /// A model file and what it does not say itself.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ModelFile {
-    /// The model: .keras, .h5, or with --architecture weights alone (.weights.h5, .h5, .safetensors)
+    /// The model: .keras, .h5, an architecture in JSON or YAML, or with --architecture weights alone (.weights.h5, .h5, .safetensors)
     file: PathBuf,
     #[command(flatten)]
     reading: Reading,
@@ -26,7 +26,7 @@ pub(crate) struct ModelFile {
 /// How files are read.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Reading {
-    /// The model whose weights the file has: an architecture in JSON, or another model
+    /// The model whose weights the file has: an architecture in JSON or YAML, or another model
     #[arg(long, value_name = "FILE")]
     architecture: Option<PathBuf>,
     /// The backend that wrote a file of Keras 1 that does not tell: theano or tensorflow
@@ -87,6 +87,17 @@ enum Order {
 pub(crate) struct Loaded {
     pub(crate) model: Model,
     pub(crate) report: Report,
+    /// Whether its weights are from a file.
+    pub(crate) has_weights: bool,
+}
+
+/// What a command does with weights that no file has, those of an architecture alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum NewWeights {
+    /// They get first values.
+    Initialized,
+    /// Nobody looks at them: a model of any size takes no time and no memory.
+    Unused,
 }
 
 impl ModelFile {
@@ -95,9 +106,9 @@ impl ModelFile {
     }
 
     /// Loads the model; `compile` says whether it is compiled as it was.
-    pub(crate) fn open(&self, compile: bool) -> Result<Loaded> {
+    pub(crate) fn open(&self, compile: bool, new: NewWeights) -> Result<Loaded> {
         self.reading.choose_backend()?;
-        self.reading.open(&self.file, compile)
+        self.reading.open(&self.file, compile, new)
     }
 }
 
@@ -124,8 +135,8 @@ impl Reading {
         }
     }
 
-    pub(crate) fn open(&self, path: &Path, compile: bool) -> Result<Loaded> {
-        let loaded = self.load(path, compile)?;
+    pub(crate) fn open(&self, path: &Path, compile: bool, new: NewWeights) -> Result<Loaded> {
+        let loaded = self.load(path, compile, new)?;
         if let (Some(InputShape(shape)), false) = (&self.input_shape, loaded.model.is_built()) {
             let built = loaded.model.build(shape.clone());
             built.map_err(|e| Failure::Data(format!("{}: {e}{}", path.display(), batch_hint(shape, &e))))?;
@@ -133,34 +144,49 @@ impl Reading {
         Ok(loaded)
     }
 
-    fn load(&self, path: &Path, compile: bool) -> Result<Loaded> {
+    fn load(&self, path: &Path, compile: bool, new: NewWeights) -> Result<Loaded> {
         if let Some(architecture) = &self.architecture {
-            let Loaded { model, mut report } = self.whole(architecture, compile)?;
+            let kept = self.by_name || self.skip_mismatch;
+            let before = if kept { new } else { NewWeights::Unused };
+            let Loaded { model, mut report, .. } = self.whole(architecture, compile, before)?;
             if let Some(weights) = load_weights(&model, path, &self.options(compile))? {
                 // What happened to the architecture was first, but the weights' writer is who the file is from.
                 report.entries.extend(weights.entries);
                 report.origin = weights.origin;
             }
-            return Ok(Loaded { model, report });
+            return Ok(Loaded { model, report, has_weights: true });
         }
         if safetensors::is(path) {
             let why = "safetensors have weights alone; `--architecture FILE` says of which model";
             return Err(Failure::file(path, why));
         }
-        self.whole(path, compile)
+        self.whole(path, compile, new)
     }
 
     /// The model in a file that says what it consists of.
-    fn whole(&self, path: &Path, compile: bool) -> Result<Loaded> {
-        let options = self.options(compile);
-        let kind = sniff(path).map_err(Failure::named)?.kind;
+    fn whole(&self, path: &Path, compile: bool, new: NewWeights) -> Result<Loaded> {
+        let options = self.options(compile).initialize(new == NewWeights::Initialized);
+        let sniffed = sniff(path).map_err(Failure::named)?;
+        let kind = sniffed.kind;
         let text = || std::fs::read_to_string(path).map_err(|e| Failure::file(path, e));
+        let fail = |e: keras::Error| match e.root() {
+            keras::Error::Unknown { kind, .. } if kind == "layer" => {
+                let hint = "`keras inspect` shows what the file holds without knowing its classes";
+                Failure::file(path, format!("{e}; {hint}"))
+            }
+            _ => Failure::file(path, e),
+        };
         let (model, report) = match kind {
-            FileKind::ArchitectureJson => options.report_json(&text()?).map_err(|e| Failure::file(path, e)),
-            FileKind::ArchitectureYaml => options.report_yaml(&text()?).map_err(|e| Failure::file(path, e)),
-            _ => options.report(path).map_err(|e| Failure::file(path, e)),
+            FileKind::ArchitectureJson => options.report_json(&text()?).map_err(fail),
+            FileKind::ArchitectureYaml => options.report_yaml(&text()?).map_err(fail),
+            FileKind::Keras | FileKind::WholeModelH5 => options.report(path).map_err(fail),
+            _ => {
+                let why = "weights alone, without a model; `--architecture FILE` says of which model";
+                Err(Failure::file(path, format!("{why} ({})", sniffed.reason)))
+            }
         }?;
-        Ok(Loaded { model, report })
+        let has_weights = !matches!(kind, FileKind::ArchitectureJson | FileKind::ArchitectureYaml);
+        Ok(Loaded { model, report, has_weights })
     }
 }
 

@@ -346,11 +346,24 @@ fn find<T: Family + ?Sized>(name: &str) -> Result<Entry<T>> {
     let mut known: Vec<String> = registered::<T>().iter().map(|e| e.class.name.to_owned()).collect();
     known.sort();
     if T::KIND == "layer" {
+        known = alike(name, known);
         let class: String = name.rsplit('>').next().unwrap_or(name).chars().take(100).collect();
         let line = format!("keras_spec::class!(dyn Layer, Class::of(\"my_package\", \"{class}\"), {class})");
         known.push(format!("and those that a program registers, each with `{line}`"));
     }
     Err(Error::unknown(T::KIND, name, known))
+}
+
+/// Of many names those that begin like one, or have it in them, and how many there are.
+fn alike(name: &str, all: Vec<String>) -> Vec<String> {
+    const SHOWN: usize = 12;
+    let count = all.len();
+    let (name, lower) = (name.to_lowercase(), |s: &str| s.to_lowercase());
+    let start: String = name.chars().take(3).collect();
+    let is_alike = |s: &String| lower(s).starts_with(&start) || name.contains(&lower(s));
+    let mut found: Vec<String> = all.into_iter().filter(is_alike).take(SHOWN).collect();
+    found.push(format!("{}{count} classes in all", if found.is_empty() { "" } else { "… " }));
+    found
 }
 
 fn answers<T: ?Sized>(e: &Entry<T>, name: &str) -> bool {

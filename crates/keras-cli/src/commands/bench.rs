@@ -9,7 +9,7 @@ use keras_spec::{DType, Device, HostTensor};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, DIM, Failure, Result, TITLE, table};
-use crate::model::ModelFile;
+use crate::model::{ModelFile, NewWeights};
 use crate::random;
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ impl Bench {
     pub(crate) fn run(self, quiet: bool) -> Result<Answer> {
         let budget = Duration::try_from_secs_f64(self.seconds)
             .map_err(|e| Failure::Usage(format!("--seconds {}: {e}", self.seconds)))?;
-        let mut model = self.model.open(!self.no_train)?.model;
+        let mut model = self.model.open(!self.no_train, NewWeights::Initialized)?.model;
         let compiled = keras_spec::Model::optimizer(&model).is_some() && !self.no_train;
         let device = Device::default_device().map_err(Failure::compute)?;
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(self.batch_size.len() as u64) };

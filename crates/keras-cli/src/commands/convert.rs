@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use keras::Model;
 use keras::export::ExportFormat;
 use keras::saving::legacy::Version;
 use keras::saving::{LoadOptions, SaveOptions};
-use keras::{Model, model_from_json};
 use serde_json::json;
 
 use crate::answer::{Answer, BAD, DIFFERENT, Failure, GOOD, Result, short};
 use crate::data::{safetensors, save};
-use crate::model::{Loaded, Reading, load_weights, weights};
+use crate::model::{Loaded, NewWeights, Reading, load_weights, weights};
 use crate::random;
 
 #[derive(Debug, clap::Args)]
@@ -76,7 +76,11 @@ impl Convert {
             ));
         }
         self.reading.choose_backend()?;
-        let Loaded { model, report } = self.reading.open(&self.old, !self.no_compile)?;
+        let new = match format == Format::Architecture && !self.check {
+            true => NewWeights::Unused,
+            false => NewWeights::Initialized,
+        };
+        let Loaded { model, report, .. } = self.reading.open(&self.old, !self.no_compile, new)?;
         if !model.is_built() && format != Format::Architecture {
             let why = "the file does not say the shape of the model's input; say it with `--input-shape 32,32,3`, of \
                        stateful layers with the batch size: `--input-shape batch=8,10,3`";
@@ -130,14 +134,15 @@ impl Convert {
     fn compare(&self, old: &Model, format: Format) -> Result<f64> {
         let fail = |e: keras::Error| Failure::file(&self.new, e);
         let new = match format {
-            Format::Whole => Reading::default().open(&self.new, false)?.model,
+            Format::Whole => Reading::default().open(&self.new, false, NewWeights::Unused)?.model,
             Format::Architecture => {
-                let new = Reading::default().open(&self.new, false)?.model;
+                let new = Reading::default().open(&self.new, false, NewWeights::Unused)?.model;
                 new.set_weights(&old.get_weights().map_err(Failure::compute)?).map_err(fail)?;
                 new
             }
             _ => {
-                let new = model_from_json(&old.to_json().map_err(fail)?).map_err(fail)?;
+                let text = old.to_json().map_err(fail)?;
+                let (new, _) = LoadOptions::new().initialize(false).report_json(&text).map_err(fail)?;
                 load_weights(&new, &self.new, &LoadOptions::new())?;
                 new
             }

@@ -1,15 +1,16 @@
 //! `keras diff`
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use keras::Model;
 use keras::saving::json as python;
 use keras_spec::HostTensor;
+use keras_spec::layer::reset_names;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Answer, DIFFERENT, Failure, GOOD, Result, TITLE, short, table};
+use crate::answer::{Answer, DIFFERENT, DIM, Failure, GOOD, Result, TITLE, short, table};
 use crate::contents::{self, Contents, identity};
-use crate::model::{Reading, weights};
+use crate::model::{Loaded, NewWeights, Reading, weights};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Diff {
@@ -46,7 +47,8 @@ enum Difference {
 /// What is compared of a file.
 struct Side {
     architecture: Option<Value>,
-    weights: Vec<(String, HostTensor)>,
+    /// `None` where the file has none.
+    weights: Option<Vec<(String, HostTensor)>>,
 }
 
 impl Diff {
@@ -57,8 +59,19 @@ impl Diff {
         if let (Some(a), Some(b)) = (&a.architecture, &b.architecture) {
             compare_values("", Some(a), Some(b), &mut differences);
         }
-        self.compare_weights(&a.weights, &b.weights, &mut differences);
+        if let (Some(a), Some(b)) = (&a.weights, &b.weights) {
+            self.compare_weights(a, b, &mut differences);
+        }
         let mut answer = self.answer(&differences, as_models);
+        let without = match (&a.weights, &b.weights) {
+            (None, Some(_)) => Some(&self.a),
+            (Some(_), None) => Some(&self.b),
+            _ => None,
+        };
+        if let Some(path) = without {
+            answer.text += &format!("{DIM}weights are not compared: {} has none{DIM:#}\n", path.display());
+        }
+        answer.json["weights_compared"] = (a.weights.is_some() && b.weights.is_some()).into();
         answer.code = if differences.is_empty() { 0 } else { DIFFERENT };
         Ok(answer)
     }
@@ -68,7 +81,11 @@ impl Diff {
         if self.raw {
             return Ok((raw(&self.a)?, raw(&self.b)?, false));
         }
-        let model = |path: &Path| side(&self.reading.open(path, false)?.model);
+        let model = |path: &Path| {
+            // Names that files do not say are the same in both.
+            reset_names();
+            side(&self.reading.open(path, false, NewWeights::Unused)?)
+        };
         match (model(&self.a), model(&self.b)) {
             (Ok(a), Ok(b)) => Ok((a, b, true)),
             (a, b) => {
@@ -169,10 +186,11 @@ impl Diff {
     }
 }
 
-fn side(model: &Model) -> Result<Side> {
-    let text = model.to_json().map_err(Failure::compute)?;
+fn side(loaded: &Loaded) -> Result<Side> {
+    let text = loaded.model.to_json().map_err(Failure::compute)?;
     let architecture = python::parse(&text).map_err(Failure::compute)?;
-    Ok(Side { architecture: Some(architecture), weights: weights(model)? })
+    let weights = loaded.has_weights.then(|| weights(&loaded.model)).transpose()?;
+    Ok(Side { architecture: Some(architecture), weights })
 }
 
 fn raw(path: &Path) -> Result<Side> {
@@ -180,7 +198,8 @@ fn raw(path: &Path) -> Result<Side> {
 }
 
 fn from_contents(contents: Contents) -> Result<Side> {
-    let weights = contents.arrays.iter().map(|a| Ok((a.path.clone(), a.read()?))).collect::<Result<_>>()?;
+    let read = || contents.arrays.iter().map(|a| Ok((a.path.clone(), a.read()?))).collect();
+    let weights = contents.has_weights.then(read).transpose()?;
     Ok(Side { architecture: contents.model, weights })
 }
 
@@ -202,7 +221,9 @@ fn compare_values(path: &str, a: Option<&Value>, b: Option<&Value>, differences:
                 compare_values(&inner, a.get(key), b.get(key), differences);
             }
         }
-        (Some(Value::Array(a)), Some(Value::Array(b))) => compare_lists(path, a, b, differences),
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            compare_lists(path, &tensors(path, a), &tensors(path, b), differences);
+        }
         (a, b) if a.is_some_and(|a| b.is_some_and(|b| equal(a, b))) => {}
         (a, b) => {
             let (a, b) = (a.cloned(), b.cloned());
@@ -215,6 +236,15 @@ fn compare_values(path: &str, a: Option<&Value>, b: Option<&Value>, differences:
 fn keys<'a>(a: &'a Map<String, Value>, b: &'a Map<String, Value>) -> Vec<&'a String> {
     let all = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
     all.filter(|key| !IGNORED.contains(&key.as_str())).collect()
+}
+
+/// The inputs or outputs of a graph, which of a single one may be that or a list of it; any other list as it is.
+fn tensors<'a>(path: &str, list: &'a [Value]) -> Cow<'a, [Value]> {
+    let ends = path.ends_with("input_layers") || path.ends_with("output_layers");
+    match list.first() {
+        Some(Value::String(_)) if ends => Cow::Owned(vec![Value::Array(list.to_vec())]),
+        _ => Cow::Borrowed(list),
+    }
 }
 
 /// Layers go by their names, anything else by its place.

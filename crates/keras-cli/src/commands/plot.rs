@@ -6,7 +6,7 @@ use keras::visual::PlotModel;
 use serde_json::json;
 
 use crate::answer::{Answer, Failure, Result};
-use crate::model::ModelFile;
+use crate::model::{ModelFile, NewWeights};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Plot {
@@ -28,7 +28,11 @@ pub(crate) struct Plot {
 
 impl Plot {
     pub(crate) fn run(self) -> Result<Answer> {
-        let model = self.model.open(false)?.model;
+        let is_svg = |path: &PathBuf| path.extension().is_none_or(|e| e.eq_ignore_ascii_case("svg"));
+        if let Some(path) = self.output.as_ref().filter(|path| !is_svg(path)) {
+            return Err(Failure::Usage(format!("{}: expected a name that ends in .svg", path.display())));
+        }
+        let model = self.model.open(false, NewWeights::Unused)?.model;
         let options = PlotModel::new()
             .show_shapes(!self.no_shapes)
             .show_dtype(self.dtypes)

@@ -13,7 +13,7 @@ use crate::answer::{Answer, DIM, Failure, Result, TITLE, short, table};
 use crate::commands::top::{self, Top};
 use crate::data::images::Pixels;
 use crate::data::{self, Arrays};
-use crate::model::ModelFile;
+use crate::model::{ModelFile, NewWeights};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Predict {
@@ -65,7 +65,7 @@ impl Predict {
             None => {}
         }
         let labels = self.top.labels()?;
-        let mut model = self.model.open(false)?.model;
+        let mut model = self.model.open(false, NewWeights::Initialized)?.model;
         // A model without a known input takes what it is given.
         let specs = model.inputs().unwrap_or_default();
         let (x, samples) = self.data(&specs)?;
@@ -134,8 +134,9 @@ impl Predict {
             });
             let found = found.collect::<Vec<_>>().join(", ");
             let why = format!(
-                "the model has {} inputs ({}), the data {}",
+                "the model has {} input{} ({}), the data {}",
                 names.len(),
+                if names.len() == 1 { "" } else { "s" },
                 names.join(", "),
                 given.len()
             );

@@ -9,7 +9,7 @@ use keras_spec::{Call, LayerRef, TensorSpec, Variable};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Failure, Result};
-use crate::model::ModelFile;
+use crate::model::{ModelFile, NewWeights};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Summary {
@@ -33,7 +33,7 @@ impl Summary {
     /// Computes the text or the JSON, whichever is asked for: each takes long for models of many layers.
     pub(crate) fn run(self, json: bool) -> Result<Answer> {
         // The process ends after this, and freeing a hundred thousand layers takes as long as listing them.
-        let model = &*ManuallyDrop::new(self.model.open(!self.no_compile)?.model);
+        let model = &*ManuallyDrop::new(self.model.open(!self.no_compile, NewWeights::Unused)?.model);
         if json {
             return Ok(Answer::new("", describe(model)?));
         }

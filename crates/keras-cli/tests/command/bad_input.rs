@@ -81,7 +81,7 @@ fn bad_data_is_named() {
         (folder.with("notes.txt", "hello"), 3, "expected .npy"),
         (folder.file("nothing"), 3, "without pictures"),
         (folder.with("small.csv", "1,2\n3,4\n"), 4, "takes shape (None, 8, 8, 1), found (2, 2)"),
-        (fixture("two.npz"), 4, "1 inputs"),
+        (fixture("two.npz"), 4, "1 input"),
     ] {
         let error = keras(&["predict", &golden("cnn/cnn.keras"), "--input", &file]).failed(code);
         let name = file.rsplit('/').next().unwrap();

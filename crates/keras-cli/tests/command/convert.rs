@@ -140,13 +140,36 @@ fn differences_are_named() {
     let ran = keras(&["diff", &golden("cnn/cnn.keras"), &other]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("config.layers[batch_normalization].config.momentum"), "{}", ran.out);
-    assert!(ran.out.contains("weights"), "{}", ran.out);
+    assert!(
+        ran.out.contains("weights are not compared") && ran.out.contains("other.json has none"),
+        "{}",
+        ran.out
+    );
 
     let ran = keras(&["diff", &golden("cnn/cnn.keras"), &golden("functional/shapes.keras"), "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((ran.code, &answer["same"]), (1, &serde_json::json!(false)));
     let all = answer["differences"].as_array().unwrap();
     assert!(all.iter().any(|d| d["weight"].is_string()) && all.iter().any(|d| d["architecture"].is_string()));
+}
+
+/// Keras 3 writes the only output of a graph as it is, or as a list of one.
+#[test]
+fn one_output_is_a_list_of_one() {
+    let folder = Folder::new();
+    let graph = |outputs: &str| {
+        let call = r#""args": [{"class_name": "__keras_tensor__", "config": {"shape": [null, 3], "dtype": "float32", "keras_history": ["i", 0, 0]}}], "kwargs": {}"#;
+        let text = r#"{"module": "keras", "class_name": "Functional", "registered_name": "Functional", "config": {"name": "f", "layers": [
+            {"module": "keras.layers", "class_name": "InputLayer", "name": "i", "inbound_nodes": [], "config": {"name": "i", "batch_shape": [null, 3]}},
+            {"module": "keras.layers", "class_name": "Dense", "name": "d", "inbound_nodes": [{CALL}], "config": {"name": "d", "units": 2}}],
+            "input_layers": [["i", 0, 0]], "output_layers": OUTPUTS}}"#;
+        text.replace("CALL", call).replace("OUTPUTS", outputs)
+    };
+    let one = folder.with("one.json", graph(r#"["d", 0, 0]"#));
+    let list = folder.with("list.json", graph(r#"[["d", 0, 0]]"#));
+    let other = folder.with("other.json", graph(r#"["i", 0, 0]"#));
+    assert!(keras(&["diff", &one, &list]).good().contains("the same"));
+    assert_eq!(keras(&["diff", &one, &other]).code, 1);
 }
 
 #[test]

@@ -48,6 +48,41 @@ fn architectures_and_weights_make_models() {
     assert_eq!(both, whole);
     let error = keras(&["summary", &golden("cnn/cnn.weights.h5")]).failed(3);
     assert!(error.contains("cnn.weights.h5") && error.contains("weights alone"), "{error}");
+    assert!(error.contains("`--architecture FILE`"), "{error}");
+}
+
+/// A configuration says sizes, and a file has the numbers: looking at the first takes no time and no memory by them.
+#[test]
+fn sizes_that_are_only_said_cost_nothing() {
+    let folder = Folder::new();
+    let text = r#"{"class_name": "Sequential", "config": {"name": "m", "layers": [
+        {"class_name": "Dense", "config": {"name": "d", "units": 300000000, "batch_input_shape": [null, 1]}}]}}"#;
+    let file = folder.with("large.json", text);
+    let start = std::time::Instant::now();
+    assert!(keras(&["summary", &file]).good().contains("600,000,000"));
+    assert!(keras(&["inspect", &file]).good().contains("d (Dense)"));
+    assert!(keras(&["diff", &file, &file]).good().contains("the same"));
+    keras(&["plot", &file, "-o", &folder.file("large.svg")]).good();
+    keras(&["convert", &file, &folder.file("new.json")]).good();
+    // Numbers of that many weights take some ten seconds each time.
+    assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn pictures_are_svg() {
+    let folder = Folder::new();
+    let error = keras(&["plot", &golden("cnn/cnn.json"), "-o", &folder.file("m.png")]).failed(2);
+    assert!(error.contains("m.png: expected a name that ends in .svg"), "{error}");
+    assert!(!folder.path("m.png").exists());
+}
+
+#[test]
+fn an_unknown_class_is_told_in_a_line() {
+    let folder = Folder::new();
+    let text = r#"{"class_name": "Sequential", "config": {"name": "m", "layers": [
+        {"class_name": "ConvDNA", "config": {"name": "d", "batch_input_shape": [null, 3]}}]}}"#;
+    let error = keras(&["summary", &folder.with("own.json", text)]).failed(3);
+    assert!(error.contains("`ConvDNA`") && error.contains("`keras inspect`") && error.len() < 700, "{error}");
 }
 
 #[test]
