@@ -95,7 +95,7 @@ activations! {
     HardTanh = "hard_tanh", hard_tanh;
     /// `leaky_relu(x, negative_slope=0.2)`
     LeakyRelu = "leaky_relu", |x| leaky_relu(x, 0.2);
-    /// [`legacy::hard_sigmoid`](crate::legacy::hard_sigmoid), that of Keras 1 and 2.
+    /// [`legacy::hard_sigmoid`], that of Keras 1 and 2.
     LegacyHardSigmoid = "keras.legacy>hard_sigmoid", legacy::hard_sigmoid;
     /// `x`
     #[default]
