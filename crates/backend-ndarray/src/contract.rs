@@ -27,6 +27,7 @@ pub(crate) fn product<T: Item + Num>(a: Shared<T>, b: Shared<T>, bias: Option<&[
     let count = shape.iter().product::<usize>() * m;
     let mut c = match bias {
         Some(bias) => bias.repeat(count),
+        // Zeros, written by all threads.
         None => par::collect_pieces(count * n, count * n, |_, _| ()),
     };
     let gaps = || broken("matmul", "the elements have gaps");

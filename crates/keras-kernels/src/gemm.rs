@@ -159,7 +159,7 @@ pub fn gemm<T: Num>(
     if m == 0 || dims.n == 0 || batch.contains(&0) {
         return Ok(());
     }
-    if batch.is_empty() && row::multiply(&Gemm { m, ..*dims }, a, la, b, lb, c, lc) {
+    if batch.is_empty() && row::multiply(&Gemm { m, ..*dims }, (a, la), (b, lb), (&mut *c, lc)) {
         return Ok(());
     }
     let product = Product {

@@ -294,19 +294,11 @@ pub fn mean_backward<'a, T: Num + 'a>(
         let count = T::Acc::from_usize(plan.sights(pixel).map(|sight| sight.len).sum());
         share.iter_mut().zip(dy).for_each(|(share, dy)| *share = dy.widen().over(count));
     }
-    gather(
-        &geometry,
-        dx,
-        #[inline(always)]
-        |dx, output, _| {
-            let share = &shares[output * channels..][..channels];
-            dx.iter_mut().zip(share).for_each(|(dx, &share)| *dx = dx.plus(share));
-        },
-    );
+    add_windows(&geometry, &shares, dx);
     Ok(())
 }
 
-fn add_windows<T: Num>(geometry: &Geometry, dy: &[T], dx: Output<T>) {
+fn add_windows<T: Num>(geometry: &Geometry, dy: &[impl Num<Acc = T::Acc>], dx: Output<T>) {
     let channels = geometry.channels;
     gather(
         geometry,

@@ -10,6 +10,9 @@ use crate::{Error, Num, Output, Result, par};
 /// What one element costs in units of a multiplication.
 const COST: usize = 16;
 
+/// Elements that are worth a visit to another thread.
+const GRAIN: usize = par::CHUNK / 4;
+
 fn check(shape: [usize; 3], lengths: [(&'static str, usize); 3]) -> Result<()> {
     let size = shape.iter().product();
     lengths.into_iter().try_for_each(|(operand, len)| Error::check_len(operand, size, len))
@@ -17,7 +20,7 @@ fn check(shape: [usize; 3], lengths: [(&'static str, usize); 3]) -> Result<()> {
 
 /// Blocks that are worth a visit to another thread, each of whole `(n, inner)` matrices.
 fn group([_, n, inner]: [usize; 3]) -> usize {
-    n * inner * (par::CHUNK / 4 / (n * inner)).max(1)
+    n * inner * (GRAIN / (n * inner)).max(1)
 }
 
 /// The larger one of two, in one instruction: with NaN it may be either, but a NaN is in the sum of the exponentials anyway.
@@ -206,7 +209,7 @@ fn check_rows(n: usize, logits: usize, rows: usize) -> Result<()> {
 
 /// Rows that are worth a visit to another thread.
 fn rows_at_once(n: usize) -> usize {
-    (par::CHUNK / 4 / n.max(1)).max(1)
+    (GRAIN / n.max(1)).max(1)
 }
 
 /// Writes `-log_softmax(logits)[label]` of each row of `logits`, `(rows, n)`; NaN where another logit is minus infinity,

@@ -229,17 +229,18 @@ impl Plan {
         })
     }
 
-    /// How far a pixel has moved on from another one, if it sees the same as that but for this distance.
+    /// How far a pixel has moved on from an earlier one, if it sees the same as that but for this distance.
     #[inline(always)]
     pub(crate) fn moved(&self, pixel: Pixel, from: Pixel) -> Option<usize> {
         let inside = |at: isize| {
             let (first, last) = self.phases[pixel.phase].reach;
             at + first >= 0 && at + last < self.axes[2].source as isize
         };
-        let same_row =
-            (pixel.phase, pixel.image, pixel.base[..2] == from.base[..2]) == (from.phase, from.image, true);
-        (same_row && inside(from.base[2]) && inside(pixel.base[2]))
-            .then(|| pixel.base[2].abs_diff(from.base[2]))
+        let row = |pixel: Pixel| (pixel.phase, pixel.image, pixel.base[0], pixel.base[1]);
+        if row(pixel) != row(from) || !inside(from.base[2]) || !inside(pixel.base[2]) {
+            return None;
+        }
+        usize::try_from(pixel.base[2] - from.base[2]).ok()
     }
 
     /// What a pixel sees, in the order of its taps; what lies outside the source is left out.

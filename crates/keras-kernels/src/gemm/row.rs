@@ -12,36 +12,29 @@ const DEPTH: usize = 4;
 /// Computes the product if it is one of these, or the transposed one is; the operands have been checked.
 pub(super) fn multiply<T: Num>(
     dims: &Gemm<T>,
-    a: &[T],
-    la: Layout,
-    b: &[T],
-    lb: Layout,
-    c: &mut [T],
-    lc: Layout,
+    a: (&[T], Layout),
+    b: (&[T], Layout),
+    c: (&mut [T], Layout),
 ) -> bool {
-    if dims.m == 1 && lb.col == 1 {
-        row(dims, Strided(a, la.offset, la.col), b, lb, c, lc);
-    } else if dims.n == 1 && la.row == 1 {
+    if dims.m == 1 && b.1.col == 1 {
+        row(dims, a, b, c);
+    } else if dims.n == 1 && a.1.row == 1 {
         let dims = &Gemm { m: 1, n: dims.m, ..*dims };
-        row(dims, Strided(b, lb.offset, lb.row), a, la.transposed(), c, lc.transposed());
+        row(dims, (b.0, b.1.transposed()), (a.0, a.1.transposed()), (c.0, c.1.transposed()));
     } else {
         return false;
     }
     true
 }
 
-/// Elements at equal distances.
-struct Strided<'a, T>(&'a [T], usize, isize);
-
-impl<T: Num> Strided<'_, T> {
-    #[inline(always)]
-    fn get(&self, i: usize) -> T::Acc {
-        self.0[self.1.wrapping_add_signed(i as isize * self.2)].widen()
-    }
-}
-
-fn row<T: Num>(dims: &Gemm<T>, a: Strided<T>, b: &[T], lb: Layout, c: &mut [T], lc: Layout) {
+fn row<T: Num>(
+    dims: &Gemm<T>,
+    (a, la): (&[T], Layout),
+    (b, lb): (&[T], Layout),
+    (c, lc): (&mut [T], Layout),
+) {
     let (n, k) = (dims.n, dims.k);
+    let of_a = |i: usize| a[la.offset.wrapping_add_signed(i as isize * la.col)].widen();
     let rows = (PART / n).max(DEPTH);
     let sums = par::map((0..k).step_by(rows), n.saturating_mul(k), |from| {
         let mut sums = vec![T::Acc::ZERO; n];
@@ -50,7 +43,7 @@ fn row<T: Num>(dims: &Gemm<T>, a: Strided<T>, b: &[T], lb: Layout, c: &mut [T], 
             let to = k.min(from + rows);
             let mut i = from;
             while to - i >= DEPTH {
-                let factors: [T::Acc; DEPTH] = [a.get(i), a.get(i + 1), a.get(i + 2), a.get(i + 3)];
+                let factors: [T::Acc; DEPTH] = [of_a(i), of_a(i + 1), of_a(i + 2), of_a(i + 3)];
                 let [b0, b1, b2, b3] = [of_b(i), of_b(i + 1), of_b(i + 2), of_b(i + 3)];
                 for ((((sum, b0), b1), b2), b3) in sums.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
                     let upper = b0.widen().times(factors[0]).plus(b1.widen().times(factors[1]));
@@ -60,7 +53,7 @@ fn row<T: Num>(dims: &Gemm<T>, a: Strided<T>, b: &[T], lb: Layout, c: &mut [T], 
                 i += DEPTH;
             }
             for i in i..to {
-                let factor = a.get(i);
+                let factor = of_a(i);
                 sums.iter_mut().zip(of_b(i)).for_each(|(sum, b)| *sum = sum.plus(b.widen().times(factor)));
             }
         });

@@ -13,7 +13,13 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// `2^n` for `n` in -126..=127.
 #[inline(always)]
 fn exp2i(n: i32) -> f32 {
-    f32::from_bits((n.wrapping_add(127) << 23) as u32)
+    power(n.wrapping_add(127))
+}
+
+/// The power of two with a biased exponent, of 1 to 254.
+#[inline(always)]
+fn power(biased: i32) -> f32 {
+    f32::from_bits((biased << 23) as u32)
 }
 
 /// Splits `x` into `n ln 2 + r`, and gives `n`, `r` and `exp(r) - 1 - r`.
@@ -33,7 +39,6 @@ fn scale(x: f32, n: i32) -> f32 {
     // The sum of both factors' biased exponents.
     let biased = n.wrapping_add(2 * 127);
     let half = biased >> 1;
-    let power = |biased: i32| f32::from_bits((biased << 23) as u32);
     x * power(half) * power(biased.wrapping_sub(half))
 }
 

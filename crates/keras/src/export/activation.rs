@@ -6,23 +6,21 @@ use serde_json::Value as Json;
 use super::graph::Graph;
 use super::proto::Attribute;
 use super::site::Site;
+use crate::legacy::{LEGACY_HARD_SIGMOID, is_hard_sigmoid};
 
 /// Applies the activation function in an argument of a layer to a value.
 ///
 /// # Errors
 /// The function has no counterpart.
 pub(super) fn argument(graph: &mut Graph, site: &Site, name: &str, x: String) -> Result<String> {
-    if let Some((alpha, beta)) = clipped_line(site.argument(name)) {
-        let attributes = vec![Attribute::float("alpha", alpha), Attribute::float("beta", beta)];
-        return Ok(graph.node("HardSigmoid", &[&x], attributes));
-    }
     match function_name(site.argument(name)) {
         Some(function) => apply(graph, site, &function, x),
         None => Err(site.unsupported(format!("`{name}` is {}", site.argument(name)))),
     }
 }
 
-/// The name of a function as configurations have it: a string, null, or an object of Keras's functions.
+/// The name of a function as configurations have it: a string, null, or an object of Keras's functions, and
+/// [`LEGACY_HARD_SIGMOID`] of its form.
 pub(super) fn function_name(value: &Json) -> Option<String> {
     match value {
         Json::Null => Some("linear".to_owned()),
@@ -30,21 +28,9 @@ pub(super) fn function_name(value: &Json) -> Option<String> {
         Json::Object(map) if map.get("class_name").is_some_and(|c| c == "function") => {
             map.get("config").and_then(Json::as_str).map(str::to_owned)
         }
+        _ if is_hard_sigmoid(value) => Some(LEGACY_HARD_SIGMOID.to_owned()),
         _ => None,
     }
-}
-
-/// The factor and the offset of `max(0, min(1, factor · x + offset))`: the `hard_sigmoid` of Keras 1 and 2, which Keras 3 has
-/// as a `Pipeline` of a `Rescaling` and a `ReLU`.
-pub(super) fn clipped_line(value: &Json) -> Option<(f32, f32)> {
-    let layers = value.pointer("/config/layers").and_then(Json::as_array)?;
-    let [line, clip] = layers.as_slice() else { return None };
-    let class = |value: &Json, name: &str| value.get("class_name").is_some_and(|c| c == name);
-    let number = |layer: &Json, name: &str| layer.get("config")?.get(name)?.as_f64();
-    let clips = number(clip, "max_value") == Some(1.0)
-        && ["negative_slope", "threshold"].iter().all(|name| number(clip, name).is_none_or(|n| n == 0.0));
-    (class(value, "Pipeline") && class(line, "Rescaling") && class(clip, "ReLU") && clips).then_some(())?;
-    Some((number(line, "scale")? as f32, number(line, "offset").unwrap_or(0.0) as f32))
 }
 
 fn apply(graph: &mut Graph, site: &Site, function: &str, x: String) -> Result<String> {
@@ -63,11 +49,12 @@ fn apply(graph: &mut Graph, site: &Site, function: &str, x: String) -> Result<St
         "elu" => graph.node("Elu", &[x], vec![Attribute::float("alpha", 1.0)]),
         "selu" => graph.node("Selu", &[x], Vec::new()),
         "leaky_relu" => graph.node("LeakyRelu", &[x], vec![Attribute::float("alpha", 0.2)]),
-        "hard_sigmoid" => hard_sigmoid(graph, x),
+        "hard_sigmoid" => hard_sigmoid(graph, x, 1.0 / 6.0),
+        LEGACY_HARD_SIGMOID => hard_sigmoid(graph, x, 0.2),
         "softmax" => graph.node("Softmax", &[x], last_axis()),
         "log_softmax" => graph.node("LogSoftmax", &[x], last_axis()),
         "hard_silu" | "hard_swish" => {
-            let gate = hard_sigmoid(graph, x);
+            let gate = hard_sigmoid(graph, x, 1.0 / 6.0);
             graph.node("Mul", &[x, &gate], Vec::new())
         }
         "silu" | "swish" => {
@@ -102,8 +89,8 @@ fn clip(graph: &mut Graph, x: &str, low: f64, high: f64) -> Result<String> {
     Ok(graph.node("Clip", &[x, &low, &high], Vec::new()))
 }
 
-fn hard_sigmoid(graph: &mut Graph, x: &str) -> String {
-    graph.node("HardSigmoid", &[x], vec![Attribute::float("alpha", 1.0 / 6.0), Attribute::float("beta", 0.5)])
+fn hard_sigmoid(graph: &mut Graph, x: &str, slope: f32) -> String {
+    graph.node("HardSigmoid", &[x], vec![Attribute::float("alpha", slope), Attribute::float("beta", 0.5)])
 }
 
 /// A layer that is an activation function.

@@ -2,11 +2,12 @@
 
 use keras_spec::{HostTensor, LayerRef, PartialShape, Result};
 
-use super::activation::{clipped_line, function_name};
+use super::activation::function_name;
 use super::graph::{Graph, Value, permuted};
 use super::proto::Attribute;
 use super::site::Site;
 use super::unsupported;
+use crate::legacy::LEGACY_HARD_SIGMOID;
 
 /// What tells the three kinds of layers apart.
 struct Kind {
@@ -111,10 +112,8 @@ fn functions(site: &Site, kind: &Kind) -> Result<Vec<Attribute>> {
             "elu" => ("Elu", 1.0, 0.0),
             "leaky_relu" => ("LeakyRelu", 0.2, 0.0),
             "hard_sigmoid" => ("HardSigmoid", 1.0 / 6.0, 0.5),
-            _ => match clipped_line(given) {
-                Some((a, b)) => ("HardSigmoid", a, b),
-                None => return Err(site.unsupported(format!("`{argument}` is {given}"))),
-            },
+            LEGACY_HARD_SIGMOID => ("HardSigmoid", 0.2, 0.5),
+            _ => return Err(site.unsupported(format!("`{argument}` is {given}"))),
         };
         names.push(name);
         // Only functions with parameters have them in these lists.

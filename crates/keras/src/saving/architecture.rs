@@ -103,8 +103,8 @@ pub(super) fn without_file(
     }
 }
 
-/// [`from_value`] of a model whose file has `held` numbers for its weights, and which has not many more than those. They are not initialised
-/// unless `options` let weights be that the file does not have.
+/// [`from_value`] of a model whose file has `held` numbers for its weights, and which has not many more than those. They are
+/// not initialised unless `options` let weights be that the file does not have.
 ///
 /// # Errors
 /// As [`from_value`], or the model has more weights than the file.

@@ -134,14 +134,10 @@ fn as_activation(config: &mut Config) -> Option<&'static str> {
 fn as_graph(config: &Config, masked: bool, carries_masked: bool) -> Option<Config> {
     let mut layers = config.get("layers")?.as_array()?.clone();
     let begins = layers.first().is_some_and(|layer| layer["class_name"] == "InputLayer");
-    let is = |layer: &Value, key: &str| {
-        let at = |place: &str| layer.pointer(&format!("{place}/{key}")).is_some_and(|v| v == true);
-        at("/config") || at("/config/layer/config")
-    };
     let is_other = |layer: &Value| {
-        let sequences = layer["class_name"] == "Bidirectional" && is(layer, "return_sequences");
-        let repeats = sequences && (carries_masked || is(layer, "unroll"));
-        resizing::is_other(layer) || (masked && (repeats || is(layer, "stateful")))
+        let sequences = layer["class_name"] == "Bidirectional" && masks::says(layer, "return_sequences");
+        let repeats = sequences && (carries_masked || masks::says(layer, "unroll"));
+        resizing::is_other(layer) || (masked && (repeats || masks::says(layer, "stateful")))
     };
     if !begins || !layers.iter().any(is_other) {
         return None;

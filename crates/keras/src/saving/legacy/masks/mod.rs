@@ -113,16 +113,18 @@ enum Effect {
     Unknown,
 }
 
+/// Whether an argument of a layer, or of one that it wraps, is true.
+pub(super) fn says(layer: &Value, argument: &str) -> bool {
+    let at = |place: &str| layer.pointer(&format!("{place}/{argument}")).is_some_and(|v| v == true);
+    at("/config") || at("/config/layer/config")
+}
+
 fn effect(layer: &Value) -> Effect {
     let class = class(layer);
-    let is = |key: &str| {
-        let at = |place: &str| layer.pointer(&format!("{place}/{key}")).is_some_and(|v| v == true);
-        at("/config") || at("/config/layer/config")
-    };
     match class {
         "Masking" => Effect::Makes,
-        "Embedding" if is("mask_zero") => Effect::Makes,
-        _ if RECURRENT.contains(&class) && is("return_sequences") => Effect::HandsOn,
+        "Embedding" if says(layer, "mask_zero") => Effect::Makes,
+        _ if RECURRENT.contains(&class) && says(layer, "return_sequences") => Effect::HandsOn,
         _ if HAND_ON.contains(&class) => Effect::HandsOn,
         _ if END.contains(&class) || RECURRENT.contains(&class) => Effect::Ends,
         _ if class.contains("Pooling") || class.starts_with("Conv") || is_operation(layer) => Effect::Ends,
