@@ -13,6 +13,7 @@ pub use lstm::{Lstm, LstmGradients, LstmOutput, LstmSaved};
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
+use crate::elementwise::{Strided, copy_strided};
 use crate::gemm::{Gemm, Layout, gemm, gemm_serial};
 use crate::math::Real;
 use crate::reduce::{ReduceOp, reduce};
@@ -213,17 +214,14 @@ impl Sequence<'_> {
 
     /// The state before each step, `(batch, steps, units)`, from the states after each step.
     fn shifted<T: Real>(&self, after: &[T], initial: Option<&[T]>) -> Vec<T> {
-        let Self { batch, steps, units, .. } = *self;
-        let mut before = vec![T::ZERO; after.len()];
-        for b in 0..batch {
-            for i in 0..steps {
-                let to = &mut before[(b * steps + self.time(i)) * units..][..units];
-                if i > 0 {
-                    to.copy_from_slice(&after[(b * steps + self.time(i - 1)) * units..][..units]);
-                } else if let Some(initial) = initial {
-                    to.copy_from_slice(&initial[b * units..][..units]);
-                }
-            }
+        let Self { steps, units, .. } = *self;
+        let zeros = vec![T::ZERO; units];
+        let mut before = Vec::with_capacity(after.len());
+        for (b, after) in after.chunks(usize::max(steps * units, 1)).enumerate() {
+            let first = initial.map_or(zeros.as_slice(), |initial| &initial[b * units..][..units]);
+            let (all_but_last, all_but_first) = (&after[..after.len() - units], &after[units..]);
+            let parts = if self.go_backwards { [all_but_first, first] } else { [first, all_but_last] };
+            parts.into_iter().for_each(|part| before.extend_from_slice(part));
         }
         before
     }
@@ -264,6 +262,16 @@ impl Sequence<'_> {
         gemm(&Gemm::new(k, width, rows), x, narrow.transposed(), dz, wide, &mut dkernel, wide)?;
         Ok((dx, dkernel))
     }
+}
+
+/// The columns of a matrix as rows. Each step goes back through the recurrent weights: products with their columns would bring
+/// them in order once a step.
+fn transposed<T: Real>(x: &[T], columns: usize) -> Result<Vec<T>> {
+    let rows = x.len().checked_div(columns).unwrap_or(0);
+    let (shape, strides) = ([columns, rows], [1, columns as isize]);
+    let mut out = vec![T::ZERO; x.len()];
+    copy_strided(&shape, Strided::new(x, 0, &shape, &strides)?, &mut out)?;
+    Ok(out)
 }
 
 /// Sums of the columns of a matrix.

@@ -1,8 +1,11 @@
 //! Gated recurrent unit.
 
-use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros};
+use std::iter;
+
+use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros, transposed};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
+use crate::output::{self, Output};
 use crate::{Error, Result, par};
 
 /// A GRU as `keras.layers.GRU` 3.15.1 computes it; the gates are in the order update, reset, candidate.
@@ -119,18 +122,17 @@ impl<T: Real> Gru<'_, T> {
         let row = 4 * units;
         let mut gates = sequence.project(x, self.kernel, 3 * units, row)?;
         let mut h = copy_or_zeros(self.h0, batch * units);
-        let mut hidden = vec![T::ZERO; batch * steps * units];
-        if batch * steps * units == 0 {
-            return Ok(GruOutput { outputs: Vec::new(), h, gates, hidden: None });
-        }
         let rows = sequence.part_rows();
-        let parts = gates.chunks_mut(rows * steps * row).zip(h.chunks_mut(rows * units));
-        let parts = parts.zip(hidden.chunks_mut(rows * steps * units)).enumerate();
-        par::map(parts, sequence.work(3), |(i, ((gates, h), hidden))| {
-            Self { sequence: sequence.part(i * rows, rows), ..*self }.walk(gates, h, hidden)
-        })
-        .into_iter()
-        .collect::<Result<()>>()?;
+        let piece = |size: usize| (rows * size).max(1);
+        let hidden = output::collect(batch * steps * units, |hidden| {
+            let parts = gates.chunks_mut(piece(steps * row)).zip(h.chunks_mut(piece(units)));
+            let parts = parts.zip(hidden.pieces(piece(steps * units))).enumerate();
+            par::map(parts, sequence.work(3), |(i, ((gates, h), hidden))| {
+                Self { sequence: sequence.part(i * rows, rows), ..*self }.walk(gates, h, hidden.get())
+            })
+            .into_iter()
+            .collect::<Result<()>>()
+        })?;
         let (outputs, hidden) = sequence.outputs(hidden);
         Ok(GruOutput { outputs, h, gates, hidden })
     }
@@ -221,28 +223,30 @@ impl<T: Real> Gru<'_, T> {
         let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
         let mut dh = copy_or_zeros(dh, batch * units);
         let before = sequence.shifted(saved.hidden, self.h0);
+        let back = transposed(self.recurrent_kernel, width)?;
+        let rows = sequence.part_rows();
+        let piece = |size: usize| (rows * size).max(1);
         // Of the projected inputs, and of the projected state; they differ in the candidate's part.
-        let mut dz = vec![T::ZERO; batch * steps * width];
-        let mut dstate = if self.reset_after { dz.clone() } else { Vec::new() };
-        if batch * steps * units > 0 {
-            let rows = sequence.part_rows();
-            let projected =
-                dz.chunks_mut(rows * steps * width).zip(chunks_or_none(&mut dstate, rows * steps * width));
-            let parts = projected.zip(dh.chunks_mut(rows * units)).enumerate();
-            par::map(parts, sequence.work(3), |(i, (dz, dh))| {
-                let (from, sequence) = (i * rows, sequence.part(i * rows, rows));
-                let range = |size: usize| from * size..(from + sequence.batch) * size;
-                let doutputs = doutputs.map(|d| &d[range(steps * units)]);
-                Self { sequence, ..*self }.walk_back(
-                    [&saved.gates[range(steps * row)], &before[range(steps * units)]],
-                    doutputs,
-                    dz,
-                    dh,
-                )
-            })
-            .into_iter()
-            .collect::<Result<()>>()?;
-        }
+        let mut dz = Vec::new();
+        let dstate_size = if self.reset_after { batch * steps * width } else { 0 };
+        let dstate = output::collect(dstate_size, |dstate| {
+            dz = output::collect(batch * steps * width, |dz| {
+                let dstate = dstate.pieces(piece(steps * width)).map(Some).chain(iter::repeat_with(|| None));
+                let parts = dz.pieces(piece(steps * width)).zip(dstate);
+                let parts = parts.zip(dh.chunks_mut(piece(units))).enumerate();
+                par::map(parts, sequence.work(3), |(i, ((dz, dstate), dh))| {
+                    let (from, sequence) = (i * rows, sequence.part(i * rows, rows));
+                    let range = |size: usize| from * size..(from + sequence.batch) * size;
+                    let saved = [&saved.gates[range(steps * row)], &before[range(steps * units)]];
+                    let doutputs = doutputs.map(|d| &d[range(steps * units)]);
+                    let dstate = dstate.map_or_else(Default::default, Output::get);
+                    Self { sequence, ..*self }.walk_back(saved, doutputs, &back, (dz.get(), dstate), dh)
+                })
+                .into_iter()
+                .collect()
+            })?;
+            Ok::<_, Error>(())
+        })?;
         let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
         let mut drecurrent = vec![T::ZERO; units * width];
         let rows = batch * steps;
@@ -270,13 +274,14 @@ impl<T: Real> Gru<'_, T> {
         &self,
         [gates, before]: [&[T]; 2],
         doutputs: Option<&[T]>,
+        back: &[T],
         (dz, dstate): (&mut [T], &mut [T]),
         dh: &mut [T],
     ) -> Result<()> {
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
         let (width, row) = (3 * units, 4 * units);
-        let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
+        let narrow = Layout::row_major(units);
         let mut scratch = vec![T::ZERO; if self.reset_after { 0 } else { batch * units }];
         for i in (0..steps).rev() {
             let t = sequence.time(i);
@@ -285,17 +290,18 @@ impl<T: Real> Gru<'_, T> {
             let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units)).enumerate();
             par::for_each(rows, work, |(b, (dz, dh))| {
                 let takes_part = sequence.takes_part(b, t);
-                if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask) {
-                    let doutput = &doutputs[(b * steps + i) * units..][..units];
-                    dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
-                }
-                if !takes_part {
-                    return;
-                }
-                let at = b * steps + t;
-                let gates = &gates[at * row..][..width];
-                let before = &before[at * units..][..units];
                 par::simd!({
+                    if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask)
+                    {
+                        let doutput = &doutputs[(b * steps + i) * units..][..units];
+                        dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
+                    }
+                    if !takes_part {
+                        return;
+                    }
+                    let at = b * steps + t;
+                    let gates = &gates[at * row..][..width];
+                    let before = &before[at * units..][..units];
                     let (update, candidate) = (&gates[..units], &gates[2 * units..]);
                     let (dupdate, rest) = dz[t * width..][..width].split_at_mut(units);
                     let dcandidate = &mut rest[units..];
@@ -332,12 +338,11 @@ impl<T: Real> Gru<'_, T> {
                     });
                 });
                 let dims = Gemm::new(batch, units, width).accumulate();
-                gemm(&dims, dstate, step, self.recurrent_kernel, wide.transposed(), dh, narrow)?;
+                gemm(&dims, dstate, step, back, narrow, dh, narrow)?;
             } else {
                 let dims = Gemm::new(batch, units, units);
-                let weights = wide.transposed().at(2 * units);
-                let from = step.at(step.offset + 2 * units);
-                gemm(&dims, dz, from, self.recurrent_kernel, weights, &mut scratch, narrow)?;
+                let (weights, from) = (narrow.at(2 * units * units), step.at(step.offset + 2 * units));
+                gemm(&dims, dz, from, back, weights, &mut scratch, narrow)?;
                 let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(scratch.chunks(units)));
                 par::for_each(rows.enumerate(), work, |(b, (dz, (dh, dproduct)))| {
                     if !sequence.takes_part(b, t) {
@@ -356,16 +361,11 @@ impl<T: Real> Gru<'_, T> {
                     });
                 });
                 let dims = Gemm::new(batch, units, 2 * units).accumulate();
-                gemm(&dims, dz, step, self.recurrent_kernel, wide.transposed(), dh, narrow)?;
+                gemm(&dims, dz, step, back, narrow, dh, narrow)?;
             }
         }
         Ok(())
     }
-}
-
-/// Pieces of `size` elements, or as many empty ones as are asked for.
-fn chunks_or_none<T>(x: &mut [T], size: usize) -> impl Iterator<Item = &mut [T]> {
-    x.chunks_mut(size).chain(std::iter::repeat_with(Default::default))
 }
 
 /// `h = update · h + (1 - update) · candidate`

@@ -1,9 +1,9 @@
 //! Long short-term memory.
 
-use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros};
+use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros, transposed};
 use crate::gemm::{Gemm, Layout, gemm};
 use crate::math::Real;
-use crate::{Error, Result, par};
+use crate::{Error, Result, output, par};
 
 /// An LSTM as `keras.layers.LSTM` 3.15.1 computes it; the gates are in the order input, forget, candidate, output.
 #[derive(Debug, Clone, Copy)]
@@ -121,21 +121,23 @@ impl<T: Real> Lstm<'_, T> {
         let width = 4 * units;
         let mut gates = sequence.project(x, self.kernel, width, width)?;
         let (mut h, mut c) = (copy_or_zeros(self.h0, batch * units), copy_or_zeros(self.c0, batch * units));
-        let mut hidden = vec![T::ZERO; batch * steps * units];
-        let mut cells = vec![T::ZERO; batch * steps * units];
-        if batch * steps * units == 0 {
-            return Ok(LstmOutput { outputs: Vec::new(), h, c, gates, hidden: None, cells });
-        }
         let rows = sequence.part_rows();
-        let states = h.chunks_mut(rows * units).zip(c.chunks_mut(rows * units));
-        let kept = hidden.chunks_mut(rows * steps * units).zip(cells.chunks_mut(rows * steps * units));
-        let parts = gates.chunks_mut(rows * steps * width).zip(states).zip(kept).enumerate();
-        par::map(parts, sequence.work(4), |(i, ((gates, (h, c)), kept))| {
-            let part = Self { sequence: sequence.part(i * rows, rows), ..*self };
-            part.walk(gates, h, c, kept)
-        })
-        .into_iter()
-        .collect::<Result<()>>()?;
+        let piece = |size: usize| (rows * size).max(1);
+        let mut hidden = Vec::new();
+        let cells = output::collect(batch * steps * units, |cells| {
+            hidden = output::collect(batch * steps * units, |hidden| {
+                let states = h.chunks_mut(piece(units)).zip(c.chunks_mut(piece(units)));
+                let kept = hidden.pieces(piece(steps * units)).zip(cells.pieces(piece(steps * units)));
+                let parts = gates.chunks_mut(piece(steps * width)).zip(states).zip(kept).enumerate();
+                par::map(parts, sequence.work(4), |(i, ((gates, (h, c)), (hidden, cells)))| {
+                    let part = Self { sequence: sequence.part(i * rows, rows), ..*self };
+                    part.walk(gates, h, c, (hidden.get(), cells.get()))
+                })
+                .into_iter()
+                .collect()
+            })?;
+            Ok::<_, Error>(())
+        })?;
         let (outputs, hidden) = sequence.outputs(hidden);
         Ok(LstmOutput { outputs, h, c, gates, hidden, cells })
     }
@@ -198,30 +200,27 @@ impl<T: Real> Lstm<'_, T> {
         sequence.check_units("gradient of h", batch, dh)?;
         sequence.check_units("gradient of c", batch, dc)?;
         let (mut dh, mut dc) = (copy_or_zeros(dh, batch * units), copy_or_zeros(dc, batch * units));
-        let mut dz = vec![T::ZERO; batch * steps * width];
         let before = sequence.shifted(saved.cells, self.c0);
-        if batch * steps * units > 0 {
-            let rows = sequence.part_rows();
-            let states = dh.chunks_mut(rows * units).zip(dc.chunks_mut(rows * units));
-            let parts = dz.chunks_mut(rows * steps * width).zip(states).enumerate();
+        let back = transposed(self.recurrent_kernel, width)?;
+        let rows = sequence.part_rows();
+        let piece = |size: usize| (rows * size).max(1);
+        let dz = output::collect(batch * steps * width, |dz| {
+            let states = dh.chunks_mut(piece(units)).zip(dc.chunks_mut(piece(units)));
+            let parts = dz.pieces(piece(steps * width)).zip(states).enumerate();
             par::map(parts, sequence.work(4), |(i, (dz, (dh, dc)))| {
                 let (from, sequence) = (i * rows, sequence.part(i * rows, rows));
                 let range = |size: usize| from * size..(from + sequence.batch) * size;
-                Self { sequence, ..*self }.walk_back(
-                    [
-                        &saved.gates[range(steps * width)],
-                        &saved.cells[range(steps * units)],
-                        &before[range(steps * units)],
-                    ],
-                    doutputs.map(|d| &d[range(steps * units)]),
-                    dz,
-                    dh,
-                    dc,
-                )
+                let saved = [
+                    &saved.gates[range(steps * width)],
+                    &saved.cells[range(steps * units)],
+                    &before[range(steps * units)],
+                ];
+                let doutputs = doutputs.map(|d| &d[range(steps * units)]);
+                Self { sequence, ..*self }.walk_back(saved, doutputs, &back, dz.get(), (dh, dc))
             })
             .into_iter()
-            .collect::<Result<()>>()?;
-        }
+            .collect::<Result<()>>()
+        })?;
         let (dx, dkernel) = sequence.project_backward(x, self.kernel, &dz, width)?;
         let before = sequence.shifted(saved.hidden, self.h0);
         let mut drecurrent = vec![T::ZERO; units * width];
@@ -237,36 +236,37 @@ impl<T: Real> Lstm<'_, T> {
         &self,
         [gates, cells, before]: [&[T]; 3],
         doutputs: Option<&[T]>,
+        back: &[T],
         dz: &mut [T],
-        dh: &mut [T],
-        dc: &mut [T],
+        (dh, dc): (&mut [T], &mut [T]),
     ) -> Result<()> {
         let sequence = &self.sequence;
         let Sequence { batch, steps, units, .. } = *sequence;
         let width = 4 * units;
-        let back = Gemm::new(batch, units, width).accumulate();
+        let dims = Gemm::new(batch, units, width).accumulate();
         for i in (0..steps).rev() {
             let t = sequence.time(i);
             let rows =
                 dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(dc.chunks_mut(units))).enumerate();
             par::for_each(rows, batch * width * COST, |(b, (dz, (dh, dc)))| {
                 let takes_part = sequence.takes_part(b, t);
-                if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask) {
-                    let doutput = &doutputs[(b * steps + i) * units..][..units];
-                    dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
-                }
-                if takes_part {
-                    let at = b * steps + t;
-                    let (gates, cells) = (&gates[at * width..][..width], &cells[at * units..][..units]);
-                    let dz = &mut dz[t * width..][..width];
-                    par::simd!({
-                        self.step_backward(gates, cells, &before[at * units..][..units], dz, dh, dc)
-                    });
-                }
+                par::simd!({
+                    if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask)
+                    {
+                        let doutput = &doutputs[(b * steps + i) * units..][..units];
+                        dh.iter_mut().zip(doutput).for_each(|(dh, &d)| *dh += d);
+                    }
+                    if takes_part {
+                        let at = b * steps + t;
+                        let (gates, cells) = (&gates[at * width..][..width], &cells[at * units..][..units]);
+                        let before = &before[at * units..][..units];
+                        self.step_backward(gates, cells, before, &mut dz[t * width..][..width], dh, dc);
+                    }
+                });
             });
             let step = Layout { offset: t * width, row: (steps * width) as isize, col: 1, batch: &[] };
-            let (narrow, wide) = (Layout::row_major(units), Layout::row_major(width));
-            gemm(&back, dz, step, self.recurrent_kernel, wide.transposed(), dh, narrow)?;
+            let narrow = Layout::row_major(units);
+            gemm(&dims, dz, step, back, narrow, dh, narrow)?;
         }
         Ok(())
     }
