@@ -105,6 +105,13 @@ fn map_fast<T: Item>(x: Shared<T>, cost: usize, f: impl Fn(T) -> T + Sync) -> Re
 
 fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buffer> {
     let (zero, one) = (<T as Num>::ZERO, T::ONE);
+    macro_rules! smooth {
+        ($function:ident) => {
+            in_pieces(x, DEAR, &|piece| {
+                par::simd!(|m| piece.iter_mut().for_each(|v| *v = Real::$function(*v, m)));
+            })
+        };
+    }
     match op {
         UnaryOp::Neg => map_fast(x, CHEAP, |v| -v),
         UnaryOp::Abs => map_fast(x, CHEAP, Real::abs),
@@ -114,30 +121,10 @@ fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buff
         UnaryOp::Ceil => map_fast(x, CHEAP, Float::ceil),
         UnaryOp::Floor => map_fast(x, CHEAP, Float::floor),
         UnaryOp::Round => map_fast(x, CHEAP, round),
-        UnaryOp::Exp => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::exp(v),
-        ),
-        UnaryOp::Expm1 => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::exp_m1(v),
-        ),
-        UnaryOp::Log => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::ln(v),
-        ),
-        UnaryOp::Log1p => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::ln_1p(v),
-        ),
+        UnaryOp::Exp => smooth!(exp),
+        UnaryOp::Expm1 => smooth!(exp_m1),
+        UnaryOp::Log => smooth!(ln),
+        UnaryOp::Log1p => smooth!(ln_1p),
         UnaryOp::Sqrt => map_fast(x, CHEAP, Real::sqrt),
         UnaryOp::Rsqrt => map_fast(x, CHEAP, Real::rsqrt),
         UnaryOp::Sin => map_fast(x, DEAR, Real::sin),
@@ -148,39 +135,19 @@ fn unary_float<T: Item + Real + Float>(op: UnaryOp, x: Shared<T>) -> Result<Buff
         UnaryOp::Atan => map(x, Float::atan),
         UnaryOp::Sinh => map(x, Float::sinh),
         UnaryOp::Cosh => map(x, Float::cosh),
-        UnaryOp::Tanh => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::tanh(v),
-        ),
+        UnaryOp::Tanh => smooth!(tanh),
         UnaryOp::Asinh => map(x, Float::asinh),
         UnaryOp::Acosh => map(x, Float::acosh),
         UnaryOp::Atanh => map(x, Float::atanh),
-        UnaryOp::Erf => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::erf(v),
-        ),
+        UnaryOp::Erf => smooth!(erf),
         UnaryOp::ErfInv => map_fast(
             x,
             DEAR,
             #[inline(always)]
             |v| Real::erf_inv(v),
         ),
-        UnaryOp::Sigmoid => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::sigmoid(v),
-        ),
-        UnaryOp::Softplus => map_fast(
-            x,
-            DEAR,
-            #[inline(always)]
-            |v| Real::softplus(v),
-        ),
+        UnaryOp::Sigmoid => smooth!(sigmoid),
+        UnaryOp::Softplus => smooth!(softplus),
         UnaryOp::Relu => map_fast(x, CHEAP, |v| v.larger(zero)),
         _ => unsupported("unary", T::DTYPE),
     }

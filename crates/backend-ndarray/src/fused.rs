@@ -133,13 +133,13 @@ fn run<T: Item + Real>(op: &Fused, operands: Vec<Buffer>) -> Result<Vec<Buffer>>
         Fused::ActivationBackward { activation } => {
             let (y, g) = (o.next::<T>()?, o.next()?);
             let activation = known(*activation)?;
-            let backward = |g: &mut [T], y: &[T]| par::simd!(activation.backward(y, g));
+            let backward = |g: &mut [T], y: &[T]| par::simd!(|m| activation.backward(y, g, m));
             Ok(vec![in_pieces_beside(g, &y, 1, &backward)?])
         }
         Fused::ConvBias { spec, activation } => {
             let (x, filter, bias) = (o.any::<T>()?, o.any::<T>()?, o.next()?);
             let activation = known(*activation)?;
-            let apply = |y: &mut [T]| par::simd!(activation.apply(y));
+            let apply = |y: &mut [T]| par::simd!(|m| activation.apply(y, m));
             let epilogue = Epilogue { bias: Some(rows(&bias)?), activation: Some(&apply) };
             Ok(vec![convolution(x, filter.into(), spec, &epilogue)?])
         }
@@ -319,7 +319,7 @@ fn dense<T: Item + Real>(
     }
     let mut y = product(x, kernel, Some(rows(bias)?))?;
     if activation != Activation::Linear {
-        let apply = |piece: &mut [T]| par::simd!(activation.apply(piece));
+        let apply = |piece: &mut [T]| par::simd!(|m| activation.apply(piece, m));
         y = in_pieces(T::unwrap(y)?, cost(activation), &apply)?;
     }
     if vector {

@@ -62,7 +62,7 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, activation:
             gemm(&product, a.elements, layout(&a), b.elements, layout(&b), c, c_layout)
         });
         if activation != Activation::Linear {
-            par::simd!(activation.apply(&mut y));
+            par::simd!(|m| activation.apply(&mut y, m));
         }
         Some(done.map_err(|e| broken("matmul", e).into()).and_then(|()| from_vec(y, &sizes(&[m, n]))))
     }
@@ -81,10 +81,10 @@ pub(crate) fn large_product(a: &Tensor, b: &Tensor, bias: &Tensor, activation: A
         let (work, size) = (elements.len(), bias.len() * (par::CHUNK / bias.len()).max(1));
         with_threads_of(&LibtorchThreads, || {
             par::for_each(elements.chunks_mut(size), work, |rows| {
-                par::simd!({
+                par::simd!(|m| {
                     for row in rows.chunks_mut(bias.len()) {
                         row.iter_mut().zip(&bias).for_each(|(y, &bias)| *y += bias);
-                        activation.apply(row);
+                        activation.apply(row, m);
                     }
                 });
             });

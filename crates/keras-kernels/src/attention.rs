@@ -4,7 +4,7 @@
 //! keeps their scores with all keys of one head in a buffer that stays in the cache.
 
 use crate::gemm::{Gemm, Layout, gemm_serial};
-use crate::math::Real;
+use crate::math::{MulAdd, Real};
 use crate::reduce::fold_row;
 use crate::softmax::larger;
 use crate::{Error, Output, Result, par};
@@ -221,9 +221,9 @@ impl<T: Real> Attention<'_, T> {
         let reach = self.reach(block);
         let scores = &mut scores[..block.rows() * reach];
         self.scores(operands, block, scores)?;
-        par::simd!({
+        par::simd!(|m| {
             for (i, row) in scores.chunks_mut(reach).enumerate() {
-                let log_sum = softmax(row);
+                let log_sum = softmax(row, m);
                 log_sums[i * self.heads + block.head] = log_sum;
             }
         });
@@ -305,10 +305,10 @@ impl<T: Real> Attention<'_, T> {
         let (weights, dscores) = (&mut weights[..rows * reach], &mut dscores[..rows * reach]);
         self.scores(operands, block, weights)?;
         let at = |q: usize| (block.batch * self.queries + q) * self.heads + block.head;
-        par::simd!({
+        par::simd!(|m| {
             for (q, row) in (block.from..block.to).zip(weights.chunks_mut(reach)) {
                 let log_sum = log_sums[at(q)];
-                row.iter_mut().for_each(|score| *score = (*score - log_sum).exp());
+                row.iter_mut().for_each(|score| *score = (*score - log_sum).exp(m));
             }
         });
         let blind: Vec<bool> = (block.from..block.to).map(|q| self.is_blind(block, q)).collect();
@@ -371,11 +371,11 @@ impl<T: Real> Attention<'_, T> {
 
 /// Replaces scores by weights that sum to 1; gives the logarithm of the sum of the scores' exponentials.
 #[inline(always)]
-fn softmax<T: Real>(row: &mut [T]) -> T {
+fn softmax<T: Real>(row: &mut [T], m: impl MulAdd) -> T {
     let max = fold_row(row, row, T::LOWEST, |x, _| x, larger);
-    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+    row.iter_mut().for_each(|x| *x = (*x - max).exp(m));
     let sum = fold_row(row, row, T::ZERO, |x, _| x, T::plus);
     let scale = T::ONE / sum;
     row.iter_mut().for_each(|x| *x *= scale);
-    max + sum.ln()
+    max + sum.ln(m)
 }

@@ -4,9 +4,9 @@
 //!
 //! ```
 //! use keras_kernels::{elementwise, math::Real};
-//! let x = [0.0f32, 1.0];
-//! let y = elementwise::unary(&x, 10, #[inline(always)] |x| Real::exp(x));
-//! assert_eq!(y, [1.0, std::f32::consts::E]);
+//! let x = [0.0f32, 4.0];
+//! let y = elementwise::unary(&x, 10, #[inline(always)] |x| Real::sqrt(x));
+//! assert_eq!(y, [0.0, 2.0]);
 //! ```
 //!
 //! `cost` is what one element costs in units of a multiplication; it decides from which length on threads are worth

@@ -1,21 +1,51 @@
 //! Scalar mathematics behind one trait, written so that loops over it vectorise.
 //!
 //! Kernels load any [`Num`] and compute in its [`Acc`](Num::Acc), which for floating-point types is a [`Real`]:
-//! `f32` or `f64`. The `f32` functions are polynomials without branches, without fused multiply-add and without
-//! table look-ups, so that they vectorise, and so that the same input gives the same bits on
-//! every machine, vectorised or not. Those of `f64` are the standard library's, and `libm`'s for the error functions.
+//! `f32` or `f64`. The `f32` functions are polynomials without branches and without table look-ups, so that they vectorise. Where
+//! the processor multiplies and adds in one instruction, they take half as long with it: [`par::simd!`](crate::par::simd) says
+//! which [`MulAdd`] that is. One thing is told of both: the same input gives the same bits, vectorised or not. Those of `f64`
+//! are the standard library's, and `libm`'s for the error function.
 
 mod double;
 mod single;
 
+use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::Num;
 
+/// How polynomials multiply and add.
+pub trait MulAdd: Copy + Debug + Send + Sync {
+    /// `a · b + c`
+    fn mul_add<T: Real>(self, a: T, b: T, c: T) -> T;
+}
+
+/// Rounds once, by one instruction: for processors that have it. For others it is computed in many.
+#[derive(Debug, Clone, Copy)]
+pub struct Fused;
+
+/// Rounds the product, then the sum.
+#[derive(Debug, Clone, Copy)]
+pub struct Separate;
+
+impl MulAdd for Fused {
+    #[inline(always)]
+    fn mul_add<T: Real>(self, a: T, b: T, c: T) -> T {
+        a.fused_mul_add(b, c)
+    }
+}
+
+impl MulAdd for Separate {
+    #[inline(always)]
+    fn mul_add<T: Real>(self, a: T, b: T, c: T) -> T {
+        a * b + c
+    }
+}
+
 /// A type that kernels compute in: `f32` or `f64`.
 ///
-/// Where the type is known to be `f32`, write `Real::exp(x)`: `x.exp()` would be the standard library's.
+/// Where the type is known to be `f32`, write `Real::exp(x, m)`: `x.exp()` would be the standard library's.
 /// NaN in gives NaN out everywhere, infinities and signed zeros follow IEEE 754 and C99's annex F.
 /// The accuracy stated for a method is that of `f32` in units in the last place of the correctly rounded result,
 /// as the tests measure it.
@@ -50,32 +80,27 @@ pub trait Real:
     fn rsqrt(self) -> Self {
         Self::ONE / self.sqrt()
     }
+    /// `self · b + c`, rounded once.
+    fn fused_mul_add(self, b: Self, c: Self) -> Self;
     /// e to this power (1 ULP).
-    fn exp(self) -> Self;
+    fn exp(self, m: impl MulAdd) -> Self;
     /// e to this power, less one (2 ULP).
-    fn exp_m1(self) -> Self;
+    fn exp_m1(self, m: impl MulAdd) -> Self;
     /// Natural logarithm (1 ULP).
-    fn ln(self) -> Self;
+    fn ln(self, m: impl MulAdd) -> Self;
     /// Natural logarithm of one more (2 ULP).
-    fn ln_1p(self) -> Self;
+    fn ln_1p(self, m: impl MulAdd) -> Self;
     /// Hyperbolic tangent (2 ULP).
-    fn tanh(self) -> Self;
+    fn tanh(self, m: impl MulAdd) -> Self;
     /// `1 / (1 + exp(-x))` without overflow (2 ULP).
-    #[inline(always)]
-    fn sigmoid(self) -> Self {
-        let e = (-self.abs()).exp();
-        let numerator = if self < Self::ZERO { e } else { Self::ONE };
-        numerator / (Self::ONE + e)
-    }
+    fn sigmoid(self, m: impl MulAdd) -> Self;
     /// `ln(1 + exp(x))` without overflow (2 ULP).
     #[inline(always)]
-    fn softplus(self) -> Self {
-        self.maximum(Self::ZERO) + (-self.abs()).exp().ln_1p()
+    fn softplus(self, m: impl MulAdd) -> Self {
+        self.maximum(Self::ZERO) + (-self.abs()).exp(m).ln_1p(m)
     }
     /// Error function (2 ULP).
-    fn erf(self) -> Self;
-    /// Complementary error function, accurate in the tail (1 ULP).
-    fn erfc(self) -> Self;
+    fn erf(self, m: impl MulAdd) -> Self;
     /// Inverse error function: Giles's polynomials, as XLA evaluates them, so that normal deviates agree with JAX's.
     fn erf_inv(self) -> Self;
     /// Sine.
@@ -87,7 +112,7 @@ pub trait Real:
 }
 
 macro_rules! native {
-    ($t:ident, $($name:ident => $path:path),+) => {
+    ($t:ident, $erf_inv:path, $($name:ident => |$x:ident, $m:ident| $value:expr),+) => {
         impl Real for $t {
             const INFINITY: $t = $t::INFINITY;
             #[inline(always)]
@@ -122,10 +147,19 @@ macro_rules! native {
             fn powf(self, exponent: $t) -> $t {
                 $t::powf(self, exponent)
             }
+            #[inline(always)]
+            fn fused_mul_add(self, b: $t, c: $t) -> $t {
+                $t::mul_add(self, b, c)
+            }
+            #[inline(always)]
+            fn erf_inv(self) -> $t {
+                $erf_inv(self)
+            }
             $(
                 #[inline(always)]
-                fn $name(self) -> $t {
-                    $path(self)
+                fn $name(self, $m: impl MulAdd) -> $t {
+                    let $x = self;
+                    $value
                 }
             )+
         }
@@ -134,33 +168,33 @@ macro_rules! native {
 
 native!(
     f32,
-    exp => single::exp,
-    exp_m1 => single::exp_m1,
-    ln => single::ln,
-    ln_1p => single::ln_1p,
-    tanh => single::tanh,
-    erf => single::erf,
-    erfc => single::erfc,
-    erf_inv => single::erf_inv
+    single::erf_inv,
+    exp => |x, m| single::exp(x, m),
+    exp_m1 => |x, m| single::exp_m1(x, m),
+    ln => |x, m| single::ln(x, m),
+    ln_1p => |x, m| single::ln_1p(x, m),
+    tanh => |x, m| single::tanh(x, m),
+    sigmoid => |x, m| single::sigmoid(x, m),
+    erf => |x, m| single::erf(x, m)
 );
 native!(
     f64,
-    exp => f64::exp,
-    exp_m1 => f64::exp_m1,
-    ln => f64::ln,
-    ln_1p => f64::ln_1p,
-    tanh => f64::tanh,
-    erf => libm::erf,
-    erfc => libm::erfc,
-    erf_inv => double::erf_inv
+    double::erf_inv,
+    exp => |x, _m| f64::exp(x),
+    exp_m1 => |x, _m| f64::exp_m1(x),
+    ln => |x, _m| f64::ln(x),
+    ln_1p => |x, _m| f64::ln_1p(x),
+    tanh => |x, _m| f64::tanh(x),
+    sigmoid => |x, _m| double::sigmoid(x),
+    erf => |x, _m| libm::erf(x)
 );
 
 /// Evaluates a polynomial by Horner's rule, coefficients from the highest power down.
 #[inline(always)]
-pub(crate) fn horner<T: Real, const N: usize>(x: T, coefficients: [T; N]) -> T {
+pub(crate) fn horner<T: Real, const N: usize>(x: T, coefficients: [T; N], m: impl MulAdd) -> T {
     let mut sum = T::ZERO;
     for (i, c) in coefficients.into_iter().enumerate() {
-        sum = if i == 0 { c } else { sum * x + c };
+        sum = if i == 0 { c } else { m.mul_add(sum, x, c) };
     }
     sum
 }

@@ -40,16 +40,46 @@ pub const CHUNK: usize = 1 << 14;
 ///
 /// They are compiled once per instruction set and vectorised by the compiler, provided that all functions they call are
 /// inlined: mark them `#[inline(always)]`, as this macro does with the expression itself (a closure that is called once
-/// per instruction set would else stay a function of its own, for the oldest processor). Additions are never reordered
-/// and never fused with multiplications.
+/// per instruction set would else stay a function of its own, for the oldest processor). Additions are never reordered, and
+/// never fused with multiplications unless the expression asks for it: in `simd!(|m| expression)`, `m` is the
+/// [`MulAdd`](crate::math::MulAdd) of this machine, which the functions of [`math`](crate::math) take.
 #[macro_export]
 macro_rules! simd {
+    (|$m:ident| $op:expr) => {
+        if $crate::par::fuses() {
+            let $m = $crate::math::Fused;
+            $crate::par::simd!($op)
+        } else {
+            let $m = $crate::math::Separate;
+            $crate::par::call(
+                #[inline(always)]
+                || $op,
+            )
+        }
+    };
     ($op:expr) => {
         $crate::par::dispatch(
             #[inline(always)]
             || $op,
         )
     };
+}
+
+/// What [`simd!`] calls where only the oldest instruction set is left.
+#[doc(hidden)]
+#[inline(always)]
+pub fn call<R>(op: impl FnOnce() -> R) -> R {
+    op()
+}
+
+/// Whether this machine multiplies and adds in one instruction.
+#[doc(hidden)]
+#[inline(always)]
+pub fn fuses() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return !matches!(pulp::Arch::new(), pulp::Arch::Scalar);
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    cfg!(target_arch = "aarch64")
 }
 
 pub use crate::simd;

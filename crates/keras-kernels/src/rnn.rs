@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use crate::elementwise::{Strided, copy_strided};
 use crate::gemm::{Gemm, Layout, gemm, gemm_serial};
-use crate::math::Real;
+use crate::math::{MulAdd, Real};
 use crate::reduce::{ReduceOp, reduce};
 use crate::{Error, Result, par};
 
@@ -50,12 +50,12 @@ pub enum Activation {
 impl Activation {
     /// Replaces every element by its activation.
     #[inline(always)]
-    pub fn apply<T: Real>(self, x: &mut [T]) {
+    pub fn apply<T: Real>(self, x: &mut [T], m: impl MulAdd) {
         let x = x.iter_mut();
         match self {
             Self::Linear => {}
             Self::Relu => x.for_each(|x| *x = x.maximum(T::ZERO)),
-            Self::Sigmoid => x.for_each(|x| *x = x.sigmoid()),
+            Self::Sigmoid => x.for_each(|x| *x = x.sigmoid(m)),
             Self::HardSigmoid => {
                 let (three, six) = (T::from_f64(3.0), T::from_f64(6.0));
                 x.for_each(|x| *x = (*x + three).maximum(T::ZERO).minimum(six) / six);
@@ -64,17 +64,17 @@ impl Activation {
                 let (fifth, half) = (T::from_f64(0.2), T::from_f64(0.5));
                 x.for_each(|x| *x = (*x * fifth + half).maximum(T::ZERO).minimum(T::ONE));
             }
-            Self::Tanh => x.for_each(|x| *x = x.tanh()),
-            Self::Elu => x.for_each(|x| *x = if *x > T::ZERO { *x } else { x.exp_m1() }),
-            Self::Softplus => x.for_each(|x| *x = x.softplus()),
+            Self::Tanh => x.for_each(|x| *x = x.tanh(m)),
+            Self::Elu => x.for_each(|x| *x = if *x > T::ZERO { *x } else { x.exp_m1(m) }),
+            Self::Softplus => x.for_each(|x| *x = x.softplus(m)),
             Self::Softsign => x.for_each(|x| *x /= T::ONE + x.abs()),
-            Self::Exponential => x.for_each(|x| *x = x.exp()),
+            Self::Exponential => x.for_each(|x| *x = x.exp(m)),
         }
     }
 
     /// Multiplies every gradient by the derivative, told from the activation's value `y`.
     #[inline(always)]
-    pub fn backward<T: Real>(self, y: &[T], gradient: &mut [T]) {
+    pub fn backward<T: Real>(self, y: &[T], gradient: &mut [T], m: impl MulAdd) {
         let pairs = gradient.iter_mut().zip(y);
         match self {
             Self::Linear => {}
@@ -87,7 +87,7 @@ impl Activation {
             // Factored, for accuracy where the value is close to one.
             Self::Tanh => pairs.for_each(|(g, &y)| *g *= (T::ONE - y) * (T::ONE + y)),
             Self::Elu => pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { *g * (y + T::ONE) }),
-            Self::Softplus => pairs.for_each(|(g, &y)| *g *= -(-y).exp_m1()),
+            Self::Softplus => pairs.for_each(|(g, &y)| *g *= -(-y).exp_m1(m)),
             Self::Softsign => pairs.for_each(|(g, &y)| *g *= (T::ONE - y.abs()) * (T::ONE - y.abs())),
             Self::Exponential => pairs.for_each(|(g, &y)| *g *= y),
         }

@@ -3,7 +3,7 @@
 //! The axis is the middle one of `(outer, n, inner)`; with `inner == 1` it is the last, which is fastest. As in JAX,
 //! the maximum is subtracted first; a row whose maximum is infinite or NaN gives NaN. Half precisions compute in `f32`.
 
-use crate::math::Real;
+use crate::math::{MulAdd, Real};
 use crate::reduce::fold_row;
 use crate::{Error, Num, Output, Result, par};
 
@@ -31,9 +31,9 @@ pub(crate) fn larger<A: Real>(a: A, b: A) -> A {
 
 /// Largest element of a row, and `exp(x - largest)`, written to `exps`, summed.
 #[inline(always)]
-fn exponentials<T: Num<Acc: Real>>(x: &[T], exps: &mut [T::Acc]) -> (T::Acc, T::Acc) {
+fn exponentials<T: Num<Acc: Real>>(x: &[T], exps: &mut [T::Acc], m: impl MulAdd) -> (T::Acc, T::Acc) {
     let max = fold_row(x, x, T::Acc::LOWEST, |x, _| x.widen(), larger);
-    exps.iter_mut().zip(x).for_each(|(e, &x)| *e = (x.widen() - max).exp());
+    exps.iter_mut().zip(x).for_each(|(e, &x)| *e = (x.widen() - max).exp(m));
     let sum = fold_row(exps, exps, T::Acc::ZERO, |e, _| e, T::Acc::plus);
     (max, sum)
 }
@@ -45,6 +45,7 @@ fn column_exponentials<T: Num<Acc: Real>>(
     exps: &mut [T::Acc],
     max: &mut [T::Acc],
     sum: &mut [T::Acc],
+    m: impl MulAdd,
 ) {
     let inner = max.len();
     max.fill(T::Acc::LOWEST);
@@ -54,21 +55,14 @@ fn column_exponentials<T: Num<Acc: Real>>(
     }
     for (x, exps) in x.chunks(inner).zip(exps.chunks_mut(inner)) {
         for (((&x, e), &max), sum) in x.iter().zip(exps).zip(&*max).zip(&mut *sum) {
-            *e = (x.widen() - max).exp();
+            *e = (x.widen() - max).exp(m);
             *sum += *e;
         }
     }
 }
 
-/// Writes `finish(x - max, e, divisor)` for every element, `e` being `exp(x - max)` and the divisor `prepare` of their
-/// sum.
-fn forward<T: Num<Acc: Real>>(
-    x: &[T],
-    shape: [usize; 3],
-    out: Output<T>,
-    prepare: impl Fn(T::Acc) -> T::Acc + Send + Sync,
-    finish: impl Fn(T::Acc, T::Acc, T::Acc) -> T::Acc + Send + Sync,
-) -> Result<()> {
+/// Writes the softmax of `x`, or its logarithm.
+fn forward<T: Num<Acc: Real>, const LOG: bool>(x: &[T], shape: [usize; 3], out: Output<T>) -> Result<()> {
     check(shape, [("x", x.len()), ("out", out.len()), ("out", out.len())])?;
     if x.is_empty() {
         return Ok(());
@@ -79,17 +73,19 @@ fn forward<T: Num<Acc: Real>>(
     let scratch = || [size, inner, inner].map(|len| vec![T::Acc::ZERO; len]);
     par::for_each_init(items, x.len().saturating_mul(COST), scratch, |[exps, max, sum], (out, x)| {
         let out = out.get();
-        par::simd!({
+        par::simd!(|m| {
+            let prepare = |sum: T::Acc| if LOG { sum.ln(m) } else { T::Acc::ONE / sum };
+            let finish = |shifted: T::Acc, e: T::Acc, sum: T::Acc| if LOG { shifted - sum } else { e * sum };
             for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {
                 if inner == 1 {
-                    let (max, sum) = exponentials(x, exps);
-                    let divisor = prepare(sum);
+                    let (max, sum) = exponentials(x, exps, m);
+                    let sum = prepare(sum);
                     for ((out, &x), &e) in out.iter_mut().zip(x).zip(&*exps) {
-                        *out = T::narrow(finish(x.widen() - max, e, divisor));
+                        *out = T::narrow(finish(x.widen() - max, e, sum));
                     }
                     continue;
                 }
-                column_exponentials(x, exps, max, sum);
+                column_exponentials(x, exps, max, sum, m);
                 sum.iter_mut().for_each(|sum| *sum = prepare(*sum));
                 for ((out, x), e) in out.chunks_mut(inner).zip(x.chunks(inner)).zip(exps.chunks(inner)) {
                     let statistics = max.iter().zip(&*sum);
@@ -103,14 +99,12 @@ fn forward<T: Num<Acc: Real>>(
     Ok(())
 }
 
-/// Writes `finish(y, dy, sum)` for every element, `sum` being that of `term(y, dy)` along the axis.
-fn backward<T: Num<Acc: Real>>(
+/// Writes the gradient of the softmax `y`, or of its logarithm `y`.
+fn backward<T: Num<Acc: Real>, const LOG: bool>(
     y: &[T],
     dy: &[T],
     shape: [usize; 3],
     dx: Output<T>,
-    term: impl Fn(T::Acc, T::Acc) -> T::Acc + Send + Sync,
-    finish: impl Fn(T::Acc, T::Acc, T::Acc) -> T::Acc + Send + Sync,
 ) -> Result<()> {
     check(shape, [("y", y.len()), ("dy", dy.len()), ("dx", dx.len())])?;
     if y.is_empty() {
@@ -122,7 +116,11 @@ fn backward<T: Num<Acc: Real>>(
     par::for_each(items, y.len().saturating_mul(COST), |(dx, (y, dy))| {
         let dx = dx.get();
         let mut sums = vec![T::Acc::ZERO; inner];
-        par::simd!({
+        par::simd!(|m| {
+            let term = |y: T::Acc, dy: T::Acc| if LOG { dy } else { y * dy };
+            let finish = |y: T::Acc, dy: T::Acc, sum: T::Acc| {
+                if LOG { dy - y.exp(m) * sum } else { y * (dy - sum) }
+            };
             for (dx, (y, dy)) in dx.chunks_mut(size).zip(y.chunks(size).zip(dy.chunks(size))) {
                 if inner == 1 {
                     let map = |y: T, dy: T| term(y.widen(), dy.widen());
@@ -161,7 +159,7 @@ pub fn softmax<'a, T: Num<Acc: Real> + 'a>(
     shape: [usize; 3],
     out: impl Into<Output<'a, T>>,
 ) -> Result<()> {
-    forward(x, shape, out.into(), |sum| T::Acc::ONE / sum, |_, e, scale| e * scale)
+    forward::<T, false>(x, shape, out.into())
 }
 
 /// Writes `x - ln(sum(exp(x)))` along the middle axis of `(outer, n, inner)`.
@@ -173,7 +171,7 @@ pub fn log_softmax<'a, T: Num<Acc: Real> + 'a>(
     shape: [usize; 3],
     out: impl Into<Output<'a, T>>,
 ) -> Result<()> {
-    forward(x, shape, out.into(), T::Acc::ln, |shifted, _, log_sum| shifted - log_sum)
+    forward::<T, true>(x, shape, out.into())
 }
 
 /// Gradient of [`softmax`] from its output `y` and the gradient `dy` of that.
@@ -186,7 +184,7 @@ pub fn softmax_backward<'a, T: Num<Acc: Real> + 'a>(
     shape: [usize; 3],
     dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
-    backward(y, dy, shape, dx.into(), |y, dy| y * dy, |y, dy, sum| y * (dy - sum))
+    backward::<T, false>(y, dy, shape, dx.into())
 }
 
 /// Gradient of [`log_softmax`] from its output `y` and the gradient `dy` of that.
@@ -199,7 +197,7 @@ pub fn log_softmax_backward<'a, T: Num<Acc: Real> + 'a>(
     shape: [usize; 3],
     dx: impl Into<Output<'a, T>>,
 ) -> Result<()> {
-    backward(y, dy, shape, dx.into(), |_, dy| dy, |y, dy, sum| dy - y.exp() * sum)
+    backward::<T, true>(y, dy, shape, dx.into())
 }
 
 fn check_rows(n: usize, logits: usize, rows: usize) -> Result<()> {
@@ -232,9 +230,9 @@ pub fn sparse_cross_entropy<T: Num<Acc: Real>>(
         logits.len().saturating_mul(COST),
         || vec![T::Acc::ZERO; n],
         |exps, ((loss, labels), logits)| {
-            par::simd!({
+            par::simd!(|m| {
                 for ((loss, &label), x) in loss.iter_mut().zip(labels).zip(logits.chunks(n)) {
-                    let (max, sum) = exponentials(x, exps);
+                    let (max, sum) = exponentials(x, exps, m);
                     let label = usize::try_from(label).ok().filter(|&label| label < n);
                     *loss = label.map_or(T::ZERO, |label| {
                         // Zero, unless a probability is zero: then it counts as in a sum over all classes, as NaN.
@@ -242,7 +240,7 @@ pub fn sparse_cross_entropy<T: Num<Acc: Real>>(
                             let term = |x: T, _| (x.widen() - max) * T::Acc::ZERO;
                             fold_row(x, x, T::Acc::ZERO, term, T::Acc::plus)
                         };
-                        let own = sum.ln() - (x[label].widen() - max);
+                        let own = sum.ln(m) - (x[label].widen() - max);
                         T::narrow(own + others(&x[..label]) + others(&x[label + 1..]))
                     });
                 }
@@ -276,14 +274,14 @@ pub fn sparse_cross_entropy_backward<'a, T: Num<Acc: Real> + 'a>(
         || vec![T::Acc::ZERO; n],
         |exps, ((dx, logits), (dloss, labels))| {
             let dx = dx.get();
-            par::simd!({
+            par::simd!(|m| {
                 let rows = dx.chunks_mut(n).zip(logits.chunks(n)).zip(dloss.iter().zip(labels));
                 for ((dx, x), (dloss, &label)) in rows {
                     let Some(label) = usize::try_from(label).ok().filter(|&label| label < n) else {
                         dx.fill(T::ZERO);
                         continue;
                     };
-                    let (_, sum) = exponentials(x, exps);
+                    let (_, sum) = exponentials(x, exps, m);
                     let (scale, dloss) = (T::Acc::ONE / sum, dloss.widen());
                     dx.iter_mut().zip(&*exps).for_each(|(dx, &e)| *dx = T::narrow(e * scale * dloss));
                     dx[label] = T::narrow((exps[label] * scale - T::Acc::ONE) * dloss);
@@ -308,10 +306,10 @@ pub fn cross_entropy<T: Num<Acc: Real>>(logits: &[T], n: usize, targets: &[T], l
         logits.len().saturating_mul(COST),
         || vec![T::Acc::ZERO; n],
         |exps, (loss, (logits, targets))| {
-            par::simd!({
+            par::simd!(|m| {
                 for (loss, (x, targets)) in loss.iter_mut().zip(logits.chunks(n).zip(targets.chunks(n))) {
-                    let (max, sum) = exponentials(x, exps);
-                    let log_sum = sum.ln();
+                    let (max, sum) = exponentials(x, exps, m);
+                    let log_sum = sum.ln(m);
                     let term = |x: T, t: T| t.widen() * (log_sum - (x.widen() - max));
                     let sum = fold_row(x, targets, T::Acc::ZERO, term, T::Acc::plus);
                     *loss = T::narrow(sum);
@@ -346,10 +344,10 @@ pub fn cross_entropy_backward<'a, T: Num<Acc: Real> + 'a>(
         || vec![T::Acc::ZERO; n],
         |exps, ((dx, (logits, targets)), dloss)| {
             let dx = dx.get();
-            par::simd!({
+            par::simd!(|m| {
                 let rows = dx.chunks_mut(n).zip(logits.chunks(n).zip(targets.chunks(n))).zip(dloss);
                 for ((dx, (x, targets)), dloss) in rows {
-                    let (_, sum) = exponentials(x, exps);
+                    let (_, sum) = exponentials(x, exps, m);
                     let total = fold_row(targets, targets, T::Acc::ZERO, |t, _| t.widen(), T::Acc::plus);
                     let (scale, dloss) = (total / sum, dloss.widen());
                     for ((dx, &e), &t) in dx.iter_mut().zip(&*exps).zip(targets) {

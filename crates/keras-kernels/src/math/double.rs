@@ -1,6 +1,12 @@
 //! Double-precision functions that the standard library lacks.
 
-use super::horner;
+use super::{Separate, horner};
+
+#[inline(always)]
+pub(super) fn sigmoid(x: f64) -> f64 {
+    let e = (-x.abs()).exp();
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
 
 /// Inverse error function; ±1 give ±infinity, beyond them NaN.
 ///
@@ -35,6 +41,7 @@ pub(super) fn erf_inv(x: f64) -> f64 {
                 0.24015818242558962,
                 1.6536545626831027,
             ],
+            Separate,
         )
     } else if w < 16.0 {
         horner(
@@ -60,6 +67,7 @@ pub(super) fn erf_inv(x: f64) -> f64 {
                 1.0052589676941592,
                 3.0838856104922208,
             ],
+            Separate,
         )
     } else {
         horner(
@@ -83,6 +91,7 @@ pub(super) fn erf_inv(x: f64) -> f64 {
                 1.0103004648645344,
                 4.849906401408584,
             ],
+            Separate,
         )
     };
     if x.abs() == 1.0 { x * f64::INFINITY } else { p * x }

@@ -4,7 +4,7 @@ use std::iter;
 
 use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros, transposed};
 use crate::gemm::{Gemm, Layout, gemm};
-use crate::math::Real;
+use crate::math::{MulAdd, Real};
 use crate::output::{self, Output};
 use crate::{Error, Result, par};
 
@@ -79,17 +79,18 @@ fn advance<T: Real>(
     gates: &mut [T],
     inner: &[T],
     h: &mut [T],
+    m: impl MulAdd,
 ) {
     let units = h.len();
     let (gates, reset) = gates.split_at_mut(3 * units);
     let (both, candidate) = gates.split_at_mut(2 * units);
     both.iter_mut().zip(inner).for_each(|(gate, &inner)| *gate += inner);
-    recurrent_activation.apply(both);
+    recurrent_activation.apply(both, m);
     reset.copy_from_slice(&inner[2 * units..]);
     for ((g, &r), &inner) in candidate.iter_mut().zip(&both[units..]).zip(&*reset) {
         *g += r * inner;
     }
-    activation.apply(candidate);
+    activation.apply(candidate, m);
     mix(&both[..units], candidate, h);
 }
 
@@ -158,11 +159,11 @@ impl<T: Real> Gru<'_, T> {
                     if !sequence.takes_part(b, t) {
                         return;
                     }
-                    par::simd!({
+                    par::simd!(|m| {
                         let gates = &mut gates[t * row..][..row];
                         add(gates, input_bias);
                         add(inner, state_bias);
-                        advance(self.activation, self.recurrent_activation, gates, inner, h);
+                        advance(self.activation, self.recurrent_activation, gates, inner, h, m);
                     });
                 });
             } else {
@@ -170,10 +171,10 @@ impl<T: Real> Gru<'_, T> {
                 gemm(&dims, h, narrow, self.recurrent_kernel, wide, gates, step)?;
                 let rows = gates.chunks_mut(steps * row).zip(inner.chunks_mut(units).zip(h.chunks(units)));
                 par::for_each(rows, work, |(gates, (inner, h))| {
-                    par::simd!({
+                    par::simd!(|m| {
                         let gates = &mut gates[t * row..][..width];
                         add(gates, input_bias);
-                        self.recurrent_activation.apply(&mut gates[..2 * units]);
+                        self.recurrent_activation.apply(&mut gates[..2 * units], m);
                         for ((inner, &r), &h) in inner.iter_mut().zip(&gates[units..]).zip(h) {
                             *inner = r * h;
                         }
@@ -187,9 +188,9 @@ impl<T: Real> Gru<'_, T> {
                     if !sequence.takes_part(b, t) {
                         return;
                     }
-                    par::simd!({
+                    par::simd!(|m| {
                         let (both, candidate) = gates[t * row..][..width].split_at_mut(2 * units);
-                        self.activation.apply(candidate);
+                        self.activation.apply(candidate, m);
                         mix(&both[..units], candidate, h);
                     });
                 });
@@ -290,7 +291,7 @@ impl<T: Real> Gru<'_, T> {
             let rows = dz.chunks_mut(steps * width).zip(dh.chunks_mut(units)).enumerate();
             par::for_each(rows, work, |(b, (dz, dh))| {
                 let takes_part = sequence.takes_part(b, t);
-                par::simd!({
+                par::simd!(|m| {
                     if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask)
                     {
                         let doutput = &doutputs[(b * steps + i) * units..][..units];
@@ -310,8 +311,8 @@ impl<T: Real> Gru<'_, T> {
                         dcandidate[u] = dh[u] * (T::ONE - update[u]);
                         dh[u] *= update[u];
                     }
-                    self.recurrent_activation.backward(update, dupdate);
-                    self.activation.backward(candidate, dcandidate);
+                    self.recurrent_activation.backward(update, dupdate, m);
+                    self.activation.backward(candidate, dcandidate, m);
                 });
             });
             if self.reset_after {
@@ -323,13 +324,13 @@ impl<T: Real> Gru<'_, T> {
                     let at = b * steps + t;
                     let gates = &gates[at * row..][..row];
                     let (reset, inner) = (&gates[units..2 * units], &gates[width..]);
-                    par::simd!({
+                    par::simd!(|m| {
                         let (both, dcandidate) = dz[t * width..][..width].split_at_mut(2 * units);
                         let dreset = &mut both[units..];
                         for ((d, &dcandidate), &inner) in dreset.iter_mut().zip(&*dcandidate).zip(inner) {
                             *d = dcandidate * inner;
                         }
-                        self.recurrent_activation.backward(reset, dreset);
+                        self.recurrent_activation.backward(reset, dreset, m);
                         let (dboth, dinner) = dstate[t * width..][..width].split_at_mut(2 * units);
                         dboth.copy_from_slice(both);
                         for ((d, &dcandidate), &r) in dinner.iter_mut().zip(&*dcandidate).zip(reset) {
@@ -351,13 +352,13 @@ impl<T: Real> Gru<'_, T> {
                     let at = b * steps + t;
                     let reset = &gates[at * row + units..][..units];
                     let before = &before[at * units..][..units];
-                    par::simd!({
+                    par::simd!(|m| {
                         let dreset = &mut dz[t * width + units..][..units];
                         for u in 0..units {
                             dreset[u] = dproduct[u] * before[u];
                             dh[u] += dproduct[u] * reset[u];
                         }
-                        self.recurrent_activation.backward(reset, dreset);
+                        self.recurrent_activation.backward(reset, dreset, m);
                     });
                 });
                 let dims = Gemm::new(batch, units, 2 * units).accumulate();

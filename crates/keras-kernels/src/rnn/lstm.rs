@@ -2,7 +2,7 @@
 
 use super::{Activation, COST, Sequence, add, column_sums, copy_or_zeros, transposed};
 use crate::gemm::{Gemm, Layout, gemm};
-use crate::math::Real;
+use crate::math::{MulAdd, Real};
 use crate::{Error, Result, output, par};
 
 /// An LSTM as `keras.layers.LSTM` 3.15.1 computes it; the gates are in the order input, forget, candidate, output.
@@ -86,19 +86,20 @@ fn advance<T: Real>(
     gates: &mut [T],
     h: &mut [T],
     c: &mut [T],
+    m: impl MulAdd,
 ) {
     let units = h.len();
     let (input_forget, rest) = gates.split_at_mut(2 * units);
     let (candidate, output) = rest.split_at_mut(units);
-    recurrent_activation.apply(input_forget);
-    activation.apply(candidate);
-    recurrent_activation.apply(output);
+    recurrent_activation.apply(input_forget, m);
+    activation.apply(candidate, m);
+    recurrent_activation.apply(output, m);
     let (input, forget) = input_forget.split_at(units);
     for ((c, h), ((&i, &f), &g)) in c.iter_mut().zip(&mut *h).zip(input.iter().zip(forget).zip(&*candidate)) {
         *c = f * *c + i * g;
         *h = *c;
     }
-    activation.apply(h);
+    activation.apply(h, m);
     h.iter_mut().zip(&*output).for_each(|(h, &o)| *h *= o);
 }
 
@@ -163,11 +164,11 @@ impl<T: Real> Lstm<'_, T> {
             let kept = hidden.chunks_mut(steps * units).zip(cells.chunks_mut(steps * units));
             let rows = gates.chunks_mut(steps * width).zip(states).zip(kept).enumerate();
             par::for_each(rows, batch * width * COST, |(b, ((gates, (h, c)), (hidden, cells)))| {
-                par::simd!({
+                par::simd!(|m| {
                     if sequence.takes_part(b, t) {
                         let gates = &mut gates[t * width..][..width];
                         add(gates, self.bias);
-                        advance(self.activation, self.recurrent_activation, gates, h, c);
+                        advance(self.activation, self.recurrent_activation, gates, h, c, m);
                     }
                     hidden[t * units..][..units].copy_from_slice(h);
                     cells[t * units..][..units].copy_from_slice(c);
@@ -250,7 +251,7 @@ impl<T: Real> Lstm<'_, T> {
                 dz.chunks_mut(steps * width).zip(dh.chunks_mut(units).zip(dc.chunks_mut(units))).enumerate();
             par::for_each(rows, batch * width * COST, |(b, (dz, (dh, dc)))| {
                 let takes_part = sequence.takes_part(b, t);
-                par::simd!({
+                par::simd!(|m| {
                     if let Some(doutputs) = doutputs.filter(|_| takes_part || !sequence.zero_output_for_mask)
                     {
                         let doutput = &doutputs[(b * steps + i) * units..][..units];
@@ -258,9 +259,12 @@ impl<T: Real> Lstm<'_, T> {
                     }
                     if takes_part {
                         let at = b * steps + t;
-                        let (gates, cells) = (&gates[at * width..][..width], &cells[at * units..][..units]);
-                        let before = &before[at * units..][..units];
-                        self.step_backward(gates, cells, before, &mut dz[t * width..][..width], dh, dc);
+                        let saved = [
+                            &gates[at * width..][..width],
+                            &cells[at * units..][..units],
+                            &before[at * units..][..units],
+                        ];
+                        self.step_backward(saved, &mut dz[t * width..][..width], (dh, dc), m);
                     }
                 });
             });
@@ -275,12 +279,10 @@ impl<T: Real> Lstm<'_, T> {
     #[inline(always)]
     fn step_backward(
         &self,
-        gates: &[T],
-        cells: &[T],
-        before: &[T],
+        [gates, cells, before]: [&[T]; 3],
         dz: &mut [T],
-        dh: &mut [T],
-        dc: &mut [T],
+        (dh, dc): (&mut [T], &mut [T]),
+        m: impl MulAdd,
     ) {
         let units = dh.len();
         let (input_forget, rest) = gates.split_at(2 * units);
@@ -291,11 +293,11 @@ impl<T: Real> Lstm<'_, T> {
         let (dinput, dforget) = dinput_forget.split_at_mut(units);
         let (dcandidate, doutput) = drest.split_at_mut(units);
         doutput.copy_from_slice(cells);
-        self.activation.apply(doutput);
+        self.activation.apply(doutput, m);
         for ((d, dh), &o) in dinput.iter_mut().zip(&*dh).zip(output) {
             *d = *dh * o;
         }
-        self.activation.backward(doutput, dinput);
+        self.activation.backward(doutput, dinput, m);
         for u in 0..units {
             doutput[u] *= dh[u];
             let d = dc[u] + dinput[u];
@@ -304,10 +306,10 @@ impl<T: Real> Lstm<'_, T> {
             dcandidate[u] = d * input[u];
             dc[u] = d * forget[u];
         }
-        self.recurrent_activation.backward(input, dinput);
-        self.recurrent_activation.backward(forget, dforget);
-        self.activation.backward(candidate, dcandidate);
-        self.recurrent_activation.backward(output, doutput);
+        self.recurrent_activation.backward(input, dinput, m);
+        self.recurrent_activation.backward(forget, dforget, m);
+        self.activation.backward(candidate, dcandidate, m);
+        self.recurrent_activation.backward(output, doutput, m);
         dh.fill(T::ZERO);
     }
 }
