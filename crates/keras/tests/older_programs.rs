@@ -106,3 +106,44 @@ fn nadam_s_product_of_momenta_is_where_keras_has_it() {
     let expected = model.get_weights().unwrap();
     assert_eq!(went_on, [expected.clone(), expected]);
 }
+
+// Keras 2.2.4, 2.3.1 and tf.keras 2.4 read what is written for them here.
+#[test]
+fn yaml_has_what_all_of_keras_2_knows() {
+    let input = Input::new([5, 3]).tensor().unwrap();
+    let both = Bidirectional::new(LSTM::new(2).return_sequences(true)).apply(&input).unwrap();
+    let convolved =
+        Conv1D::new(4, 2).kernel_regularizer(keras::regularizers::L2::new(0.01)).apply(&both).unwrap();
+    let pooled = GlobalMaxPooling1D::new().apply(&convolved).unwrap();
+    let model = Model::new(&[input], &[pooled]).unwrap();
+    let text = SaveOptions::new().to_yaml(&model).unwrap();
+    for present in ["class_name: Model\n", "class_name: L1L2\n", "class_name: glorot_uniform\n"] {
+        assert!(text.contains(present), "{present}\n{text}");
+    }
+    for absent in ["Functional", "groups", "keepdims", "backward_layer", "module", "registered_name"] {
+        assert!(!text.contains(absent), "{absent}\n{text}");
+    }
+    let read = keras::model_from_yaml(&text).unwrap();
+    read.set_weights(&model.get_weights().unwrap()).unwrap();
+    let values = HostTensor::new([2, 5, 3], (0..30).map(|i| i as f32 / 30.0).collect()).unwrap();
+    let predict = |model: &Model| model.predict_on_batch(vec![values.clone()]).unwrap()[0].to_f64_vec();
+    assert_eq!(predict(&read), predict(&model));
+}
+
+#[test]
+fn yaml_for_a_version_has_only_what_it_has() {
+    let model = |layer: LayerRef| Sequential::new().add(Input::new([4, 4])).add(layer).build().unwrap();
+    let written = |layer: LayerRef, version| SaveOptions::new().readable_by(version).to_yaml(&model(layer));
+    let (of_2_3, of_2_4) = (Version::new(2, 3, 1), Version::new(2, 4, 0));
+    let refused = written(Conv1D::new(4, 2).groups(2).into(), of_2_3).unwrap_err().to_string();
+    assert!(refused.contains("groups") && refused.contains("2.3.1"), "{refused}");
+    assert!(written(Conv1D::new(4, 2).groups(2).into(), of_2_4).is_ok());
+    let refused = written(LayerNormalization::new().into(), of_2_3).unwrap_err().to_string();
+    assert!(refused.contains("LayerNormalization") && refused.contains("2.3.1"), "{refused}");
+    assert!(written(LayerNormalization::new().into(), of_2_4).is_ok());
+    let both = Bidirectional::new(GRU::new(2)).backward_layer(LSTM::new(2).go_backwards(true));
+    let refused = written(both.into(), of_2_3).unwrap_err().to_string();
+    assert!(refused.contains("backward_layer") && refused.contains("2.3.1"), "{refused}");
+    let refused = written(Dense::new(2).into(), Version::new(2, 6, 0)).unwrap_err().to_string();
+    assert!(refused.contains("2.6.0") && refused.contains("YAML"), "{refused}");
+}

@@ -18,12 +18,13 @@ pub(crate) struct Convert {
     /// The file to read, of any Keras
     old: PathBuf,
     /// The file to write; the end of its name says the format: .keras, .h5 or .hdf5 (whole models), .weights.h5,
-    /// .weights.json (an index of several files) and .safetensors (weights alone), .json (the architecture alone), .onnx
+    /// .weights.json (an index of several files) and .safetensors (weights alone), .json and .yaml (the architecture alone), .onnx
     new: PathBuf,
     /// Load the new file and compare its predictions on random inputs with those of the old one
     #[arg(long)]
     check: bool,
-    /// Write a whole model so that this version of Keras reads it: 3.0 and later read .keras, tf-keras (2.11 and later) .h5
+    /// Write a model so that this version of Keras reads it: 3.0 and later read .keras, tf-keras (2.11 and later) .h5, Keras
+    /// 2.2 to TensorFlow 2.5 .yaml, all of these .json
     #[arg(long, value_name = "VERSION", value_parser = version)]
     readable_by: Option<Version>,
     /// Leave out what the model was compiled with, as where an optimizer or a loss is not known
@@ -44,7 +45,8 @@ enum Format {
     Whole,
     Weights,
     Safetensors,
-    Architecture,
+    Json,
+    Yaml,
     Onnx,
 }
 
@@ -56,7 +58,8 @@ impl Format {
             () if ends(".weights.h5") || ends(".weights.json") => Ok(Format::Weights),
             () if ends(".keras") || ends(".h5") || ends(".hdf5") => Ok(Format::Whole),
             () if ends(".safetensors") => Ok(Format::Safetensors),
-            () if ends(".json") => Ok(Format::Architecture),
+            () if ends(".json") => Ok(Format::Json),
+            () if ends(".yaml") || ends(".yml") => Ok(Format::Yaml),
             () if ends(".onnx") => Ok(Format::Onnx),
             () => {
                 let expected =
@@ -64,6 +67,11 @@ impl Format {
                 Err(Failure::Usage(format!("{}: expected {expected}", path.display())))
             }
         }
+    }
+
+    /// Whether a file holds the architecture alone.
+    fn is_architecture(self) -> bool {
+        matches!(self, Format::Json | Format::Yaml)
     }
 }
 
@@ -76,12 +84,12 @@ impl Convert {
             ));
         }
         self.reading.choose_backend()?;
-        let new = match format == Format::Architecture && !self.check {
+        let new = match format.is_architecture() && !self.check {
             true => NewWeights::Unused,
             false => NewWeights::Initialized,
         };
         let Loaded { model, report, .. } = self.reading.open(&self.old, !self.no_compile, new)?;
-        if !model.is_built() && format != Format::Architecture {
+        if !model.is_built() && !format.is_architecture() {
             let why = "the file does not say the shape of the model's input; say it with `--input-shape 32,32,3`, of \
                        stateful layers with the batch size: `--input-shape batch=8,10,3`";
             return Err(Failure::Data(format!("{}: {why}", self.old.display())));
@@ -108,21 +116,22 @@ impl Convert {
     fn write(&self, model: &Model, format: Format) -> Result<()> {
         let path = &self.new;
         let named = |e: keras::Error| Failure::file(path, e);
-        match (format, self.readable_by) {
-            (Format::Whole, Some(version)) => {
-                SaveOptions::new().readable_by(version).save(model, path).map_err(named)
+        let text = |text: String| save(path, |out| std::io::Write::write_all(out, text.as_bytes()));
+        let options = match self.readable_by {
+            Some(_) if !(format == Format::Whole || format.is_architecture()) => {
+                let why = "--readable-by is for whole models and architectures: .keras, .h5, .json and .yaml";
+                return Err(Failure::Usage(why.to_owned()));
             }
-            (_, Some(_)) => {
-                Err(Failure::Usage("--readable-by is for whole models: .keras and .h5".to_owned()))
-            }
-            (Format::Whole, None) => model.save(path).map_err(named),
-            (Format::Weights, None) => model.save_weights(path).map_err(named),
-            (Format::Onnx, None) => model.export(path, ExportFormat::Onnx).map_err(named),
-            (Format::Architecture, None) => {
-                let text = model.to_json().map_err(named)?;
-                save(path, |out| std::io::Write::write_all(out, text.as_bytes()))
-            }
-            (Format::Safetensors, None) => {
+            Some(version) => SaveOptions::new().readable_by(version),
+            None => SaveOptions::new(),
+        };
+        match format {
+            Format::Whole => options.save(model, path).map_err(named),
+            Format::Weights => model.save_weights(path).map_err(named),
+            Format::Onnx => model.export(path, ExportFormat::Onnx).map_err(named),
+            Format::Json => text(options.to_json(model).map_err(named)?),
+            Format::Yaml => text(options.to_yaml(model).map_err(named)?),
+            Format::Safetensors => {
                 let bytes =
                     safetensors::to_bytes(&weights(model)?).map_err(|why| Failure::file(path, why))?;
                 save(path, |out| std::io::Write::write_all(out, &bytes))
@@ -135,7 +144,7 @@ impl Convert {
         let fail = |e: keras::Error| Failure::file(&self.new, e);
         let new = match format {
             Format::Whole => Reading::default().open(&self.new, false, NewWeights::Unused)?.model,
-            Format::Architecture => {
+            Format::Json | Format::Yaml => {
                 let new = Reading::default().open(&self.new, false, NewWeights::Unused)?.model;
                 new.set_weights(&old.get_weights().map_err(Failure::compute)?).map_err(fail)?;
                 new

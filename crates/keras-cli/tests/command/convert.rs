@@ -81,6 +81,26 @@ fn files_are_written_for_older_programs() {
     let weights = folder.file("new.weights.h5");
     assert!(keras(&["convert", &old, &weights, "--readable-by", "3.0"]).failed(2).contains("whole models"));
     assert!(keras(&["convert", &old, &new, "--readable-by", "2.15"]).failed(3).contains("new.keras"));
+    let architecture = folder.file("new.json");
+    keras(&["convert", &old, &architecture, "--readable-by", "2.3.1", "--check"]).good();
+    assert_eq!(json(&["inspect", &architecture])["origin"]["version"], "2.3.1");
+}
+
+#[test]
+fn architectures_are_written_in_yaml() {
+    let folder = Folder::new();
+    for name in ["new.yaml", "new.yml"] {
+        let new = folder.file(name);
+        let out = keras(&["convert", &golden("cnn/cnn_compiled.keras"), &new, "--check"]).good();
+        assert!(out.contains("checked"), "{out}");
+        let text = std::fs::read_to_string(&new).unwrap();
+        assert!(
+            text.starts_with("class_name: Sequential\nconfig:\n  name: cnn\n  layers:\n    - class_name: ")
+        );
+    }
+    let new = folder.file("new.yaml");
+    let error = keras(&["convert", &golden("cnn/cnn.keras"), &new, "--readable-by", "3.0"]).failed(3);
+    assert!(error.contains("2.5") && error.contains("3.0.0"), "{error}");
 }
 
 #[test]

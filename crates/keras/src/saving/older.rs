@@ -5,9 +5,14 @@ use serde_json::{Map, Value, json};
 
 use super::h5_config::short_form;
 use super::legacy::Version;
-use super::since::{ADDED, Default, NOT_IN_KERAS_2, activation_since, class_since, is_in_tf_keras};
+use super::since::{
+    ADDED, ADDED_TO_KERAS_2, Default, NOT_IN_KERAS_2, activation_since, class_since, is_in_keras_2,
+};
 use crate::legacy::{LEGACY_HARD_SIGMOID, is_hard_sigmoid};
 use crate::models::is_operation;
+
+/// The version of Keras 2 that reads architectures in YAML no more. What is for earlier ones has the names of all of Keras 2.
+pub(super) const YAML_ENDS: Version = Version::new(2, 6, 0);
 
 /// Takes an argument out of a configuration.
 fn take(
@@ -155,9 +160,21 @@ pub(super) fn for_keras_2(model: &Value, version: Version) -> Result<Value> {
     let mut value = model.clone();
     name_hard_sigmoid(&mut value);
     check_classes(&value, version)?;
-    for_keras_3(&mut value, Version::new(3, 0, 0))?;
+    for_keras_3(&mut value, version)?;
     layer_for_keras_2(&mut value, version)?;
     Ok(value)
+}
+
+/// A model without its weights in the form of Keras 2 (`Model.to_json`, `Model.to_yaml`).
+///
+/// # Errors
+/// It has something that Keras 2 does not have.
+pub(super) fn architecture_for_keras_2(model: &Value, version: Version) -> Result<Value> {
+    let model = for_keras_2(model, version)?;
+    Ok(json!({
+        "class_name": model["class_name"], "config": model["config"],
+        "keras_version": version.to_string(), "backend": "tensorflow",
+    }))
 }
 
 /// Keras 2 has its `hard_sigmoid` by name, as that of Keras 3 is not.
@@ -192,7 +209,7 @@ fn check_classes(value: &Value, version: Version) -> Result<()> {
         return Err(Error::config("Functional", why));
     }
     let is_keras = value.get("module").and_then(Value::as_str).is_some_and(|m| m.starts_with("keras"));
-    if is_keras && !is_in_tf_keras(class) {
+    if is_keras && !is_in_keras_2(class, version) {
         return Err(Error::config(class, format!("a class that files of Keras {version} cannot have")));
     }
     let bias = |layer: &str| value.pointer(&format!("/config/{layer}/config/use_bias")).cloned();
@@ -208,7 +225,7 @@ fn check_compiled(value: &Value, version: Version) -> Result<()> {
     match value {
         Value::Array(list) => list.iter().try_for_each(|v| check_compiled(v, version)),
         Value::Object(map) => match map.get("class_name").and_then(Value::as_str) {
-            Some(class) if !is_in_tf_keras(class) => {
+            Some(class) if !is_in_keras_2(class, version) => {
                 Err(Error::config(class, format!("a class that Keras {version} does not have")))
             }
             _ => map.values().try_for_each(|v| check_compiled(v, version)),
@@ -238,6 +255,12 @@ fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
             take(&class, config, key, *default, version)?;
         }
     }
+    for (since, classes, key, default) in ADDED_TO_KERAS_2 {
+        let is_default = config.get(*key).is_none_or(|value| default.is(value));
+        if classes.contains(&&*class) && (is_default || version < *since) {
+            take(&class, config, key, *default, version)?;
+        }
+    }
     if class == "__keras_tensor__" {
         return Ok(());
     }
@@ -254,8 +277,15 @@ fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
     match &*class {
         "InputLayer" => rename(config, "batch_shape", "batch_input_shape"),
         "LeakyReLU" => rename(config, "negative_slope", "alpha"),
+        "Bidirectional" if version < YAML_ENDS && is_mirrored(config) => {
+            config.shift_remove("backward_layer");
+        }
+        "Bidirectional" if version < Version::new(2, 4, 0) => {
+            let why = format!("a `backward_layer` of its own, which Keras {version} does not have");
+            return Err(Error::config(class, why));
+        }
         "Functional" => graph(config)?,
-        "MultiHeadAttention" => {
+        "MultiHeadAttention" if version >= YAML_ENDS => {
             // It takes them from there without asking whether they are; it is built when it is called.
             for key in ["query_shape", "key_shape", "value_shape"] {
                 config.insert(key.to_owned(), Value::Null);
@@ -266,7 +296,41 @@ fn layer_for_keras_2(value: &mut Value, version: Version) -> Result<()> {
     for key in ["module", "registered_name", "build_config", "compile_config"] {
         object.shift_remove(key);
     }
+    if version < YAML_ENDS {
+        first_name(object);
+    }
     Ok(())
+}
+
+/// Whether the layer that a `Bidirectional` has for the way back is the one that it would make itself.
+fn is_mirrored(config: &Map<String, Value>) -> bool {
+    let without_name = |key: &str| {
+        let mut layer = config.get(key)?.clone();
+        layer["config"].as_object_mut()?.shift_remove("name");
+        Some(layer)
+    };
+    let (forward, back) = (without_name("layer"), without_name("backward_layer"));
+    let mirrored = forward.map(|mut layer| {
+        layer["config"]["go_backwards"] = (layer["config"]["go_backwards"] != true).into();
+        layer
+    });
+    back.is_none() || back == mirrored
+}
+
+/// Gives a class the name that all versions of Keras 2 know.
+fn first_name(object: &mut Map<String, Value>) {
+    let name = match &*class_of(object) {
+        "Functional" => "Model",
+        "L1" | "L2" => "L1L2",
+        "GlorotNormal" => "glorot_normal",
+        "GlorotUniform" => "glorot_uniform",
+        "HeNormal" => "he_normal",
+        "HeUniform" => "he_uniform",
+        "LecunNormal" => "lecun_normal",
+        "LecunUniform" => "lecun_uniform",
+        _ => return,
+    };
+    object.insert("class_name".to_owned(), name.into());
 }
 
 fn rename(config: &mut Map<String, Value>, from: &str, to: &str) {
@@ -393,7 +457,7 @@ pub(super) fn compile_for_keras_2(training: &Value, version: Version) -> Result<
         map.values().try_for_each(|part| check_compiled(part, version))?;
     }
     flat_metrics(&mut value);
-    for_keras_3(&mut value, Version::new(3, 0, 0))?;
+    for_keras_3(&mut value, version)?;
     if let Value::Object(map) = &mut value {
         for key in ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"] {
             map.shift_remove(key);

@@ -118,12 +118,16 @@ fn contains(variables: &[Variable], one: &Variable) -> bool {
     variables.iter().any(|v| Variable::same(v, one))
 }
 
-/// The product of Nadam's momenta over the steps made, which depend on nothing else.
+/// The product of Nadam's momenta after a number of steps in tf-keras, whose files do not have it. It multiplies for each of the
+/// variables at every step, as it notices only once for each, in the steps from `n - 1` on, that it has done so already.
 fn momentum_product(target: &Target, product: &Variable, steps: f64) -> Result<()> {
     let beta = target.config.get("beta_1").and_then(Value::as_f64).unwrap_or(0.9);
+    let n = target.variables.iter().filter(|v| v.name().ends_with("_momentum")).count().max(1) as i32;
     // It is far below the smallest number then.
     let steps = steps.clamp(0.0, 100_000.0) as i32;
-    let value: f64 = (1..=steps).map(|step| beta * (1.0 - 0.5 * 0.96f64.powi(step))).product();
+    let momentum = |step: i32| beta * (1.0 - 0.5 * 0.96f64.powi(step + 1));
+    let times = |step: i32| n - i32::from((n - 1..2 * n - 1).contains(&step));
+    let value: f64 = (0..steps).map(|step| momentum(step).powi(times(step))).product();
     let value = HostTensor::new([0; 0], vec![value])?.cast(product.dtype());
     assign(vec![(product.clone(), value)])
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use keras_spec::{Error, Result, ResultExt};
+use serde_json::Value;
 
 use super::archive::Packed;
 use super::legacy::Version;
 use super::model::{Layout, layout, write_file};
-use super::whole_h5;
+use super::{architecture, json, older, whole_h5, yaml};
 use crate::models::Model;
 
 /// How a model is saved: for which program.
@@ -32,7 +33,8 @@ impl SaveOptions {
         SaveOptions::default()
     }
 
-    /// For this version of Keras and later ones: 3.0 and later read `.keras`, tf-keras (2.11 to 2.21) `.h5`.
+    /// For this version of Keras and later ones: 3.0 and later read `.keras`, tf-keras (2.11 to 2.21) `.h5`; architectures
+    /// also go back to 2.2.
     #[must_use]
     pub fn readable_by(mut self, version: Version) -> Self {
         self.version = Some(version);
@@ -59,6 +61,37 @@ impl SaveOptions {
                 let file = whole_h5::pack(model, version).at(|| &*name)?;
                 write_file(path, |out| file.finish_to(&name, out))
             }
+        }
+    }
+
+    /// The model without its weights, as JSON ([`Model::to_json`]).
+    ///
+    /// # Errors
+    /// Those of [`Model::to_json`]; the model has something that the version does not have.
+    pub fn to_json(&self, model: &Model) -> Result<String> {
+        self.architecture(model).map(|value| json::to_string(&value))
+    }
+
+    /// The model without its weights, as the YAML of Keras 2 (`keras.models.model_from_yaml`, up to TensorFlow 2.5). Without
+    /// [`readable_by`](Self::readable_by) it may have what came with TensorFlow 2.5, but is in the form that all of Keras 2 reads.
+    ///
+    /// # Errors
+    /// The model has something that the version does not have, or the version is one of those that read no YAML.
+    pub fn to_yaml(&self, model: &Model) -> Result<String> {
+        let version = self.version.unwrap_or(Version::new(2, 5, 0));
+        if version >= older::YAML_ENDS {
+            let expected = "a version up to 2.5: later ones read no YAML";
+            return Err(Error::argument("version", expected, version.to_string()));
+        }
+        SaveOptions { version: Some(version) }.architecture(model).map(|value| yaml::to_string(&value))
+    }
+
+    fn architecture(&self, model: &Model) -> Result<Value> {
+        let mut value = architecture::to_value(model)?;
+        match self.version {
+            Some(version) if version.major < 3 => older::architecture_for_keras_2(&value, version),
+            Some(version) => older::for_keras_3(&mut value, version).map(|()| value),
+            None => Ok(value),
         }
     }
 }

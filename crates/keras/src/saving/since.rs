@@ -4,8 +4,20 @@ use serde_json::Value;
 
 use super::legacy::Version;
 
-/// Classes that came after Keras 3.0: layers, operations of graphs, losses, metrics and optimizers.
+/// Classes that are not in all of Keras 2, or came after Keras 3.0: layers, operations of graphs, losses, metrics and optimizers.
 const CLASSES: &[(Version, &str)] = &[
+    (
+        Version::new(2, 4, 0),
+        "AdditiveAttention Attention Conv1DTranspose LayerNormalization MultiHeadAttention",
+    ),
+    // TensorFlow 2.6 or later; with 2.4 some are experiments under other names.
+    (
+        Version::new(2, 6, 0),
+        "CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM3D DepthwiseConv1D Discretization EinsumDense \
+         GroupNormalization HashedCrossing Hashing IntegerLookup Normalization RandomBrightness RandomContrast \
+         RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom Rescaling Resizing StringLookup \
+         TextVectorization UnitNormalization",
+    ),
     (Version::new(3, 1, 0), "CropImages MelSpectrogram"),
     (Version::new(3, 2, 0), "Correlate Dice"),
     (Version::new(3, 3, 0), "CTCDecode CTCLoss Eigh PSNR RGBToGrayscale Select Slogdet Tversky"),
@@ -75,7 +87,7 @@ const ACTIVATIONS: &[(Version, &str)] = &[
 const NOT_IN_TF_KERAS: &[&str] =
     &["CTC", "GroupQueryAttention", "GroupedQueryAttention", "LossScaleOptimizer", "SpectralNormalization"];
 
-/// The version of Keras 3 that a class of it came with, if 3.0 does not have it.
+/// The version that a class of Keras 3 came with, if not all have it.
 pub(super) fn class_since(class: &str) -> Option<Version> {
     since(CLASSES, class)
 }
@@ -89,10 +101,10 @@ fn since(lists: &[(Version, &str)], name: &str) -> Option<Version> {
     lists.iter().find(|(_, names)| names.split(' ').any(|n| n == name)).map(|(version, _)| *version)
 }
 
-/// Whether tf-keras 2.21 has a class of Keras 3.
-pub(super) fn is_in_tf_keras(class: &str) -> bool {
+/// Whether a version of Keras 2 has a class of Keras 3.
+pub(super) fn is_in_keras_2(class: &str, version: Version) -> bool {
     // Of what came to Keras 3, it has only the optimizers and losses that were in both.
-    !NOT_IN_TF_KERAS.contains(&class) && class_since(class).is_none()
+    !NOT_IN_TF_KERAS.contains(&class) && class_since(class).is_none_or(|since| since <= version)
 }
 
 /// Arguments that came to classes in a version of Keras 3, with the value that says what older versions do.
@@ -128,6 +140,23 @@ pub(super) const ADDED: &[(Version, &[&str], &str, Default)] = &[
 
 /// Both names of the class are in files.
 const GROUPED: &[&str] = &["GroupQueryAttention", "GroupedQueryAttention"];
+
+/// Arguments that came to classes in a version of Keras 2, with the value that says what older versions do.
+pub(super) const ADDED_TO_KERAS_2: &[(Version, &[&str], &str, Default)] = &[
+    (Version::new(2, 4, 0), &["Conv1D", "Conv2D", "Conv3D"], "groups", Default::One),
+    (Version::new(2, 6, 0), GLOBAL_POOLING, "keepdims", Default::False),
+    (Version::new(2, 9, 0), &["GaussianNoise", "GaussianDropout", "AlphaDropout"], "seed", Default::Null),
+    (Version::new(2, 11, 0), &["Attention"], "score_mode", Default::Text("dot")),
+];
+
+const GLOBAL_POOLING: &[&str] = &[
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+];
 
 /// Arguments of Keras 3 that tf-keras does not take.
 pub(super) const NOT_IN_KERAS_2: &[(&[&str], &str, Default)] = &[
@@ -175,6 +204,7 @@ pub(super) enum Default {
     Null,
     False,
     Zero,
+    One,
     MinusOne,
     Text(&'static str),
     Any,
@@ -187,6 +217,7 @@ impl Default {
             Default::Null => value.is_null(),
             Default::False => value.is_null() || value == false,
             Default::Zero => value.as_f64() == Some(0.0),
+            Default::One => value == 1,
             Default::MinusOne => value == -1,
             Default::Text(text) => value.is_null() || value == text,
             Default::Any => true,
@@ -204,6 +235,8 @@ mod tests {
         assert_eq!(class_since("Rot90"), Some(Version::new(3, 9, 0)));
         assert_eq!(class_since("RMSNorm"), class_since("RMSNormalization"));
         assert_eq!(activation_since("glu"), Some(Version::new(3, 7, 0)));
-        assert!(is_in_tf_keras("Conv2D") && !is_in_tf_keras("AdaptiveMaxPooling1D"));
+        let (first, last) = (Version::new(2, 2, 4), Version::new(2, 21, 0));
+        assert!(is_in_keras_2("Conv2D", first) && !is_in_keras_2("AdaptiveMaxPooling1D", last));
+        assert!(!is_in_keras_2("LayerNormalization", first) && is_in_keras_2("LayerNormalization", last));
     }
 }
