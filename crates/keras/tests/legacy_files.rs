@@ -604,3 +604,29 @@ fn nadam_goes_on_as_in_tf_keras() {
         assert!((loss - expected).abs() < 5e-4, "{loss} {expected}");
     }
 }
+
+/// `K.switch` of tf-keras 2.21 with a condition for each element, for all, and for each row; and what it predicts.
+#[test]
+fn a_switch_chooses_as_in_tf_keras() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files/tf-keras-2.21-switch.h5");
+    let mut model = keras::load_model(file).unwrap();
+    let x = HostTensor::new([2, 4], vec![1f32, -2.0, 3.0, -0.5, -1.0, 2.0, 0.25, -4.0]).unwrap();
+    let found: Vec<Vec<f64>> = model.predict(vec![x]).unwrap().iter().map(HostTensor::to_f64_vec).collect();
+    let expected = [
+        [1.0, -4.0, 3.0, -1.0, -2.0, 2.0, 0.25, -8.0],
+        [-1.0, 2.0, -3.0, 0.5, 1.0, -2.0, -0.25, 4.0],
+        [1.0, -2.0, 3.0, -0.5, -3.0, 6.0, 0.75, -12.0],
+    ];
+    assert_eq!(found, expected);
+}
+
+/// `BatchNormalization(virtual_batch_size=2)` of tf-keras 2.21, whose weights have the shape `(1, 1, 3)`, and what it predicts.
+#[test]
+fn weights_of_a_virtual_batch_have_one_axis() {
+    let name = "tests/fixtures/files/tf-keras-2.21-virtual_batch.keras";
+    let mut model = keras::load_model(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let x = HostTensor::new([2, 3], vec![1f32, 2.0, 3.0, -1.0, 0.0, 0.5]).unwrap();
+    let expected = vec![1.4995004f32, 0.9998751, 22.952145, -0.4995004, -0.9998751, 7.982054];
+    let expected = HostTensor::new([2, 3], expected).unwrap();
+    assert!(error(&model.predict(vec![x]).unwrap()[0], &expected) <= 1.0);
+}

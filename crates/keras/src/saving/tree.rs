@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::container::{ASSETS, Archive};
 use super::error::FileError;
+use super::legacy::weights::is_of_virtual_batch;
 use super::legacy::{Groups, Report, Version};
 use super::{LoadOptions, h5, optimizer_state};
 use crate::models::{Chain, Functional, Model};
@@ -388,8 +389,13 @@ impl Tree<'_> {
             let found = format!("{} arrays", arrays.len());
             return Err(FileError::unexpected(self.file, format!("/{path}"), expected, found).into());
         }
+        let normalizes = place.layer.as_ref().is_some_and(|l| l.class().name == "BatchNormalization");
         let read = |(variable, array): (&Variable, &h5::Dataset)| {
-            Ok((variable.clone(), read_for(self.file, array, variable)?))
+            let array = match normalizes && is_of_virtual_batch(array.shape(), variable) {
+                true => array.read()?.reshape(variable.shape().clone())?,
+                false => read_for(self.file, array, variable)?,
+            };
+            Ok((variable.clone(), array))
         };
         let variables = place.saved.iter().map(|(variable, _)| variable);
         let mut values = variables.zip(&arrays).map(read).collect::<Result<Vec<_>>>()?;

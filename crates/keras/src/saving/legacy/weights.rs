@@ -12,6 +12,15 @@ pub(crate) struct Converted {
     pub(crate) flipped: Vec<Variable>,
 }
 
+/// Whether an array has the axes of a layer's inputs, of which all but the last are 1, in the place of a weight with that axis alone:
+/// `BatchNormalization` had them with a `virtual_batch_size`.
+pub(crate) fn is_of_virtual_batch(array: &[usize], variable: &Variable) -> bool {
+    match (array, variable.shape().dims()) {
+        ([ones @ .., last], [length]) => !ones.is_empty() && last == length && ones.iter().all(|d| *d == 1),
+        _ => false,
+    }
+}
+
 /// Brings the arrays of a layer, one for each of `variables` in their order, into the layout of Keras 3: kernels that Theano
 /// flips, weights of CuDNN's recurrent layers.
 ///
@@ -46,13 +55,8 @@ pub(crate) fn convert(
             }
         }
         if part.class().name == "BatchNormalization" {
-            // With a `virtual_batch_size` they had as many axes as the inputs.
-            for (variable, &i) in own.iter().zip(&places).filter(|(v, _)| v.shape().rank() == 1) {
-                let dims = arrays[i].shape().dims();
-                if dims.len() > 1
-                    && dims.last() == variable.shape().first()
-                    && dims[..dims.len() - 1].iter().all(|d| *d == 1)
-                {
+            for (variable, &i) in own.iter().zip(&places) {
+                if is_of_virtual_batch(arrays[i].shape().dims(), variable) {
                     arrays[i] = arrays[i].clone().reshape(variable.shape().clone())?;
                 }
             }

@@ -12,7 +12,7 @@ mod table;
 mod values;
 mod windows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keras_spec::layer::loading;
 use keras_spec::{Error, Result};
@@ -33,6 +33,8 @@ pub(super) struct Operations {
     layers: Vec<Value>,
     /// What layers give that compute with nothing but the lengths of axes: a length that is not known is null.
     values: HashMap<String, Vec<Value>>,
+    /// Those of them that are chosen by a comparison of lengths of which not all are known.
+    choices: HashSet<String>,
     /// The first `traced` layers, for the shapes of their tensors.
     graph: Graph,
     traced: usize,
@@ -86,13 +88,20 @@ impl Operations {
         let mut entries: Vec<Value> = Vec::new();
         for (index, call) in calls.iter().enumerate() {
             let mut call = call.clone();
+            let function = match function == "tile" && self.takes_choice(&mut call) {
+                true => "identity",
+                false => &*function,
+            };
             self.insert_values(&mut call);
-            if let Some(values) = values::evaluate(self, &function, &call)? {
+            if let Some(values) = values::evaluate(self, function, &call)? {
+                if function == "where" && values.iter().any(has_null) {
+                    self.choices.insert(name.clone());
+                }
                 report.converted(&*name, format!("`tf.{function}` of lengths of axes is the number itself"));
                 self.values.insert(name, values);
                 return Ok(());
             }
-            let operations = Call::new(self, &name, &function, index, &call)?.operations()?;
+            let operations = Call::new(self, &name, function, index, &call)?.operations()?;
             if index == 0 {
                 let classes: Vec<&str> = operations.iter().map(|o| o.class).collect();
                 let text = format!("`tf.{function}` is the operation `{}`", classes.join("`, `"));
@@ -145,6 +154,17 @@ impl Operations {
             self.traced = self.layers.len();
             self.graph.trace(&tensor["config"]["keras_history"])
         })
+    }
+
+    /// Takes out of a call of `tf.tile` how often it repeats what, if that is chosen by lengths that are not known. Then it is the
+    /// condition of a `K.switch`, repeated where it is shorter than what is chosen from, and `Where` of Keras 3 takes it as it is.
+    fn takes_choice(&self, call: &mut Value) -> bool {
+        let from = call.pointer("/kwargs/multiples/config/keras_history/0").and_then(Value::as_str);
+        let is = from.is_some_and(|name| self.choices.contains(name));
+        if let (true, Some(Value::Object(keywords))) = (is, call.get_mut("kwargs")) {
+            keywords.shift_remove("multiples");
+        }
+        is
     }
 
     /// Puts values in the places of the tensors that stood for them.

@@ -169,6 +169,7 @@ static FUNCTIONS: &[Function] = functions! {
     ["clip_by_value"] Clip ("t") with { "clip_value_min" => "x_min", "clip_value_max" => "x_max" };
     ["nn.embedding_lookup"] Take ("params", "ids") with { "axis" => "axis" or 0, "partition_strategy" => "" };
     ["where"] Where ("condition", "x", "y");
+    ["keras.backend.switch"] Where ("condition", "then_expression", "else_expression");
     ["zeros_like"] ZerosLike ("input") with { "dtype" => "dtype" };
     ["ones_like"] OnesLike ("input") with { "dtype" => "dtype" };
     ["cast"] Cast ("x") with { "dtype" => "dtype" };

@@ -51,6 +51,8 @@ pub(super) fn evaluate(graph: &mut Operations, function: &str, call: &Value) -> 
         "math.reduce_prod" | "reduce_prod" if argument(1, "axis").is_null() => {
             first.as_array().and_then(|list| list.iter().try_fold(json!(1), |a, b| pair(&a, b, product())))
         }
+        "ones_like" => Some(ones(&first)),
+        "where" => choose(&first, &argument(1, "x"), &argument(2, "y")),
         "range" => range(&first, &argument(1, "limit"), &argument(2, "delta")),
         _ => arithmetic(function).and_then(|f| both(&first, &argument(1, "y"), f)),
     };
@@ -73,6 +75,7 @@ fn arithmetic(function: &str) -> Option<Arithmetic> {
         }
         "math.maximum" | "maximum" => (|a, b| Some(a.max(b)), f64::max),
         "math.minimum" | "minimum" => (|a, b| Some(a.min(b)), f64::min),
+        "math.greater" | "greater" => (|a, b| Some(i64::from(a > b)), |a, b| f64::from(u8::from(a > b))),
         "math.pow" | "pow" => (|a, b| a.checked_pow(u32::try_from(b).ok()?), f64::powf),
         _ => return None,
     })
@@ -81,6 +84,29 @@ fn arithmetic(function: &str) -> Option<Arithmetic> {
 fn floor_div(a: i64, b: i64) -> Option<i64> {
     let quotient = a.checked_div(b)?;
     Some(quotient - i64::from(a % b != 0 && (a < 0) != (b < 0)))
+}
+
+/// Ones in the place of all numbers, known or not.
+fn ones(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(ones).collect(),
+        _ => json!(1),
+    }
+}
+
+/// For each place of lists the number of one of two others, or null where the condition is not known.
+fn choose(condition: &Value, x: &Value, y: &Value) -> Option<Value> {
+    match (condition, x, y) {
+        (Value::Array(list), Value::Array(x), Value::Array(y))
+            if list.len() == x.len() && x.len() == y.len() =>
+        {
+            list.iter().zip(x.iter().zip(y)).map(|(c, (x, y))| choose(c, x, y)).collect()
+        }
+        (Value::Null, x, y) if !x.is_array() && !y.is_array() => {
+            Some(if x == y { x.clone() } else { Value::Null })
+        }
+        (condition, x, y) => Some(if condition.as_i64()? == 0 { y.clone() } else { x.clone() }),
+    }
 }
 
 /// A function of each number in lists.
