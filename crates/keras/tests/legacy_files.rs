@@ -59,7 +59,8 @@ fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
 
 fn error_within(got: &HostTensor, expected: &HostTensor, rtol: f64, atol: f64) -> f64 {
     let (got, expected) = (got.to_f64_vec(), expected.to_f64_vec());
-    let one = |(a, b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() / (atol + rtol * b.abs()) };
+    let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
+    let one = |(a, b): (&f64, &f64)| if same(*a, *b) { 0.0 } else { (a - b).abs() / (atol + rtol * b.abs()) };
     got.iter()
         .zip(&expected)
         .map(one)
@@ -114,12 +115,18 @@ fn go_on(model: &mut keras::Model, training: &Value, case: &Value, arrays: &Arra
         let mut all = arrays_of(value, arrays);
         if all.len() == 1 { Data::One(all.remove(0)) } else { Data::List(all) }
     };
-    for batch in training["batches"].as_array().unwrap() {
-        let batch = Batch::new(data(&batch["x"]), data(&batch["y"]));
-        model.train_on_batch(&batch).map_err(|e| e.to_string())?;
-    }
-    let expected = arrays_of(&training["weights_after"], arrays);
     let said = |key: &str| case["tolerance"][key].as_f64().unwrap_or(1e-5);
+    for (step, batch) in training["batches"].as_array().unwrap().iter().enumerate() {
+        let batch = Batch::new(data(&batch["x"]), data(&batch["y"]));
+        let logs = model.train_on_batch(&batch).map_err(|e| e.to_string())?;
+        let (got, expected) = (logs["loss"], training["losses"][step].as_f64().unwrap());
+        if (got - expected).abs() > said("atol") + said("rtol") * expected.abs() {
+            return Err(format!("the loss of step {step} is {got}, not {expected}"));
+        }
+    }
+    // Files of Keras 1 and of Theano have weights in layouts of their own.
+    let Some(expected) = training.get("weights_after") else { return Ok(()) };
+    let expected = arrays_of(expected, arrays);
     for (i, (got, expected)) in model.get_weights().unwrap().iter().zip(&expected).enumerate() {
         let error = error_within(got, expected, said("rtol"), said("atol"));
         if error > 1.0 {
@@ -228,6 +235,33 @@ fn optimizers_of_keras_2_go_on_where_they_were() {
             .any(|v| v.get().to_host().unwrap().to_f64_vec().iter().any(|x| *x != 0.0));
         assert!(moved, "{file}: nothing is kept for the variables");
     }
+}
+
+/// What Adam keeps for a kernel of even size, which is made longer by a row of zeros.
+#[test]
+fn the_state_of_a_kernel_is_made_longer_with_it() {
+    let model = keras::load_model(fixtures().join("on-theano/even_adam.h5")).unwrap();
+    let optimizer = keras_spec::Model::optimizer(&model).unwrap();
+    assert_eq!(optimizer.iterations(), 2);
+    let all = optimizer.variables();
+    let momentum = all.iter().find(|v| v.name().ends_with("kernel_momentum")).unwrap().get();
+    assert_eq!(momentum.shape().dims(), [3, 3, 2, 2]);
+    let momentum = momentum.to_host().unwrap().to_f64_vec();
+    let (kept, more) = momentum.split_at(2 * 3 * 2 * 2);
+    assert!(kept.iter().all(|x| *x != 0.0) && more.iter().all(|x| *x == 0.0), "{momentum:?}");
+}
+
+/// Keras 1 on TensorFlow with the channels first, which only the weights' file tells from Theano.
+#[test]
+fn an_architecture_taken_for_anothers_is_refused_with_the_weights() {
+    let folder = fixtures().join("keras-1.2.2-tf-more");
+    let text = fs::read_to_string(folder.join("pooled_th.json")).unwrap();
+    let weights = folder.join("pooled_th.w.h5");
+    let taken = keras::model_from_json(&text).unwrap();
+    let refused = taken.load_weights(&weights).unwrap_err().to_string();
+    assert!(refused.contains("expected `tensorflow` already where the architecture is read"), "{refused}");
+    let (said, _) = LoadOptions::new().backend("tensorflow").report_json(&text).unwrap();
+    said.load_weights(&weights).unwrap();
 }
 
 #[test]

@@ -22,6 +22,10 @@ pub enum Padding {
     /// What Theano did for `same` in pooling: all of a window but one or two elements at the beginning. As [`Padding::Half`],
     /// Keras 3 does not know it.
     HalfPool,
+    /// [`Padding::HalfPool`] of zeros that count in averages: what Keras 2.0.4 to 2.1.4 did on Theano.
+    HalfPoolCounted,
+    /// Half a window at both ends, also where that makes one window more: what Theano did for `same` in separable convolutions.
+    HalfBoth,
     /// [`Padding::Valid`] around the inputs of a recurrent convolution, [`Padding::Half`] around its states.
     ValidHalf,
     /// All places where a window meets an element: what Theano did for Keras 1's `full`. As [`Padding::Half`], Keras 3 does not
@@ -39,6 +43,8 @@ impl<'de> Deserialize<'de> for Padding {
             "causal" => Ok(Padding::Causal),
             "half" => Ok(Padding::Half),
             "halfpool" => Ok(Padding::HalfPool),
+            "halfpoolcounted" => Ok(Padding::HalfPoolCounted),
+            "halfboth" => Ok(Padding::HalfBoth),
             "validhalf" => Ok(Padding::ValidHalf),
             "theano_full" => Ok(Padding::Full),
             _ => Err(serde::de::Error::custom(format!("expected valid, same or causal, found {name:?}"))),
@@ -85,7 +91,8 @@ impl Padding {
                 let total = last.saturating_mul(stride).saturating_add(span).saturating_sub(length);
                 (total / 2, total - total / 2)
             }
-            Padding::Half | Padding::HalfPool => {
+            Padding::HalfBoth => (span / 2, span / 2),
+            Padding::Half | Padding::HalfPool | Padding::HalfPoolCounted => {
                 let low = match self {
                     Padding::Half => span / 2,
                     _ if span > 2 && span % 2 == 1 => span - 2,
@@ -196,6 +203,8 @@ mod tests {
                 );
             }
         }
+        assert_eq!(Padding::HalfBoth.windows(6, 3, 2), 3);
+        assert_eq!(Padding::HalfBoth.windows(5, 2, 1), 6);
         assert_eq!(Padding::Half.amounts(5, 2, 1), (1, 0));
         assert_eq!(Padding::Half.amounts(6, 3, 2), (1, 0));
         assert_eq!(Padding::HalfPool.amounts(6, 2, 2), (1, 0));

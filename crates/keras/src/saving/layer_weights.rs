@@ -216,6 +216,10 @@ impl Incoming {
         let trainable = layers.iter().flat_map(LayerRef::trainable_weights);
         let mut trainable: Vec<Variable> = trainable.filter(|v| seen.insert(v.id())).collect();
         optimizer.build(&trainable)?;
+        // Optimizers had the variables in the order of the file, which is another where a graph has been made of the model.
+        let places: HashMap<usize, usize> =
+            called.iter().enumerate().rev().map(|(place, (variable, _))| (variable.id(), place)).collect();
+        trainable.sort_by_key(|v| places.get(&v.id()).copied().unwrap_or(usize::MAX));
         // The first versions of Keras 2 gave optimizers their variables in the order of their names.
         let sorted = Version::new(2, 0, 0)..Version::new(2, 0, 6);
         if origin.version.is_some_and(|v| sorted.contains(&v)) {

@@ -6,7 +6,8 @@ use keras_spec::{Config, HostTensor, Optimizer, Result, Variable};
 use serde_json::Value;
 
 use super::assign;
-use super::legacy::{Origin, Report, weights::flip};
+use super::legacy::weights::{flip, is_shorter, lengthened};
+use super::legacy::{Origin, Report};
 
 /// An optimizer whose state is in a file.
 struct Target {
@@ -160,7 +161,7 @@ pub(super) fn restore_named(
     }
     let target = Target::of(optimizer)?;
     let arrays = grouped(saved, trainable.len());
-    match by_slot(&target.inner().unwrap_or(target), trainable, arrays, flipped)? {
+    match by_slot(&target.inner().unwrap_or(target), trainable, arrays, flipped, origin)? {
         Some(values) => {
             let text = format!("{origin} kept its state in groups, Keras 3 keeps it by variable");
             report.converted(optimizer.name(), text);
@@ -212,6 +213,7 @@ fn by_slot(
     trainable: &[Variable],
     arrays: Vec<HostTensor>,
     flipped: &[Variable],
+    origin: &Origin,
 ) -> Result<Option<Vec<(Variable, HostTensor)>>> {
     let own = &target.variables;
     let slots = slots(&target.class);
@@ -220,9 +222,8 @@ fn by_slot(
     let lead = (0..=2).rev().find(|lead| {
         let rest = arrays.get(*lead..);
         let scalars = arrays.iter().take(*lead).all(|a| a.data().len() == 1);
-        scalars
-            && n > 0
-            && rest.is_some_and(|r| r.len() % n == 0 && r.len() / n <= slots.len() && fit(r, trainable))
+        let groups = |r: &[HostTensor]| r.len().is_multiple_of(n) && r.len() / n.max(1) <= slots.len();
+        scalars && rest.is_some_and(|r| groups(r) && fit(r, trainable))
     });
     let Some(lead) = lead else { return Ok(None) };
     let mut values = Vec::new();
@@ -236,14 +237,16 @@ fn by_slot(
         ));
     }
     let named: HashMap<&str, &Variable> = own.iter().rev().map(|v| (v.name(), v)).collect();
-    for (group, names) in arrays[lead..].chunks(n).zip(slots) {
-        for (variable, array) in trainable.iter().zip(group).filter(|(v, a)| v.shape() == a.shape()) {
+    for (group, names) in arrays[lead..].chunks(n.max(1)).zip(slots) {
+        for (variable, array) in trainable.iter().zip(group).filter(|(v, a)| fits(a, v)) {
             let path = variable.path().replace('/', "_");
             let place = names.iter().find_map(|slot| named.get(&*format!("{path}_{slot}")));
             // A slot that is not used is not kept: the momentum of an SGD without.
             let Some(place) = place else { continue };
             let turned = flipped.iter().any(|v| Variable::same(v, variable));
-            values.push(((*place).clone(), if turned { flip(array)? } else { array.clone() }));
+            let array = if turned { flip(array)? } else { array.clone() };
+            let longer = lengthened(&array, variable.shape(), origin.is_theano())?;
+            values.push(((*place).clone(), longer.unwrap_or(array)));
         }
     }
     Ok(Some(values))
@@ -251,6 +254,11 @@ fn by_slot(
 
 /// Whether arrays are groups of one for each variable. What stands in the place of a group that is not used is one number.
 fn fit(arrays: &[HostTensor], variables: &[Variable]) -> bool {
-    let one = |(a, v): (&HostTensor, &Variable)| a.shape() == v.shape() || a.shape().dims() == [1];
-    arrays.chunks(variables.len()).all(|group| group.iter().zip(variables).all(one))
+    let one = |(a, v): (&HostTensor, &Variable)| fits(a, v) || a.shape().dims() == [1];
+    arrays.chunks(variables.len().max(1)).all(|group| group.iter().zip(variables).all(one))
+}
+
+/// Whether an array is what is kept for a variable, or for a kernel that was made longer.
+fn fits(array: &HostTensor, variable: &Variable) -> bool {
+    array.shape() == variable.shape() || is_shorter(array.shape(), variable.shape())
 }

@@ -111,7 +111,7 @@ where
         let x = self.data_format.to_channels_last(one(inputs)?)?;
         let (size, strides) = (self.pool_size.0, self.effective_strides().0);
         let padding = (0..N).map(|i| self.padding.amounts(x.shape()[i + 1], size[i], strides[i]));
-        let window = WindowSpec {
+        let mut window = WindowSpec {
             padding: padding.collect(),
             size: Dims::from_slice(&size),
             strides: Dims::from_slice(&strides),
@@ -119,7 +119,12 @@ where
         let y = if MAX {
             x.reduce_window(ReduceOp::Max, window)?
         } else {
-            let x = if x.dtype().is_float() { x } else { x.cast(DType::F32)? };
+            let mut x = if x.dtype().is_float() { x } else { x.cast(DType::F32)? };
+            if self.padding == Padding::HalfPoolCounted {
+                let zeros = std::mem::replace(&mut window.padding, [(0, 0); N].into_iter().collect());
+                let amounts: Vec<_> = [(0, 0)].into_iter().chain(zeros).chain([(0, 0)]).collect();
+                x = x.pad(&amounts, 0.0)?;
+            }
             Tensor::apply1(Op::Fused(Fused::AvgPool(window)), [x])?
         };
         Ok(vec![self.data_format.restore_channels(&y)?])

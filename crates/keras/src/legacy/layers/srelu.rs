@@ -24,6 +24,8 @@ pub struct SReLU {
     t_right_initializer: Shared<dyn Initializer>,
     a_right_initializer: Shared<dyn Initializer>,
     shared_axes: Vec<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left_below_middle: bool,
     #[serde(skip)]
     t_left: Weight,
     #[serde(skip)]
@@ -44,6 +46,7 @@ impl Default for SReLU {
             t_right_initializer: glorot_uniform(),
             a_right_initializer: ones(),
             shared_axes: Vec::new(),
+            left_below_middle: false,
             t_left: Weight::default(),
             a_left: Weight::default(),
             t_right: Weight::default(),
@@ -69,6 +72,8 @@ impl SReLU {
         a_right_initializer: Shared<dyn Initializer>;
         /// Axes along which one set of lines serves all places, counted from 1, the axis after the batch.
         shared_axes: Vec<usize>;
+        /// Whether the left line goes no higher than the middle one, as on Theano. Default: no.
+        left_below_middle = bool;
     }
 }
 
@@ -105,9 +110,12 @@ impl Layer for SReLU {
         let length = self.t_right.value()?.abs()?;
         let from_left = (x - &left)?;
         let below = ((-&from_left)?.relu()? * self.a_left.value()?)?;
-        let middle = from_left.relu()?.minimum(&length)?;
+        let middle = match self.left_below_middle {
+            true => (from_left.relu()? - below)?.minimum(&length)?,
+            false => (from_left.relu()?.minimum(&length)? - below)?,
+        };
         let above = ((from_left - length)?.relu()? * self.a_right.value()?)?;
-        Ok(vec![(((left + middle)? - below)? + above)?])
+        Ok(vec![((left + middle)? + above)?])
     }
 
     fn supports_masking(&self) -> bool {

@@ -95,7 +95,7 @@ pub(super) fn upgrade_layer(
         same_on_theano(&name, config, origin, report);
     }
     if origin.is_theano() {
-        theano::upgrade_padding(class, config, report);
+        theano::upgrade_layer(class, config, origin.version, report);
     }
     match class {
         "InputLayer" => {

@@ -115,11 +115,14 @@ pub(super) fn upgrade_weights(
     }
     let mut origin = origin.clone();
     origin.version = origin.version.or(source.origin.version);
-    if origin.is_theano() && !keras1::on_theano(&source.config, &source.origin).is_theano() {
+    let taken = keras1::on_theano(&source.config, &source.origin);
+    if origin.backend.is_some() && origin.is_theano() != taken.is_theano() {
         let model = keras1::upgrade_config(&source.config, &source.origin, &mut Report::default())?;
         if theano::differs(&model) {
-            let expected = "`theano` already where the architecture is read (`LoadOptions::backend`)";
-            let found = "an architecture that does not say it, with layers that Theano pads differently";
+            let backend = origin.backend.as_deref().unwrap_or_default();
+            let expected =
+                format!("`{backend}` already where the architecture is read (`LoadOptions::backend`)");
+            let found = "an architecture that does not say it, with layers that Theano computes differently";
             return Err(Error::argument("backend", expected, found));
         }
     }

@@ -98,17 +98,23 @@ pub(crate) fn flip(array: &HostTensor) -> Result<HostTensor> {
     rearranged(array, dims.clone(), |i| (places - 1 - i / block) * block + i % block)
 }
 
+/// Whether a kernel of one shape can be made one of another by [`lengthened`].
+pub(crate) fn is_shorter(old: &Shape, new: &Shape) -> bool {
+    let (old, new) = (old.dims(), new.dims());
+    let spatial = new.len().saturating_sub(2);
+    let fits = old.len() == new.len() && old[spatial..] == new[spatial..];
+    let grows = |(o, n): (&usize, &usize)| *n == *o || (*n == *o + 1 && *o % 2 == 0);
+    fits && old != new && old.iter().zip(new).all(grows)
+}
+
 /// A kernel with a row of zeros more along the spatial axes where `shape` is one longer, at the end or at the beginning. `None`
 /// if that does not make it the shape.
 ///
 /// # Errors
 /// The array has not as many elements as its shape says.
-fn lengthened(array: &HostTensor, shape: &Shape, at_end: bool) -> Result<Option<HostTensor>> {
+pub(crate) fn lengthened(array: &HostTensor, shape: &Shape, at_end: bool) -> Result<Option<HostTensor>> {
     let (old, new) = (array.shape().dims(), shape.dims());
-    let spatial = new.len().saturating_sub(2);
-    let fits = old.len() == new.len() && old[spatial..] == new[spatial..];
-    let grows = |(o, n): (&usize, &usize)| *n == *o || (*n == *o + 1 && *o % 2 == 0);
-    if !fits || old == new || !old.iter().zip(new).all(grows) {
+    if !is_shorter(array.shape(), shape) {
         return Ok(None);
     }
     let values = array.to_f64_vec();

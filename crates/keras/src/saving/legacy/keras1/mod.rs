@@ -42,19 +42,21 @@ pub(crate) fn upgrade_config(model: &Value, origin: &Origin, report: &mut Report
     era.model(&model)
 }
 
-/// `origin` with Theano as the backend where nobody says it and the model has its channels first: that was Theano's order.
+/// `origin` with Theano as the backend where nobody says it and the model has its channels first, which was Theano's order, or
+/// the padding that only Theano had.
 pub(crate) fn on_theano(model: &Value, origin: &Origin) -> Origin {
-    fn channels_first(value: &Value) -> bool {
+    fn theanos(value: &Value) -> bool {
         match value {
-            Value::Array(list) => list.iter().any(channels_first),
+            Value::Array(list) => list.iter().any(theanos),
             Value::Object(map) => {
-                map.get("dim_ordering").is_some_and(|o| o == "th") || map.values().any(channels_first)
+                let says = |key: &str, word: &str| map.get(key).is_some_and(|v| v == word);
+                says("dim_ordering", "th") || says("border_mode", "full") || map.values().any(theanos)
             }
             _ => false,
         }
     }
     let mut origin = origin.clone();
-    if origin.backend.is_none() && channels_first(model) {
+    if origin.backend.is_none() && theanos(model) {
         origin.backend = Some("theano".to_owned());
     }
     origin
