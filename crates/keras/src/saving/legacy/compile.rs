@@ -102,7 +102,7 @@ fn upgrade_optimizer(optimizer: &mut Value, origin: &Origin, report: &mut Report
     for value in schedule.iter().filter_map(|key| config.shift_remove(*key)) {
         report.dropped(&*class, format!("`schedule_decay` = {value}: Keras 3 has a fixed schedule"));
     }
-    if class == "RMSprop" && before_2_11 {
+    if ["RMSprop", "Adagrad"].contains(&&*class) && before_2_11 {
         let text =
             "`epsilon` was added to the root, and is added below it since: small gradients step differently";
         report.converted(&*class, text);
@@ -253,6 +253,19 @@ mod tests {
         upgrade_optimizer(&mut optimizer, &Origin::default(), &mut Report::default()).unwrap();
         assert_eq!(optimizer["config"]["learning_rate"], 0.05);
         assert!(optimizer["config"].get("decay").is_none());
+    }
+
+    // Keras 2.3.1: `p - lr * g / (sqrt(a) + epsilon)`.
+    #[test]
+    fn an_epsilon_beside_the_root_is_reported() {
+        let reported = |class: &str| {
+            let mut optimizer = json!({ "class_name": class, "config": { "learning_rate": 0.5 } });
+            let mut report = Report::default();
+            let origin = Origin::new(Some("2.3.1"), None);
+            upgrade_optimizer(&mut optimizer, &origin, &mut report).unwrap();
+            report.to_string().contains("`epsilon` was added to the root")
+        };
+        assert!(reported("RMSprop") && reported("Adagrad") && !reported("Adam"));
     }
 
     // As tf-keras 2.21 and TensorFlow 2.3 write them.
