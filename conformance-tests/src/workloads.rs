@@ -230,7 +230,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "adam",
         operands: &[VARIABLE, VARIABLE, VARIABLE, VARIABLE],
         run: |o| {
-            let step = Fused::Adam { alpha: 1e-3, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
+            let (beta_1, beta_2, epsilon) = (0.9, 0.999, 1e-7);
+            let step = Fused::Adam { alpha: 1e-3, beta_1, beta_2, epsilon, amsgrad: false, decay: 1e-3 };
             fused(step, &[o[0].clone(), o[1].clone(), o[2].clone(), o[3].square()?])
         },
     },

@@ -3,7 +3,7 @@
 use keras_kernels::conv::{self, Epilogue};
 use keras_kernels::embedding::{embedding, embedding_backward};
 use keras_kernels::norm::{BatchNorm, RowNorm, moments};
-use keras_kernels::optim::{Adam, Sgd};
+use keras_kernels::optim::{Adam, RmsProp, Sgd};
 use keras_kernels::pool::Reducer;
 use keras_kernels::rnn::Activation;
 use keras_kernels::softmax::{
@@ -36,7 +36,7 @@ pub(crate) fn fuses(op: &Fused, dtype: DType) -> bool {
         Fused::Embedding | Fused::EmbeddingBackward { .. } => true,
         Fused::ScaledDotProductAttention(_) | Fused::ScaledDotProductAttentionBackward(_) => true,
         Fused::SoftmaxCrossEntropy { .. } | Fused::SoftmaxCrossEntropyBackward { .. } => true,
-        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => true,
+        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } | Fused::RmsProp { .. } => true,
         _ => false,
     };
     let axes = match op {
@@ -361,33 +361,38 @@ fn step<T: Item + Real>(op: &Fused, operands: &mut [Buffer]) -> Result<()> {
     let [w, g, state @ ..] = operands else { return Err(broken(name, "an operand is missing")) };
     let g = standard(T::unwrap(g.clone())?);
     let (w, g) = (own::<T>(w)?, rows(&g)?);
-    let sgd = |learning_rate, momentum, nesterov| Sgd {
-        learning_rate: Real::from_f64(learning_rate),
-        momentum: Real::from_f64(momentum),
-        nesterov,
-        weight_decay: T::ZERO,
-    };
+    let f = |x: &f64| <T as Real>::from_f64(*x);
     match (op, state) {
-        (Fused::Sgd { learning_rate }, []) => {
-            sgd(*learning_rate, 0.0, false).step(w, g, None).map_err(failed)
+        (Fused::Sgd { learning_rate, decay }, []) => {
+            let (learning_rate, decay) = (f(learning_rate), f(decay));
+            Sgd { learning_rate, momentum: T::ZERO, nesterov: false, decay }.step(w, g, None)
         }
-        (Fused::SgdMomentum { learning_rate, momentum, nesterov }, [m]) => {
-            sgd(*learning_rate, *momentum, *nesterov).step(w, g, Some(own(m)?)).map_err(failed)
+        (Fused::SgdMomentum { learning_rate, momentum, nesterov, decay }, [m]) => {
+            let (learning_rate, momentum, decay) = (f(learning_rate), f(momentum), f(decay));
+            Sgd { learning_rate, momentum, nesterov: *nesterov, decay }.step(w, g, Some(own(m)?))
         }
-        (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [m, v]) => {
-            let adam = Adam {
-                learning_rate: Real::from_f64(*alpha),
-                beta_1: *beta_1,
-                beta_2: *beta_2,
-                epsilon: Real::from_f64(*epsilon),
-                weight_decay: T::ZERO,
-                // The bias is corrected in `alpha` already; that of so late a step corrects nothing.
-                step: u64::MAX,
+        (Fused::Adam { alpha, beta_1, beta_2, epsilon, decay, .. }, [m, v, largest @ ..]) => {
+            let (beta_1, beta_2) = (*beta_1, *beta_2);
+            let largest = largest.first_mut().map(own).transpose()?;
+            let adam = Adam { alpha: f(alpha), beta_1, beta_2, epsilon: f(epsilon), decay: f(decay) };
+            adam.step(w, g, own(m)?, own(v)?, largest)
+        }
+        (Fused::RmsProp { learning_rate, rho, momentum, epsilon, centered, decay }, [v, rest @ ..]) => {
+            let (last, average) = rest.split_at_mut(usize::from(momentum.is_some()));
+            let rms = RmsProp {
+                learning_rate: f(learning_rate),
+                rho: *rho,
+                momentum: f(&momentum.unwrap_or(0.0)),
+                epsilon: f(epsilon),
+                decay: f(decay),
             };
-            adam.step(w, g, own(m)?, own(v)?, None).map_err(failed)
+            let last = last.first_mut().map(own).transpose()?;
+            let average = average.first_mut().filter(|_| *centered).map(own).transpose()?;
+            rms.step(w, g, own(v)?, last, average)
         }
-        _ => unsupported(name, T::DTYPE),
+        _ => return unsupported(name, T::DTYPE),
     }
+    .map_err(failed)
 }
 
 /// The elements of an array in row-major order, to change: copied where somebody else holds them.

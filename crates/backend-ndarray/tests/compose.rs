@@ -423,30 +423,65 @@ fn optimizer_steps() {
     let v = random(4, &[4], 0.1, 1.0);
     let numbers = |t: &Tensor| t.to_vec::<f64>().unwrap();
     let [w, g, m] = [0, 1, 2].map(|i| numbers(&tensors[i]));
-    let found = run(Fused::Sgd { learning_rate: 0.1 })(&tensors[..2]).unwrap();
     let expect = |what: &str, found: &Tensor, f: &dyn Fn(usize) -> f64| {
         let expected = Tensor::new([4], (0..4).map(f).collect()).unwrap();
         assert_close(what, found, &expected, 1e-14);
     };
-    expect("sgd", &found[0], &|i| w[i] - 0.1 * g[i]);
-    for nesterov in [false, true] {
-        let op = Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov };
-        let found = run(op)(&tensors).unwrap();
-        let next = |i: usize| 0.9 * m[i] - 0.1 * g[i];
-        expect("momentum", &found[1], &next);
-        expect("variable", &found[0], &|i| {
-            if nesterov { w[i] + 0.9 * next(i) - 0.1 * g[i] } else { w[i] + next(i) }
-        });
+    for decay in [0.0, 0.01] {
+        let w = |i: usize| w[i] - w[i] * decay;
+        let found = run(Fused::Sgd { learning_rate: 0.1, decay })(&tensors[..2]).unwrap();
+        expect("sgd", &found[0], &|i| w(i) - 0.1 * g[i]);
+        for nesterov in [false, true] {
+            let op = Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov, decay };
+            let found = run(op)(&tensors).unwrap();
+            let next = |i: usize| 0.9 * m[i] - 0.1 * g[i];
+            expect("momentum", &found[1], &next);
+            expect("variable", &found[0], &|i| {
+                if nesterov { w(i) + 0.9 * next(i) - 0.1 * g[i] } else { w(i) + next(i) }
+            });
+        }
+        let (alpha, beta_1, beta_2, epsilon) = (0.01, 0.9, 0.999, 1e-7);
+        for amsgrad in [false, true] {
+            let operands = [&tensors[..], &[v.clone(), random(5, &[4], 0.1, 1.0)]].concat();
+            let largest = numbers(&operands[4]);
+            let op = Fused::Adam { alpha, beta_1, beta_2, epsilon, amsgrad, decay };
+            let found = run(op)(&operands[..4 + usize::from(amsgrad)]).unwrap();
+            let v = numbers(&v);
+            let m1 = |i: usize| beta_1 * m[i] + (1.0 - beta_1) * g[i];
+            let v1 = |i: usize| beta_2 * v[i] + (1.0 - beta_2) * g[i] * g[i];
+            let below = |i: usize| if amsgrad { v1(i).max(largest[i]) } else { v1(i) };
+            expect("m", &found[1], &m1);
+            expect("v", &found[2], &v1);
+            expect("adam", &found[0], &|i| w(i) - alpha * m1(i) / (below(i).sqrt() + epsilon));
+            if amsgrad {
+                expect("largest", &found[3], &below);
+            }
+        }
+        for (momentum, centered) in [(None, false), (Some(0.9), false), (None, true), (Some(0.9), true)] {
+            let average = random(6, &[4], 0.0, 0.1);
+            let mut operands = vec![tensors[0].clone(), tensors[1].clone(), v.clone()];
+            operands.extend(momentum.map(|_| tensors[2].clone()));
+            operands.extend(centered.then(|| average.clone()));
+            let (rho, epsilon) = (0.9, 1e-7);
+            let op = Fused::RmsProp { learning_rate: 0.1, rho, momentum, epsilon, centered, decay };
+            let found = run(op)(&operands).unwrap();
+            let (v, average) = (numbers(&v), numbers(&average));
+            let v1 = |i: usize| rho * v[i] + (1.0 - rho) * g[i] * g[i];
+            let average1 = |i: usize| rho * average[i] + (1.0 - rho) * g[i];
+            let spread = |i: usize| v1(i) - if centered { average1(i) * average1(i) } else { 0.0 };
+            let change = |i: usize| {
+                momentum.map_or(0.0, |momentum| momentum * m[i]) + 0.1 * g[i] / (spread(i) + epsilon).sqrt()
+            };
+            expect("v", &found[1], &v1);
+            expect("rms_prop", &found[0], &|i| w(i) - change(i));
+            if momentum.is_some() {
+                expect("last", &found[2], &change);
+            }
+            if centered {
+                expect("average", &found[found.len() - 1], &average1);
+            }
+        }
     }
-    let (alpha, beta_1, beta_2, epsilon) = (0.01, 0.9, 0.999, 1e-7);
-    let operands = [&tensors[..], std::slice::from_ref(&v)].concat();
-    let found = run(Fused::Adam { alpha, beta_1, beta_2, epsilon })(&operands).unwrap();
-    let v = numbers(&v);
-    let m1 = |i: usize| beta_1 * m[i] + (1.0 - beta_1) * g[i];
-    let v1 = |i: usize| beta_2 * v[i] + (1.0 - beta_2) * g[i] * g[i];
-    expect("m", &found[1], &m1);
-    expect("v", &found[2], &v1);
-    expect("adam", &found[0], &|i| w[i] - alpha * m1(i) / (v1(i).sqrt() + epsilon));
 }
 
 proptest! {

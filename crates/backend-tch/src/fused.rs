@@ -41,8 +41,7 @@ pub(crate) fn fuses(op: &Fused, dtype: DType, device: Device) -> bool {
             attention::fuses(device)
         }
         Fused::SoftmaxCrossEntropy { .. } | Fused::SoftmaxCrossEntropyBackward { .. } => true,
-        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => cfg!(feature = "shim"),
-        _ => false,
+        op => op.is_update() && cfg!(feature = "shim"),
     };
     known && matches!(dtype, DType::F32 | DType::F64)
 }
@@ -272,7 +271,9 @@ fn layer_norm([x, gamma, beta]: [Buffer; 3], features: usize, epsilon: f64) -> D
 mod with_shim {
     use keras_spec::{DType, Fused};
 
-    use super::{Buffer, Done, Plan, Tensor, channels_back, channels_second, first, sizes, unsupported};
+    use super::{
+        Buffer, Done, Plan, Tensor, broken, channels_back, channels_second, first, sizes, unsupported,
+    };
     use crate::contract::Backward;
     use crate::{kernels, shim};
 
@@ -311,21 +312,15 @@ mod with_shim {
     /// A step of an optimizer on the variable (operand 0) and its state (operands 2 and up), in place where nobody else sees
     /// their elements.
     pub(super) fn update(op: &Fused, operands: &mut [Buffer]) -> Done<()> {
-        match (op, operands) {
-            (Fused::Sgd { learning_rate }, [w, g]) => {
-                shim::sgd(w.own()?, g.tensor(), None, *learning_rate, 0.0, false)
-            }
-            (Fused::SgdMomentum { learning_rate, momentum, nesterov }, [w, g, m]) => {
-                shim::sgd(w.own()?, g.tensor(), Some(m.own()?), *learning_rate, *momentum, *nesterov)
-            }
-            (Fused::Adam { alpha, beta_1, beta_2, epsilon }, [w, g, m, v]) => {
-                let (w, m, v) = (w.own()?, m.own()?, v.own()?);
-                let options = [*alpha, *beta_1, *beta_2, *epsilon];
-                kernels::adam([w, m, v], g.tensor(), options)
-                    .unwrap_or_else(|| shim::adam([w, g.tensor(), m, v], options))
-            }
-            (op, operands) => unsupported(op.name(), operands.first().map_or(DType::F32, Buffer::dtype)),
+        let [w, g, state @ ..] = operands else {
+            return Err(broken(op.name(), "an operand is missing").into());
+        };
+        let (w, g) = (w.own()?, g.tensor());
+        let mut state = state.iter_mut().map(Buffer::own).collect::<Done<Vec<_>>>()?;
+        if let Some(done) = kernels::adam(op, w, g, &mut state) {
+            return done;
         }
+        shim::step(op, w, g, &state.iter().map(|state| &**state).collect::<Vec<_>>())
     }
 
     fn batch_norm_backward(

@@ -10,6 +10,7 @@ use keras_kernels::optim::Adam;
 use keras_kernels::par::{self, with_threads_of};
 use keras_kernels::rnn::Activation;
 use keras_kernels::{Num, output, softmax};
+use keras_spec::Fused;
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -155,30 +156,31 @@ fn rows<T: Element>(x: &Tensor) -> Option<(&[T], usize, Vec<i64>)> {
     (1..MANY_LOGITS).contains(&elements.len()).then_some((elements, length, lead))
 }
 
-/// A step of Adam on a variable and its two moments, whose bias is corrected in `alpha`.
-pub(crate) fn adam(
-    own: [&mut Tensor; 3],
-    g: &Tensor,
-    [alpha, beta_1, beta_2, epsilon]: [f64; 4],
-) -> Option<Done<()>> {
-    fn run<T: Element + Real>(own: [&mut Tensor; 3], g: &Tensor, adam: &Adam<f64>) -> Option<Done<()>> {
-        let [w, m, v] = own.map(elements_mut::<T>);
-        let adam = Adam {
-            learning_rate: T::from_f64(adam.learning_rate),
-            beta_1: adam.beta_1,
-            beta_2: adam.beta_2,
-            epsilon: T::from_f64(adam.epsilon),
-            weight_decay: <T as Num>::ZERO,
-            step: adam.step,
+/// A step of Adam on a variable and its moments.
+pub(crate) fn adam(op: &Fused, w: &mut Tensor, g: &Tensor, state: &mut [&mut Tensor]) -> Option<Done<()>> {
+    fn run<T: Element + Real>(
+        op: &Fused,
+        w: &mut Tensor,
+        g: &Tensor,
+        state: &mut [&mut Tensor],
+    ) -> Option<Done<()>> {
+        let &Fused::Adam { alpha, beta_1, beta_2, epsilon, decay, .. } = op else {
+            return None;
         };
-        let done = adam.step(w?, elements::<T>(g)?, m?, v?, None);
-        Some(done.map_err(|e| broken("adam", e).into()))
+        let [alpha, epsilon, decay] = [alpha, epsilon, decay].map(T::from_f64);
+        let adam = Adam { alpha, beta_1, beta_2, epsilon, decay };
+        let mut state = state.iter_mut().map(|state| elements_mut::<T>(state));
+        let (m, v) = (state.next()??, state.next()??);
+        let largest = match state.next() {
+            Some(largest) => Some(largest?),
+            None => None,
+        };
+        let done = adam.step(elements_mut(w)?, elements(g)?, m, v, largest);
+        Some(done.map_err(|e| broken(op.name(), e).into()))
     }
-    // The bias of so late a step would be corrected by nothing.
-    let adam = Adam { learning_rate: alpha, beta_1, beta_2, epsilon, weight_decay: 0.0, step: u64::MAX };
-    let g = g.f_contiguous().ok()?;
     if g.numel() >= MANY_WEIGHTS {
         return None;
     }
-    with_kind!(g.f_kind(), run(own, &g, &adam))
+    let g = g.f_contiguous().ok()?;
+    with_kind!(g.f_kind(), run(op, w, &g, state))
 }

@@ -16,6 +16,7 @@
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/native_batch_norm_backward.h>
 #include <ATen/ops/native_layer_norm_backward.h>
 
@@ -49,6 +50,13 @@ void *looked_at(const Tensor &x, int8_t dtype, F fits) noexcept {
     // It has no memory.
   }
   return data;
+}
+
+// Takes a share of the weights away.
+void decayed(const Tensor &w, double share) {
+  if (share != 0.0) {
+    w.mul_(1.0 - share);
+  }
 }
 
 }  // namespace
@@ -132,8 +140,9 @@ char *backend_tch_layer_norm_backward(Tensor **out, const Tensor *g, const Tenso
 }
 
 char *backend_tch_sgd(const Tensor *w, const Tensor *g, const Tensor *m, double learning_rate, double momentum,
-                      bool nesterov) {
+                      bool nesterov, double decay) {
   return guarded([&] {
+    decayed(*w, decay);
     if (m == nullptr) {
       w->add_(*g, -learning_rate);
       return;
@@ -147,18 +156,45 @@ char *backend_tch_sgd(const Tensor *w, const Tensor *g, const Tensor *m, double 
   });
 }
 
-char *backend_tch_adam(const Tensor *w, const Tensor *g, const Tensor *m, const Tensor *v, double alpha,
-                       double beta_1, double beta_2, double epsilon) {
+char *backend_tch_adam(const Tensor *w, const Tensor *g, const Tensor *m, const Tensor *v, const Tensor *largest,
+                       double alpha, double beta_1, double beta_2, double epsilon, double decay) {
   return guarded([&] {
-    if (w->is_contiguous() && m->is_contiguous() && v->is_contiguous()) {
+    decayed(*w, decay);
+    const std::vector<Tensor> all_largest = largest == nullptr ? std::vector<Tensor>() : std::vector<Tensor>{*largest};
+    if (w->is_contiguous() && m->is_contiguous() && v->is_contiguous() &&
+        (largest == nullptr || largest->is_contiguous())) {
       // One pass over memory. Without end, the steps no longer correct the moments: that is in `alpha`.
       const Tensor step = at::full({}, std::numeric_limits<double>::infinity(), w->options().dtype(at::kFloat));
-      at::_fused_adam_({*w}, {g->contiguous()}, {*m}, {*v}, {}, {step}, alpha, beta_1, beta_2, 0.0, epsilon, false, false);
+      at::_fused_adam_({*w}, {g->contiguous()}, {*m}, {*v}, all_largest, {step}, alpha, beta_1, beta_2, 0.0, epsilon,
+                       largest != nullptr, false);
       return;
     }
     m->lerp_(*g, 1.0 - beta_1);
     v->mul_(beta_2).addcmul_(*g, *g, 1.0 - beta_2);
-    w->addcdiv_(*m, v->sqrt().add_(epsilon), -alpha);
+    if (largest != nullptr) {
+      Tensor out = *largest;
+      at::maximum_out(out, *largest, *v);
+    }
+    w->addcdiv_(*m, (largest == nullptr ? v : largest)->sqrt().add_(epsilon), -alpha);
+  });
+}
+
+char *backend_tch_rms_prop(const Tensor *w, const Tensor *g, const Tensor *v, const Tensor *last, const Tensor *average,
+                           double learning_rate, double rho, double momentum, double epsilon, double decay) {
+  return guarded([&] {
+    decayed(*w, decay);
+    v->mul_(rho).addcmul_(*g, *g, 1.0 - rho);
+    Tensor root = v->add(epsilon);
+    if (average != nullptr) {
+      average->mul_(rho).add_(*g, 1.0 - rho);
+      root.addcmul_(*average, *average, -1.0);
+    }
+    root.sqrt_();
+    if (last == nullptr) {
+      w->addcdiv_(*g, root, -learning_rate);
+    } else {
+      w->sub_(last->mul_(momentum).addcdiv_(*g, root, learning_rate));
+    }
   });
 }
 }

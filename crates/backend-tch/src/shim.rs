@@ -3,10 +3,11 @@
 
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::{Mutex, PoisonError};
 
 use keras_kernels::par::Threads;
+use keras_spec::Fused;
 use tch::kind::Element;
 use tch::{Kind, TchError, Tensor};
 use torch_sys::C_tensor;
@@ -71,16 +72,31 @@ unsafe extern "C" {
         learning_rate: f64,
         momentum: f64,
         nesterov: bool,
+        decay: f64,
     ) -> *mut c_char;
     fn backend_tch_adam(
         w: *const C_tensor,
         g: *const C_tensor,
         m: *const C_tensor,
         v: *const C_tensor,
+        largest: *const C_tensor,
         alpha: f64,
         beta_1: f64,
         beta_2: f64,
         epsilon: f64,
+        decay: f64,
+    ) -> *mut c_char;
+    fn backend_tch_rms_prop(
+        w: *const C_tensor,
+        g: *const C_tensor,
+        v: *const C_tensor,
+        last: *const C_tensor,
+        average: *const C_tensor,
+        learning_rate: f64,
+        rho: f64,
+        momentum: f64,
+        epsilon: f64,
+        decay: f64,
     ) -> *mut c_char;
 }
 
@@ -98,7 +114,7 @@ fn checked(message: *mut c_char) -> Done<()> {
 
 /// The tensors that a call made.
 fn made<const N: usize>(run: impl FnOnce(*mut *mut C_tensor) -> *mut c_char) -> Done<[Tensor; N]> {
-    let mut out = [std::ptr::null_mut(); N];
+    let mut out = [ptr::null_mut(); N];
     checked(run(out.as_mut_ptr()))?;
     // SAFETY: a call without an error has made all of them, and they are ours.
     Ok(out.map(|tensor| unsafe { Tensor::from_ptr(tensor) }))
@@ -156,25 +172,46 @@ pub(crate) fn layer_norm_backward(
     })
 }
 
-/// A step of SGD: changes `w`, and `m` where there is momentum. Nobody else may see them.
-pub(crate) fn sgd(
-    w: &Tensor,
-    g: &Tensor,
-    m: Option<&Tensor>,
-    learning_rate: f64,
-    momentum: f64,
-    nesterov: bool,
-) -> Done<()> {
-    let m = m.map_or(std::ptr::null(), Tensor::as_ptr);
-    // SAFETY: the tensors outlive the call.
-    checked(unsafe { backend_tch_sgd(w.as_ptr(), g.as_ptr(), m, learning_rate, momentum, nesterov) })
-}
-
-/// A step of Adam on the variable, its gradient and its two moments; changes all but the gradient. Nobody else may see them.
-pub(crate) fn adam([w, g, m, v]: [&Tensor; 4], [alpha, beta_1, beta_2, epsilon]: [f64; 4]) -> Done<()> {
-    let [w, g, m, v] = [w, g, m, v].map(Tensor::as_ptr);
-    // SAFETY: the tensors outlive the call.
-    checked(unsafe { backend_tch_adam(w, g, m, v, alpha, beta_1, beta_2, epsilon) })
+/// A step of an optimizer on the variable `w`, from the gradient `g`, with its state; changes all but the gradient. Nobody else
+/// may see them.
+pub(crate) fn step(op: &Fused, w: &Tensor, g: &Tensor, state: &[&Tensor]) -> Done<()> {
+    if op.states() != Some(state.len()) {
+        return Err(broken(op.name(), format_args!("{} states", state.len())).into());
+    }
+    let state = |i: usize| state.get(i).map_or(ptr::null(), |tensor| tensor.as_ptr());
+    let (w, g) = (w.as_ptr(), g.as_ptr());
+    // SAFETY: the tensors outlive the call, and there are as many as the step has; those that a variant lacks are null.
+    checked(unsafe {
+        match *op {
+            Fused::Sgd { learning_rate, decay } => {
+                backend_tch_sgd(w, g, ptr::null(), learning_rate, 0.0, false, decay)
+            }
+            Fused::SgdMomentum { learning_rate, momentum, nesterov, decay } => {
+                backend_tch_sgd(w, g, state(0), learning_rate, momentum, nesterov, decay)
+            }
+            Fused::Adam { alpha, beta_1, beta_2, epsilon, decay, .. } => {
+                backend_tch_adam(w, g, state(0), state(1), state(2), alpha, beta_1, beta_2, epsilon, decay)
+            }
+            Fused::RmsProp { learning_rate, rho, momentum, epsilon, centered, decay } => {
+                let last = momentum.map_or(ptr::null(), |_| state(1));
+                let average = if centered { state(1 + usize::from(momentum.is_some())) } else { ptr::null() };
+                let momentum = momentum.unwrap_or(0.0);
+                backend_tch_rms_prop(
+                    w,
+                    g,
+                    state(0),
+                    last,
+                    average,
+                    learning_rate,
+                    rho,
+                    momentum,
+                    epsilon,
+                    decay,
+                )
+            }
+            _ => return Err(broken(op.name(), "it is no step of an optimizer").into()),
+        }
+    })
 }
 
 /// libtorch's threads, for this project's kernels.

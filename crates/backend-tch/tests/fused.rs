@@ -199,7 +199,7 @@ fn backward_passes_come_from_libtorch() {
         Fused::ConvBackwardFilter { spec, filter: Shape::from([2, 2, 1, 1]) },
         Fused::BatchNormBackward { axis: 1, epsilon: 1e-3 },
         Fused::LayerNormBackward { features: 1 },
-        Fused::Sgd { learning_rate: 0.1 },
+        Fused::Sgd { learning_rate: 0.1, decay: 0.0 },
     ];
     for op in ops {
         assert_eq!(device().backend().fuses(&op, DType::F32), cfg!(feature = "shim"), "{op:?}");
@@ -366,7 +366,7 @@ fn recurrences_without_steps_keep_their_state() {
 #[test]
 #[cfg(feature = "shim")]
 fn optimizers() {
-    let x: Vec<Tensor> = (0..4).map(|i| random(30 + i, &[2, 3], 0.1, 1.0)).collect();
+    let x: Vec<Tensor> = (0..5).map(|i| random(30 + i, &[2, 3], 0.1, 1.0)).collect();
     let step = |op: Fused, operands: &[Tensor]| {
         assert!(device().backend().fuses(&op, DType::F64), "{op:?} is not fused");
         let run = || Tensor::apply(Op::Fused(op.clone()), operands.iter().cloned());
@@ -377,14 +377,30 @@ fn optimizers() {
         // Others hold these, so the step was made on copies.
         assert_eq!(operands.iter().map(|x| x.to_host().unwrap()).collect::<Vec<_>>(), before);
     };
-    step(Fused::Sgd { learning_rate: 0.1 }, &x[..2]);
-    for nesterov in [false, true] {
-        step(Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov }, &x[..3]);
-    }
-    // Of many elements, the step is another one.
-    let many: Vec<Tensor> = (0..4).map(|i| random(40 + i, &[200, 200], 0.1, 1.0)).collect();
-    for x in [&x, &many] {
-        step(Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }, x);
+    for decay in [0.0, 0.01] {
+        step(Fused::Sgd { learning_rate: 0.1, decay }, &x[..2]);
+        for nesterov in [false, true] {
+            step(Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov, decay }, &x[..3]);
+        }
+        // The mean, which is below 0.1, is the last.
+        let small = random(50, &[2, 3], 0.0, 0.1);
+        for (momentum, centered) in [(None, false), (None, true), (Some(0.9), false), (Some(0.9), true)] {
+            let op =
+                Fused::RmsProp { learning_rate: 0.1, rho: 0.9, momentum, epsilon: 1e-7, centered, decay };
+            let states = x[2..][..op.states().unwrap() - usize::from(centered)].iter();
+            let all: Vec<Tensor> =
+                x[..2].iter().chain(states).chain(centered.then_some(&small)).cloned().collect();
+            step(op, &all);
+        }
+        // Of many elements, the step is another one.
+        let many: Vec<Tensor> = (0..5).map(|i| random(40 + i, &[200, 200], 0.1, 1.0)).collect();
+        for x in [&x, &many] {
+            for amsgrad in [false, true] {
+                let (beta_1, beta_2, epsilon) = (0.9, 0.999, 1e-7);
+                let op = Fused::Adam { alpha: 0.01, beta_1, beta_2, epsilon, amsgrad, decay };
+                step(op, &x[..4 + usize::from(amsgrad)]);
+            }
+        }
     }
 }
 
@@ -395,7 +411,8 @@ fn optimizers_change_what_nobody_else_sees_in_place() {
     use keras_spec::Backend;
 
     let backend = Tch::new(tch::Device::Cpu).unwrap();
-    let adam = Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
+    let adam =
+        Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false, decay: 0.0 };
     let new = |x: f32| backend.from_host(HostTensor::full([200, 200], DType::F32, x.into())).unwrap();
     let places = |all: &[Buffer]| all.iter().map(|x| x.tensor().data_ptr()).collect::<Vec<_>>();
     let mut operands = [new(1.0), new(0.5), new(0.0), new(0.0)];

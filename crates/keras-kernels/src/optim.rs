@@ -1,8 +1,8 @@
 //! One step of an optimizer on one variable, in place and in one pass over memory.
 //!
 //! Formulas, and the order of rounding, are those of `keras.optimizers` 3.15.1. Each kernel takes the learning rate of
-//! this step. Weight decay is decoupled as Keras does it for every optimizer: `w -= w * weight_decay * learning_rate`
-//! before the step.
+//! this step. Weight decay is decoupled as Keras does it for every optimizer: `decay`, the weight decay times the learning rate,
+//! is the share of a weight that is taken away before the step; 0 for none.
 
 use crate::math::Real;
 use crate::{Error, Num, Result, par};
@@ -16,25 +16,23 @@ pub struct Sgd<A> {
     pub momentum: A,
     /// Whether the momentum is applied ahead.
     pub nesterov: bool,
-    /// Decoupled weight decay; 0 for none.
-    pub weight_decay: A,
+    /// The share of each weight that goes before the step.
+    pub decay: A,
 }
 
 /// `keras.optimizers.Adam` and, with weight decay, `AdamW`.
 #[derive(Debug, Clone, Copy)]
 pub struct Adam<A> {
-    /// Step size.
-    pub learning_rate: A,
+    /// Step size, corrected for the moments' start at zero: `learning_rate · sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
+    pub alpha: A,
     /// Decay of the first moment; Keras takes `1 - beta_1` before it rounds to the variable's type.
     pub beta_1: f64,
     /// Decay of the second moment, likewise.
     pub beta_2: f64,
     /// Added to the root of the second moment.
     pub epsilon: A,
-    /// Decoupled weight decay; 0 for none.
-    pub weight_decay: A,
-    /// Number of this step: 1 for the first.
-    pub step: u64,
+    /// The share of each weight that goes before the step.
+    pub decay: A,
 }
 
 /// `keras.optimizers.RMSprop`.
@@ -48,8 +46,8 @@ pub struct RmsProp<A> {
     pub momentum: A,
     /// Added under the root.
     pub epsilon: A,
-    /// Decoupled weight decay; 0 for none.
-    pub weight_decay: A,
+    /// The share of each weight that goes before the step.
+    pub decay: A,
 }
 
 /// Calls `op(variable, gradient, states)` for every element, where an absent state stands for a value that is
@@ -58,8 +56,7 @@ fn step<T: Num, const N: usize>(
     variable: &mut [T],
     gradient: &[T],
     states: [&mut [T]; N],
-    weight_decay: T::Acc,
-    learning_rate: T::Acc,
+    decay: T::Acc,
     op: impl Fn(T::Acc, T::Acc, [T::Acc; N]) -> (T::Acc, [T::Acc; N]) + Send + Sync,
 ) -> Result<()>
 where
@@ -79,9 +76,7 @@ where
         (variable, gradient, states)
     });
     // Without decay NaN and infinity in the factor must not reach the weight.
-    let decayed = move |w: T::Acc| {
-        if weight_decay == T::Acc::ZERO { w } else { w - w * weight_decay * learning_rate }
-    };
+    let decayed = move |w: T::Acc| if decay == T::Acc::ZERO { w } else { w - w * decay };
     par::for_each(items, work, move |(variable, gradient, states)| {
         par::simd!(elements(variable, gradient, states, |w, g, states| op(decayed(w), g, states)));
     });
@@ -133,11 +128,11 @@ impl<A: Real> Sgd<A> {
         gradient: &[T],
         velocity: Option<&mut [T]>,
     ) -> Result<()> {
-        let Self { learning_rate: lr, momentum, nesterov, weight_decay } = *self;
+        let Self { learning_rate: lr, momentum, nesterov, decay } = *self;
         let Some(velocity) = velocity else {
-            return step(variable, gradient, [], weight_decay, lr, move |w, g, []| (w - g * lr, []));
+            return step(variable, gradient, [], decay, move |w, g, []| (w - g * lr, []));
         };
-        step(variable, gradient, [velocity], weight_decay, lr, move |w, g, [m]| {
+        step(variable, gradient, [velocity], decay, move |w, g, [m]| {
             let m = m * momentum - g * lr;
             (if nesterov { w + (m * momentum - g * lr) } else { w + m }, [m])
         })
@@ -158,29 +153,21 @@ impl<A: Real> Adam<A> {
         velocity: &mut [T],
         velocity_hat: Option<&mut [T]>,
     ) -> Result<()> {
-        let Self { learning_rate: lr, beta_1, beta_2, epsilon, weight_decay, step: count } = *self;
-        let count = A::from_f64(count as f64);
-        let power = |beta: f64| A::from_f64(beta).powf(count);
-        let alpha = lr * (A::ONE - power(beta_2)).sqrt() / (A::ONE - power(beta_1));
+        let Self { alpha, beta_1, beta_2, epsilon, decay } = *self;
         let (new_1, new_2) = (A::from_f64(1.0 - beta_1), A::from_f64(1.0 - beta_2));
         let moments = move |g: A, m: A, v: A| (m + (g - m) * new_1, v + (g * g - v) * new_2);
         match velocity_hat {
-            None => step(variable, gradient, [momentum, velocity], weight_decay, lr, move |w, g, [m, v]| {
+            None => step(variable, gradient, [momentum, velocity], decay, move |w, g, [m, v]| {
                 let (m, v) = moments(g, m, v);
                 (w - m * alpha / (v.sqrt() + epsilon), [m, v])
             }),
-            Some(hat) => step(
-                variable,
-                gradient,
-                [momentum, velocity, hat],
-                weight_decay,
-                lr,
-                move |w, g, [m, v, hat]| {
+            Some(hat) => {
+                step(variable, gradient, [momentum, velocity, hat], decay, move |w, g, [m, v, hat]| {
                     let (m, v) = moments(g, m, v);
                     let hat = hat.maximum(v);
                     (w - m * alpha / (hat.sqrt() + epsilon), [m, v, hat])
-                },
-            ),
+                })
+            }
         }
     }
 }
@@ -199,40 +186,35 @@ impl<A: Real> RmsProp<A> {
         momentum: Option<&mut [T]>,
         average_gradient: Option<&mut [T]>,
     ) -> Result<()> {
-        let Self { learning_rate: lr, rho, momentum: factor, epsilon, weight_decay } = *self;
+        let Self { learning_rate: lr, rho, momentum: factor, epsilon, decay } = *self;
         let (old_part, new_part) = (A::from_f64(rho), A::from_f64(1.0 - rho));
         let mean = move |average: A, new: A| old_part * average + new_part * new;
         let increment = move |g: A, denominator: A| lr * g / denominator.sqrt();
         match (momentum, average_gradient) {
-            (None, None) => step(variable, gradient, [velocity], weight_decay, lr, move |w, g, [v]| {
+            (None, None) => step(variable, gradient, [velocity], decay, move |w, g, [v]| {
                 let v = mean(v, g * g);
                 (w - increment(g, v + epsilon), [v])
             }),
             (Some(last), None) => {
-                step(variable, gradient, [velocity, last], weight_decay, lr, move |w, g, [v, last]| {
+                step(variable, gradient, [velocity, last], decay, move |w, g, [v, last]| {
                     let v = mean(v, g * g);
                     let last = factor * last + increment(g, v + epsilon);
                     (w - last, [v, last])
                 })
             }
             (None, Some(average)) => {
-                step(variable, gradient, [velocity, average], weight_decay, lr, move |w, g, [v, average]| {
+                step(variable, gradient, [velocity, average], decay, move |w, g, [v, average]| {
                     let (v, average) = (mean(v, g * g), mean(average, g));
                     (w - increment(g, v - average * average + epsilon), [v, average])
                 })
             }
-            (Some(last), Some(average)) => step(
-                variable,
-                gradient,
-                [velocity, last, average],
-                weight_decay,
-                lr,
-                move |w, g, [v, last, average]| {
+            (Some(last), Some(average)) => {
+                step(variable, gradient, [velocity, last, average], decay, move |w, g, [v, last, average]| {
                     let (v, average) = (mean(v, g * g), mean(average, g));
                     let last = factor * last + increment(g, v - average * average + epsilon);
                     (w - last, [v, last, average])
-                },
-            ),
+                })
+            }
         }
     }
 }
@@ -256,9 +238,9 @@ mod tests {
 
     #[test]
     fn sgd() {
-        let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+        let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: false, decay: 0.0 };
         run(|_, w, g| sgd.step(w, g, None), [0.530_000_03, -1.2125, 2.625]);
-        let decayed = Sgd { weight_decay: 0.05, ..sgd };
+        let decayed = Sgd { decay: 0.05 * 0.1, ..sgd };
         run(|_, w, g| decayed.step(w, g, None), [0.522_787_2, -1.195_088_5, 2.580_099_6]);
         let mut m = [0.0; 3];
         run(|_, w, g| sgd.step(w, g, Some(&mut m)), [0.4859, -1.005_5, 2.647_5]);
@@ -268,27 +250,24 @@ mod tests {
 
     #[test]
     fn adam() {
-        let adam = Adam {
-            learning_rate: 0.01,
-            beta_1: 0.9,
-            beta_2: 0.999,
-            epsilon: 1e-7,
-            weight_decay: 0.0,
-            step: 1,
+        let at = |step: u64, beta_2: f64| {
+            let left = |beta: f64| 1.0 - (beta as f32).powf(step as f32);
+            let alpha = 0.01 * left(beta_2).sqrt() / left(0.9);
+            Adam { alpha, beta_1: 0.9, beta_2, epsilon: 1e-7, decay: 0.0 }
         };
         let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
         run(
-            |step, w, g| Adam { step, ..adam }.step(w, g, &mut m, &mut v, None),
+            |step, w, g| at(step, 0.999).step(w, g, &mut m, &mut v, None),
             [0.483_725_52, -1.238_736_5, 3.001_424_3],
         );
         let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
         run(
-            |step, w, g| Adam { step, weight_decay: 0.05, ..adam }.step(w, g, &mut m, &mut v, None),
+            |step, w, g| Adam { decay: 0.05 * 0.01, ..at(step, 0.999) }.step(w, g, &mut m, &mut v, None),
             [0.482_990_44, -1.236_872_9, 2.996_923],
         );
         let (mut m, mut v, mut hat) = ([0.0; 3], [0.0; 3], [0.0; 3]);
         run(
-            |step, w, g| Adam { step, beta_2: 0.5, ..adam }.step(w, g, &mut m, &mut v, Some(&mut hat)),
+            |step, w, g| at(step, 0.5).step(w, g, &mut m, &mut v, Some(&mut hat)),
             [0.484_167_4, -1.238_718_6, 3.001_843_7],
         );
         assert!(hat[1] > v[1]);
@@ -296,7 +275,7 @@ mod tests {
 
     #[test]
     fn rms_prop() {
-        let rms = RmsProp { learning_rate: 0.01, rho: 0.9, momentum: 0.9, epsilon: 1e-7, weight_decay: 0.0 };
+        let rms = RmsProp { learning_rate: 0.01, rho: 0.9, momentum: 0.9, epsilon: 1e-7, decay: 0.0 };
         let (mut v, mut m, mut a) = ([0.0; 3], [0.0; 3], [0.0; 3]);
         run(|_, w, g| rms.step(w, g, &mut v, None, None), [0.467_316_3, -1.239_709, 3.000_055]);
         v = [0.0; 3];
@@ -311,7 +290,7 @@ mod tests {
     #[test]
     fn long_variables_in_chunks_and_half_precision() {
         let n = 2 * par::CHUNK + 5;
-        let sgd = Sgd { learning_rate: 0.5f32, momentum: 0.5, nesterov: false, weight_decay: 0.0 };
+        let sgd = Sgd { learning_rate: 0.5f32, momentum: 0.5, nesterov: false, decay: 0.0 };
         let (mut w, g, mut m) =
             (vec![half::bf16::ONE; n], vec![half::bf16::ONE; n], vec![half::bf16::ONE; n]);
         par::with_threads(3, || sgd.step(&mut w, &g, Some(&mut m))).unwrap();
@@ -320,7 +299,7 @@ mod tests {
 
     #[test]
     fn lengths_must_agree() {
-        let sgd = Sgd { learning_rate: 0.1f64, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let sgd = Sgd { learning_rate: 0.1f64, momentum: 0.0, nesterov: false, decay: 0.0 };
         assert!(sgd.step(&mut [1.0, 2.0], &[1.0], None).is_err());
         assert!(sgd.step(&mut [1.0, 2.0], &[1.0, 2.0], Some(&mut [0.0])).is_err());
         assert!(sgd.step::<f64>(&mut [], &[], Some(&mut [])).is_ok());

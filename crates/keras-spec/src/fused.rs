@@ -210,6 +210,8 @@ pub enum Fused {
     Sgd {
         /// The step.
         learning_rate: f64,
+        /// What share of the variable is taken away before the step: the weight decay times the learning rate, or 0.
+        decay: f64,
     },
     /// `variable, gradient, m → variable, m`: Keras's SGD with momentum.
     SgdMomentum {
@@ -219,8 +221,11 @@ pub enum Fused {
         momentum: f64,
         /// Looks ahead.
         nesterov: bool,
+        /// What share of the variable is taken away before the step: the weight decay times the learning rate, or 0.
+        decay: f64,
     },
-    /// `variable, gradient, m, v → variable, m, v`: Keras's Adam; `alpha` is the bias-corrected step.
+    /// `variable, gradient, m, v → variable, m, v`: Keras's Adam; `alpha` is the bias-corrected step. With `amsgrad` the largest
+    /// second moment so far is one more operand and result.
     Adam {
         /// `learning_rate · sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
         alpha: f64,
@@ -230,13 +235,47 @@ pub enum Fused {
         beta_2: f64,
         /// Added to the root of the second moment.
         epsilon: f64,
+        /// Whether the largest second moment so far is divided by, instead of the current one.
+        amsgrad: bool,
+        /// What share of the variable is taken away before the step: the weight decay times the learning rate, or 0.
+        decay: f64,
+    },
+    /// `variable, gradient, v → variable, v`: Keras's RMSprop. With `momentum` the last change, and with `centered` the mean
+    /// gradient, are further operands and results, in this order.
+    RmsProp {
+        /// The step.
+        learning_rate: f64,
+        /// The decay of the mean square, and of the mean.
+        rho: f64,
+        /// How much of the last change is kept.
+        momentum: Option<f64>,
+        /// Added before the root is taken.
+        epsilon: f64,
+        /// Whether the square of the mean is taken from the mean square.
+        centered: bool,
+        /// What share of the variable is taken away before the step: the weight decay times the learning rate, or 0.
+        decay: f64,
     },
 }
 
 impl Fused {
     /// Whether this is an optimizer step, which [`crate::Backend::update`] runs in place.
     pub fn is_update(&self) -> bool {
-        matches!(self, Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. })
+        self.states().is_some()
+    }
+
+    /// How many operands an optimizer step has beside the variable and the gradient: what is kept from step to step. `None` for
+    /// other operations.
+    pub fn states(&self) -> Option<usize> {
+        match self {
+            Fused::Sgd { .. } => Some(0),
+            Fused::SgdMomentum { .. } => Some(1),
+            Fused::Adam { amsgrad, .. } => Some(2 + usize::from(*amsgrad)),
+            Fused::RmsProp { momentum, centered, .. } => {
+                Some(1 + usize::from(momentum.is_some()) + usize::from(*centered))
+            }
+            _ => None,
+        }
     }
 
     /// The operation's name for messages and reports.
@@ -270,6 +309,7 @@ impl Fused {
             Fused::Sgd { .. } => "sgd",
             Fused::SgdMomentum { .. } => "sgd_momentum",
             Fused::Adam { .. } => "adam",
+            Fused::RmsProp { .. } => "rms_prop",
         }
     }
 }

@@ -434,15 +434,11 @@ pub fn infer_fused(op: &Fused, operands: &[(&Shape, DType)]) -> Result<Specs> {
             check.ensure(*o[2].0 == lead && o[2].1 == dtype, "the gradient does not fit the logits")?;
             one(o[0].0.clone(), dtype)
         }
-        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } => {
-            let (operands, results) = match op {
-                Fused::Sgd { .. } => (2, 1),
-                Fused::SgdMomentum { .. } => (3, 2),
-                _ => (4, 3),
-            };
-            let dtype = floats(operands)?;
+        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } | Fused::RmsProp { .. } => {
+            let states = op.states().unwrap_or(0);
+            let dtype = floats(2 + states)?;
             check.ensure(o.iter().all(|s| s.0 == o[0].0), "all operands must have one shape")?;
-            Ok(SmallVec::from_elem((o[0].0.clone(), dtype), results))
+            Ok(SmallVec::from_elem((o[0].0.clone(), dtype), 1 + states))
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct FusedFamily {
 }
 
 /// Every fused operation but the backward ones, which run as their gradients.
-pub(crate) const FUSED: [FusedFamily; 15] = [
+pub(crate) const FUSED: [FusedFamily; 16] = [
     FusedFamily { name: "dense", differentiable: true, make: dense },
     FusedFamily { name: "conv_bias", differentiable: true, make: conv_bias },
     FusedFamily { name: "avg_pool", differentiable: true, make: avg_pool },
@@ -43,6 +43,7 @@ pub(crate) const FUSED: [FusedFamily; 15] = [
     FusedFamily { name: "sgd", differentiable: false, make: sgd },
     FusedFamily { name: "sgd_momentum", differentiable: false, make: sgd_momentum },
     FusedFamily { name: "adam", differentiable: false, make: adam },
+    FusedFamily { name: "rms_prop", differentiable: false, make: rms_prop },
 ];
 
 fn unit(draw: &mut Draw<'_>, shape: impl Into<Shape>, dtype: DType) -> HostTensor {
@@ -229,24 +230,47 @@ fn step(draw: &mut Draw<'_>, dtype: DType, count: usize) -> Vec<HostTensor> {
     (0..count).map(|_| unit(draw, s.clone(), dtype)).collect()
 }
 
+/// No decay, or some.
+fn decay(draw: &mut Draw<'_>) -> f64 {
+    draw.pick(&[0.0, 0.0625])
+}
+
+/// `x²`
+fn squared(x: &HostTensor) -> HostTensor {
+    let squares = x.to_f64_vec().iter().map(|x| x * x).collect();
+    HostTensor::new::<f64>(x.shape().clone(), squares).map_or_else(|_| x.clone(), |y| y.cast(x.dtype()))
+}
+
 fn sgd(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
-    let op = Fused::Sgd { learning_rate: 0.125 };
+    let op = Fused::Sgd { learning_rate: 0.125, decay: decay(draw) };
     FusedInstance { op, operands: step(draw, dtype, 2), results: 1, backward: vec![] }
 }
 
 fn sgd_momentum(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
-    let op = Fused::SgdMomentum { learning_rate: 0.125, momentum: 0.75, nesterov: draw.chance() };
+    let (nesterov, decay) = (draw.chance(), decay(draw));
+    let op = Fused::SgdMomentum { learning_rate: 0.125, momentum: 0.75, nesterov, decay };
     FusedInstance { op, operands: step(draw, dtype, 3), results: 2, backward: vec![] }
 }
 
 fn adam(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
-    let op = Fused::Adam { alpha: 0.125, beta_1: 0.75, beta_2: 0.875, epsilon: 0.0625 };
-    let mut operands = step(draw, dtype, 3);
-    let squares = operands[1].to_f64_vec().iter().map(|x| x * x).collect();
-    if let Ok(v) = HostTensor::new::<f64>(operands[1].shape().clone(), squares) {
-        operands.push(v.cast(dtype));
+    let (amsgrad, decay) = (draw.chance(), decay(draw));
+    let op = Fused::Adam { alpha: 0.125, beta_1: 0.75, beta_2: 0.875, epsilon: 0.0625, amsgrad, decay };
+    let mut operands = step(draw, dtype, 3 + usize::from(amsgrad));
+    // Second moments are no less than zero.
+    operands.insert(3, squared(&operands[1]));
+    if let Some(largest) = operands.get_mut(4) {
+        *largest = squared(largest);
     }
-    FusedInstance { op, operands, results: 3, backward: vec![] }
+    FusedInstance { results: operands.len() - 1, op, operands, backward: vec![] }
+}
+
+fn rms_prop(draw: &mut Draw<'_>, dtype: DType) -> FusedInstance {
+    let (momentum, centered, decay) = (draw.chance().then_some(0.75), draw.chance(), decay(draw));
+    let op = Fused::RmsProp { learning_rate: 0.125, rho: 0.75, momentum, epsilon: 0.0625, centered, decay };
+    let mut operands = step(draw, dtype, 2 + usize::from(momentum.is_some()) + usize::from(centered));
+    // The mean square is no less than the square of the mean, which is the last operand if there is one.
+    operands.insert(2, squared(&operands[operands.len() - 1]));
+    FusedInstance { results: operands.len() - 1, op, operands, backward: vec![] }
 }
 
 #[cfg(test)]

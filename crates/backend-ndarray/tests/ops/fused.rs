@@ -251,13 +251,29 @@ fn optimizer_steps() {
     for dtype in DTYPES {
         let shape: &[usize] = &[3, 4];
         let o = all(&[shape; 3], dtype);
-        same(&Fused::Sgd { learning_rate: 0.1 }, &o[..2], &[]);
-        for nesterov in [false, true] {
-            same(&Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov }, &o, &[]);
-        }
+        // The last is a mean, whose square is below the mean square.
         let v = random(shape, dtype, 4).abs().unwrap();
-        let operands = [o[0].clone(), o[1].clone(), o[2].clone(), v];
-        same(&Fused::Adam { alpha: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }, &operands, &[]);
+        let small = (random(shape, dtype, 5) * 0.1).unwrap();
+        for decay in [0.0, 0.01] {
+            same(&Fused::Sgd { learning_rate: 0.1, decay }, &o[..2], &[]);
+            for nesterov in [false, true] {
+                same(&Fused::SgdMomentum { learning_rate: 0.1, momentum: 0.9, nesterov, decay }, &o, &[]);
+            }
+            for amsgrad in [false, true] {
+                let (beta_1, beta_2, epsilon) = (0.9, 0.999, 1e-7);
+                let op = Fused::Adam { alpha: 0.01, beta_1, beta_2, epsilon, amsgrad, decay };
+                let operands = [&o[..], &[v.clone(), v.square().unwrap()]].concat();
+                same(&op, &operands[..4 + usize::from(amsgrad)], &[]);
+            }
+            for (momentum, centered) in [(None, false), (Some(0.9), false), (None, true), (Some(0.9), true)] {
+                let epsilon = 1.0;
+                let op = Fused::RmsProp { learning_rate: 0.1, rho: 0.9, momentum, epsilon, centered, decay };
+                let last = momentum.map(|_| &o[2]);
+                let average = centered.then_some(&small);
+                let operands = [&o[0], &o[1], &v].into_iter().chain(last).chain(average).cloned();
+                same(&op, &operands.collect::<Vec<_>>(), &[]);
+            }
+        }
     }
 }
 
@@ -276,7 +292,7 @@ fn optimizer_steps_work_in_place_and_leave_the_old_values_if_they_fail() {
         |name: &str, data: Vec<f32>| Variable::new(name, Tensor::new([data.len()], data).unwrap(), true);
     let (w, m) = (variable("w", vec![1.0, 2.0]), variable("m", vec![0.5, 0.0]));
     let values = || [&w, &m].map(|v| v.get().to_vec::<f32>().unwrap());
-    let op = || Fused::SgdMomentum { learning_rate: 1.0, momentum: 0.5, nesterov: false };
+    let op = || Fused::SgdMomentum { learning_rate: 1.0, momentum: 0.5, nesterov: false, decay: 0.0 };
     let gradient = Tensor::new([2], vec![0.25f32, 1.0]).unwrap();
 
     let before = [address(&w), address(&m)];

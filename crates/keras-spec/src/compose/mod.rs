@@ -4,6 +4,7 @@ mod attention;
 mod convolution;
 mod indexed;
 mod normalization;
+mod optimizer;
 mod recurrent;
 
 use smallvec::smallvec;
@@ -78,22 +79,8 @@ pub(crate) fn compose(op: &Fused, operands: &[Tensor]) -> Result<Results> {
         Fused::SoftmaxCrossEntropyBackward { sparse } => {
             one(indexed::cross_entropy_backward(*sparse, o(0)?, o(1)?, o(2)?)?)
         }
-        Fused::Sgd { learning_rate } => one((o(0)? - (o(1)? * *learning_rate)?)?),
-        Fused::SgdMomentum { learning_rate, momentum, nesterov } => {
-            let step = (o(1)? * *learning_rate)?;
-            let m = ((o(2)? * *momentum)? - &step)?;
-            let variable = match nesterov {
-                true => ((o(0)? + (&m * *momentum)?)? - step)?,
-                false => (o(0)? + &m)?,
-            };
-            Ok(smallvec![variable, m])
-        }
-        Fused::Adam { alpha, beta_1, beta_2, epsilon } => {
-            let (gradient, m, v) = (o(1)?, o(2)?, o(3)?);
-            let m = (m + ((gradient - m)? * (1.0 - beta_1))?)?;
-            let v = (v + ((gradient.square()? - v)? * (1.0 - beta_2))?)?;
-            let step = ((&m * *alpha)? / (v.sqrt()? + *epsilon)?)?;
-            Ok(smallvec![(o(0)? - step)?, m, v])
+        Fused::Sgd { .. } | Fused::SgdMomentum { .. } | Fused::Adam { .. } | Fused::RmsProp { .. } => {
+            optimizer::step(op, operands)
         }
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn saves(op: &Fused, wanted: &[bool]) -> Saves {
         | Fused::SoftmaxCrossEntropyBackward { .. }
         | Fused::Sgd { .. }
         | Fused::SgdMomentum { .. }
-        | Fused::Adam { .. } => Saves::EVERY_OPERAND,
+        | Fused::Adam { .. }
+        | Fused::RmsProp { .. } => Saves::EVERY_OPERAND,
     }
 }
 
@@ -146,7 +147,8 @@ pub(super) fn vjp(op: &Fused, saved: &Saved, cotangents: Cotangents, wanted: &[b
         | Fused::SoftmaxCrossEntropyBackward { .. }
         | Fused::Sgd { .. }
         | Fused::SgdMomentum { .. }
-        | Fused::Adam { .. } => through_composition(op, saved, cotangents, wanted)?,
+        | Fused::Adam { .. }
+        | Fused::RmsProp { .. } => through_composition(op, saved, cotangents, wanted)?,
     })
 }
 

@@ -173,20 +173,23 @@ pub(super) trait Rule {
         self.base().weight_decay
     }
 
-    /// The step as a fused operation, which runs in place, where there is one; [`update`](Rule::update) does the same.
-    fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
-        let _ = (step, dtype);
+    /// The step as a fused operation, which runs in place; `None` where there is none, and [`update`](Rule::update) is asked.
+    fn fused(&self, step: Step, variable: &Variable) -> Option<Fused> {
+        let _ = (step, variable);
         None
     }
 
-    /// The new values of the variable and its slots at `step`, counted from 1.
+    /// The new values of the variable, which has decayed already, and of its slots.
     fn update(
         &self,
         step: Step,
         variable: Tensor,
         gradient: Tensor,
         slots: Vec<Tensor>,
-    ) -> Result<(Tensor, Vec<Tensor>)>;
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let _ = (step, variable, gradient, slots);
+        Err(keras_spec::Error::other(format!("{} has neither a fused step nor another", Self::CLASS_NAME)))
+    }
 }
 
 /// Where training is.
@@ -195,6 +198,8 @@ pub(super) struct Step {
     /// Counted from 1.
     pub(super) number: u64,
     pub(super) learning_rate: f32,
+    /// What share of the variable is taken away before the step.
+    pub(super) decay: f64,
     /// The number of [`Rule::common`], 0 without one.
     pub(super) common: f64,
 }
@@ -390,7 +395,8 @@ impl<R: Rule> Update<'_, R> {
         }
         // Keras counts updates here, and calls for schedules.
         let updates = done / self.base.gradient_accumulation_steps.unwrap_or(1);
-        let step = Step { number: updates + 1, learning_rate: learning_rate(self.rule), common: 0.0 };
+        let step =
+            Step { number: updates + 1, learning_rate: learning_rate(self.rule), decay: 0.0, common: 0.0 };
         match self.base.gradient_accumulation_steps {
             Some(n) if !(done + 1).is_multiple_of(n) => {
                 for (i, g) in &given {
@@ -431,13 +437,14 @@ impl<R: Rule> Update<'_, R> {
             let variable = &self.built.variables[i];
             let slots = &self.built.slots[i];
             let decay = self.rule.weight_decay(variable).filter(|_| self.decays(variable));
-            if let (None, Some(op)) = (decay, self.rule.fused(step, variable.dtype())) {
+            step.decay = decay.unwrap_or(0.0) * f64::from(step.learning_rate);
+            if let Some(op) = self.rule.fused(step, variable) {
                 variable.update(op, &gradient, slots)?;
                 continue;
             }
             let mut value = variable.get();
-            if let Some(decay) = decay {
-                value = (&value - (&value * (decay * f64::from(step.learning_rate)))?)?;
+            if step.decay != 0.0 {
+                value = (&value - (&value * step.decay)?)?;
             }
             let old = slots.iter().map(Variable::get).collect();
             let (value, new) = self.rule.update(step, value, gradient, old)?;

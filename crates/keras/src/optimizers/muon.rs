@@ -3,9 +3,9 @@
 use keras_spec::{Error, Fused, Result, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, in_precision};
 use super::declare::optimizer;
-use super::rules::run;
+use super::rules::alpha;
 use crate::Number;
 use crate::class::builders;
 use crate::flattened::flattened;
@@ -115,20 +115,6 @@ impl Muon {
         }
         if tall { x.swap_axes(0, 1) } else { Ok(x) }
     }
-
-    fn adam(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Update {
-        let dtype = variable.dtype();
-        let f = |x: f64| in_precision(dtype, x);
-        let rate = f(f64::from(step.learning_rate) * self.adam_lr_ratio.value());
-        let root = f(correction(dtype, self.adam_beta_2, step).sqrt());
-        let op = Fused::Adam {
-            alpha: f(f(rate * root) / correction(dtype, self.adam_beta_1, step)),
-            beta_1: self.adam_beta_1,
-            beta_2: self.adam_beta_2,
-            epsilon: self.epsilon,
-        };
-        run(op, variable, gradient, slots)
-    }
 }
 
 type Update = Result<(Tensor, Vec<Tensor>)>;
@@ -158,10 +144,20 @@ impl Rule for Muon {
         Ok(vec![Slot::zeros(variable, names)?])
     }
 
+    fn fused(&self, step: Step, variable: &Variable) -> Option<Fused> {
+        let (beta_1, beta_2, dtype) = (self.adam_beta_1, self.adam_beta_2, variable.dtype());
+        let rate = in_precision(dtype, f64::from(step.learning_rate) * self.adam_lr_ratio.value());
+        self.is_adams(variable).then(|| Fused::Adam {
+            alpha: alpha(rate, [beta_1, beta_2], step, dtype),
+            beta_1,
+            beta_2,
+            epsilon: self.epsilon,
+            amsgrad: false,
+            decay: step.decay,
+        })
+    }
+
     fn update(&self, step: Step, variable: Tensor, gradient: Tensor, slots: Vec<Tensor>) -> Update {
-        if slots.len() == 2 {
-            return self.adam(step, variable, gradient, slots);
-        }
         let [m] = all(slots)?;
         let m = (&m + (&gradient + (&m * (self.momentum - 1.0))?)?)?;
         let ahead = if self.nesterov { (gradient + (&m * self.momentum)?)? } else { m.clone() };

@@ -1,9 +1,9 @@
 //! The optimizers: how each changes a variable.
 
-use keras_spec::{DType, Fused, Op, Result, Tensor, UnaryOp, Variable};
+use keras_spec::{DType, Fused, Result, Tensor, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::base::{self, Base, LearningRate, Rule, Slot, Step, all, correction, in_precision};
+use super::base::{self, Base, LearningRate, Rule, Slot, Step, correction, in_precision};
 use super::declare::optimizer;
 use crate::class::builders;
 use crate::flattened::flattened;
@@ -34,14 +34,6 @@ impl SGD {
         /// Whether the gradient is taken where the momentum leads.
         nesterov: bool;
     }
-
-    fn operation(&self, step: Step) -> Fused {
-        let learning_rate = f64::from(step.learning_rate);
-        match self.momentum != 0.0 {
-            true => Fused::SgdMomentum { learning_rate, momentum: self.momentum, nesterov: self.nesterov },
-            false => Fused::Sgd { learning_rate },
-        }
-    }
 }
 
 impl Rule for SGD {
@@ -55,39 +47,19 @@ impl Rule for SGD {
         Ok(if self.momentum != 0.0 { vec![Slot::zeros(variable, &["momentum"])?] } else { Vec::new() })
     }
 
-    fn update(
-        &self,
-        step: Step,
-        variable: Tensor,
-        gradient: Tensor,
-        slots: Vec<Tensor>,
-    ) -> Result<(Tensor, Vec<Tensor>)> {
-        run(self.operation(step), variable, gradient, slots)
-    }
-
-    fn fused(&self, step: Step, _dtype: DType) -> Option<Fused> {
-        Some(self.operation(step))
+    fn fused(&self, step: Step, _variable: &Variable) -> Option<Fused> {
+        let (learning_rate, decay) = (f64::from(step.learning_rate), step.decay);
+        let (momentum, nesterov) = (self.momentum, self.nesterov);
+        Some(match momentum != 0.0 {
+            true => Fused::SgdMomentum { learning_rate, momentum, nesterov, decay },
+            false => Fused::Sgd { learning_rate, decay },
+        })
     }
 }
 
 /// `x + (goal - x) · share`
 pub(super) fn approach(x: Tensor, goal: &Tensor, share: f64) -> Result<Tensor> {
     &x + ((goal - &x)? * share)?
-}
-
-/// Runs a fused step: the variable first, then its slots.
-pub(super) fn run(
-    op: Fused,
-    variable: Tensor,
-    gradient: Tensor,
-    slots: Vec<Tensor>,
-) -> Result<(Tensor, Vec<Tensor>)> {
-    let mut results =
-        Tensor::apply(Op::Fused(op), [variable, gradient].into_iter().chain(slots))?.into_iter();
-    match results.next() {
-        Some(variable) => Ok((variable, results.collect())),
-        None => Err(keras_spec::Error::other("an optimizer step without a result")),
-    }
 }
 
 /// The arguments of Adam and AdamW, which differ in the default of `weight_decay` only.
@@ -151,21 +123,20 @@ macro_rules! adam {
                 self.moments.slots(variable)
             }
 
-            fn update(
-                &self,
-                step: Step,
-                variable: Tensor,
-                gradient: Tensor,
-                slots: Vec<Tensor>,
-            ) -> Result<(Tensor, Vec<Tensor>)> {
-                self.moments.update(step, variable, gradient, slots)
-            }
-
-            fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
-                self.moments.fused(step, dtype)
+            fn fused(&self, step: Step, variable: &Variable) -> Option<Fused> {
+                let Moments { beta_1, beta_2, epsilon, amsgrad } = self.moments;
+                let alpha = alpha(step.learning_rate.into(), [beta_1, beta_2], step, variable.dtype());
+                Some(Fused::Adam { alpha, beta_1, beta_2, epsilon, amsgrad, decay: step.decay })
             }
         }
     };
+}
+
+/// The step of Adam, corrected for the moments' start at zero.
+pub(super) fn alpha(learning_rate: f64, [beta_1, beta_2]: [f64; 2], step: Step, dtype: DType) -> f64 {
+    let f = |x: f64| in_precision(dtype, x);
+    let root = f(correction(dtype, beta_2, step).sqrt());
+    f(f(learning_rate * root) / correction(dtype, beta_1, step))
 }
 
 adam! {
@@ -184,37 +155,6 @@ impl Moments {
             groups.push(Slot::zeros(variable, &["velocity_hat"])?);
         }
         Ok(groups)
-    }
-
-    /// The step, corrected for the moments' start at zero.
-    fn alpha(&self, step: Step, dtype: DType) -> f64 {
-        let f = |x: f64| in_precision(dtype, x);
-        let root = f(correction(dtype, self.beta_2, step).sqrt());
-        f(f(f64::from(step.learning_rate) * root) / correction(dtype, self.beta_1, step))
-    }
-
-    fn fused(&self, step: Step, dtype: DType) -> Option<Fused> {
-        let (beta_1, beta_2, epsilon) = (self.beta_1, self.beta_2, self.epsilon);
-        (!self.amsgrad).then(|| Fused::Adam { alpha: self.alpha(step, dtype), beta_1, beta_2, epsilon })
-    }
-
-    fn update(
-        &self,
-        step: Step,
-        variable: Tensor,
-        gradient: Tensor,
-        slots: Vec<Tensor>,
-    ) -> Result<(Tensor, Vec<Tensor>)> {
-        if let Some(op) = self.fused(step, variable.dtype()) {
-            return run(op, variable, gradient, slots);
-        }
-        let alpha = self.alpha(step, variable.dtype());
-        let [m, v, greatest] = all(slots)?;
-        let m = approach(m, &gradient, 1.0 - self.beta_1)?;
-        let v = approach(v, &gradient.square()?, 1.0 - self.beta_2)?;
-        let greatest = greatest.maximum(&v)?;
-        let change = ((&m * alpha)? / (greatest.sqrt()? + self.epsilon)?)?;
-        Ok(((variable - change)?, vec![m, v, greatest]))
     }
 }
 
@@ -268,34 +208,14 @@ impl Rule for RMSprop {
             .collect()
     }
 
-    fn update(
-        &self,
-        step: Step,
-        variable: Tensor,
-        gradient: Tensor,
-        slots: Vec<Tensor>,
-    ) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut slots = slots.into_iter();
-        let mut next =
-            || slots.next().ok_or_else(|| keras_spec::Error::other("RMSprop's state is incomplete"));
-        let mix = |old: Tensor, new: Tensor| (old * self.rho)? + (new * (1.0 - self.rho))?;
-        let velocity = mix(next()?, gradient.square()?)?;
-        let momentum = if self.momentum > 0.0 { Some(next()?) } else { None };
-        let average = if self.centered { Some(mix(next()?, gradient.clone())?) } else { None };
-        let spread = match &average {
-            Some(a) => (&velocity - a.square()?)?,
-            None => velocity.clone(),
-        };
-        let root = Tensor::apply1(Op::Unary(UnaryOp::Sqrt), [(spread + self.epsilon)?])?;
-        let mut change = ((gradient * f64::from(step.learning_rate))? / root)?;
-        let momentum = match momentum {
-            Some(m) => {
-                change = ((m * self.momentum)? + change)?;
-                Some(change.clone())
-            }
-            None => None,
-        };
-        let new = std::iter::once(velocity).chain(momentum).chain(average).collect();
-        Ok(((variable - change)?, new))
+    fn fused(&self, step: Step, _variable: &Variable) -> Option<Fused> {
+        Some(Fused::RmsProp {
+            learning_rate: step.learning_rate.into(),
+            rho: self.rho,
+            momentum: Some(self.momentum).filter(|momentum| *momentum > 0.0),
+            epsilon: self.epsilon,
+            centered: self.centered,
+            decay: step.decay,
+        })
     }
 }
