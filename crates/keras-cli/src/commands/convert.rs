@@ -97,7 +97,10 @@ impl Convert {
         self.write(&model, format)?;
         let mut text = format!("{} → {}\n", self.old.display(), self.new.display());
         text += &format!("{report}\n");
-        let mut answer = Answer::new(text, json!({ "old": self.old, "new": self.new, "report": report }));
+        let mut answer = Answer::new(
+            text,
+            json!({ "old": self.old.to_string_lossy(), "new": self.new.to_string_lossy(), "report": report }),
+        );
         if self.check {
             let error = self.compare(&model, format)?;
             let same = error <= TOLERANCE;

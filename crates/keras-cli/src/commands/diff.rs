@@ -1,6 +1,7 @@
 //! `keras diff`
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use keras::saving::json as python;
@@ -107,7 +108,9 @@ impl Diff {
         b: &[(String, HostTensor)],
         differences: &mut Vec<Difference>,
     ) {
-        let same_names = a.iter().any(|(name, _)| b.iter().any(|(other, _)| name == other));
+        let in_a = places(a.iter().map(|(name, _)| &**name));
+        let in_b = places(b.iter().map(|(name, _)| &**name));
+        let same_names = in_a.keys().any(|name| in_b.contains_key(name));
         let describe = |array: &HostTensor| format!("{} {}", array.shape(), array.dtype());
         let mut add = |name: String, a: Option<&HostTensor>, b: Option<&HostTensor>| {
             let largest = match (a, b) {
@@ -127,11 +130,10 @@ impl Diff {
             }
         };
         if same_names {
-            let find = |list: &[(String, HostTensor)], name: &str| list.iter().position(|(n, _)| n == name);
             for (name, array) in a {
-                add(name.clone(), Some(array), find(b, name).map(|i| &b[i].1));
+                add(name.clone(), Some(array), in_b.get(name.as_str()).map(|i| &b[*i].1));
             }
-            for (name, array) in b.iter().filter(|(name, _)| find(a, name).is_none()) {
+            for (name, array) in b.iter().filter(|(name, _)| !in_a.contains_key(name.as_str())) {
                 add(name.clone(), None, Some(array));
             }
         } else {
@@ -180,7 +182,7 @@ impl Diff {
         Answer::new(
             text,
             json!({
-                "a": self.a, "b": self.b, "compared": compared, "same": differences.is_empty(), "differences": list,
+                "a": a, "b": b, "compared": compared, "same": differences.is_empty(), "differences": list,
             }),
         )
     }
@@ -253,28 +255,41 @@ fn compare_lists(path: &str, a: &[Value], b: &[Value], differences: &mut Vec<Dif
         let (class, name) = identity(value);
         if class.is_empty() { String::new() } else { name }
     };
-    let names = |list: &[Value]| list.iter().map(name).collect::<Vec<_>>();
-    let (in_a, in_b) = (names(a), names(b));
-    let named = |names: &[String]| !names.is_empty() && names.iter().all(|n| !n.is_empty());
-    if !named(&in_a) || !named(&in_b) || !in_a.iter().any(|n| in_b.contains(n)) {
+    let objects = a.iter().chain(b).all(Value::is_object);
+    let names = |list: &[Value]| list.iter().filter(|_| objects).map(name).collect::<Vec<_>>();
+    let (names_a, names_b) = (names(a), names(b));
+    let (in_a, in_b) = (places(names_a.iter().map(|n| &**n)), places(names_b.iter().map(|n| &**n)));
+    let named = |places: &HashMap<&str, usize>| !places.is_empty() && !places.contains_key("");
+    if !named(&in_a) || !named(&in_b) || !in_a.keys().any(|n| in_b.contains_key(n)) {
         for i in 0..a.len().max(b.len()) {
-            compare_values(&format!("{path}[{i}]"), a.get(i), b.get(i), differences);
+            let (a, b) = (a.get(i), b.get(i));
+            let number = a.is_some_and(Value::is_number);
+            if !(number && a.zip(b).is_some_and(|(a, b)| equal(a, b))) {
+                compare_values(&format!("{path}[{i}]"), a, b, differences);
+            }
         }
         return;
     }
     // A layer that only one side has is enough to say; its whole configuration would not help.
     let brief = |list: &[Value], i: usize| Value::from(identity(&list[i]).0);
-    for (i, name) in in_a.iter().enumerate() {
+    for (i, name) in names_a.iter().enumerate() {
         let path = format!("{path}[{name}]");
-        match in_b.iter().position(|n| n == name) {
-            Some(j) => compare_values(&path, a.get(i), b.get(j), differences),
+        match in_b.get(&**name) {
+            Some(j) => compare_values(&path, a.get(i), b.get(*j), differences),
             None => differences.push(Difference::Architecture { path, a: Some(brief(a, i)), b: None }),
         }
     }
-    for (j, name) in in_b.iter().enumerate().filter(|(_, name)| !in_a.contains(name)) {
+    for (j, name) in names_b.iter().enumerate().filter(|(_, name)| !in_a.contains_key(&***name)) {
         let path = format!("{path}[{name}]");
         differences.push(Difference::Architecture { path, a: None, b: Some(brief(b, j)) });
     }
+}
+
+/// Where each name stands first.
+fn places<'a>(
+    names: impl DoubleEndedIterator<Item = &'a str> + ExactSizeIterator,
+) -> HashMap<&'a str, usize> {
+    names.enumerate().rev().map(|(place, name)| (name, place)).collect()
 }
 
 /// Equal values; `1` and `1.0` are.

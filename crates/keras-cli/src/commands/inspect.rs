@@ -239,7 +239,7 @@ fn to_json(path: &Path, bytes: u64, contents: &Contents, statistics: &[Option<St
         json!({ "name": name, "class": class, "layers": layers(&contents.layers()) })
     });
     json!({
-        "file": path,
+        "file": path.to_string_lossy(),
         "format": contents.format,
         "reason": contents.reason,
         "bytes": bytes,

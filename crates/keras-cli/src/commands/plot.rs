@@ -44,7 +44,7 @@ impl Plot {
                 std::fs::write(&path, &svg).map_err(|e| Failure::file(&path, e))?;
                 Ok(Answer::new(
                     format!("{}\n", path.display()),
-                    json!({ "output": path, "bytes": svg.len() }),
+                    json!({ "output": path.to_string_lossy(), "bytes": svg.len() }),
                 ))
             }
         }

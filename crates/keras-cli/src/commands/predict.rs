@@ -1,8 +1,10 @@
 //! `keras predict`
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap_lex::OsStrExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use keras::Model;
 use keras::training::{Data, Evaluate};
@@ -20,7 +22,7 @@ pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelFile,
     /// The data: .npy, .npz, .csv, .safetensors, a picture or a folder of pictures; once for each input
-    #[arg(long, short, required = true, value_name = "[NAME=]FILE")]
+    #[arg(long, short, required = true, value_name = "[NAME=]FILE", value_parser = OsStringValueParser::new().map(Input::from))]
     input: Vec<Input>,
     /// Where the outputs go: .npy, .npz, .csv, .safetensors or .json; a table without it
     #[arg(long, short, value_name = "FILE")]
@@ -44,15 +46,14 @@ struct Input {
     path: PathBuf,
 }
 
-impl FromStr for Input {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+impl From<OsString> for Input {
+    fn from(text: OsString) -> Self {
+        let split = text.split_once("=").and_then(|(name, path)| Some((name.to_str()?, path)));
         // A file may have the sign in its name, but hardly in that of its folder.
-        Ok(match text.split_once('=').filter(|(name, _)| !name.contains(['/', '\\'])) {
+        match split.filter(|(name, _)| !name.contains(['/', '\\'])) {
             Some((name, path)) => Input { name: Some(name.to_owned()), path: path.into() },
             None => Input { name: None, path: text.into() },
-        })
+        }
     }
 }
 
@@ -87,9 +88,11 @@ impl Predict {
                 .iter()
                 .map(|(n, a)| json!({ "name": n, "shape": a.shape().dims(), "dtype": a.dtype().name() }))
                 .collect();
-            return Ok(Answer::new(text, json!({ "output": path, "outputs": list })));
+            return Ok(Answer::new(text, json!({ "output": path.to_string_lossy(), "outputs": list })));
         }
         let text = outputs.iter().map(|o| self.table(o, samples.as_deref())).collect::<String>();
+        let samples =
+            samples.map(|all| all.iter().map(|p| p.to_string_lossy().into_owned()).collect::<Vec<_>>());
         Ok(Answer::new(text, json!({ "outputs": data::to_json(&outputs), "samples": samples })))
     }
 

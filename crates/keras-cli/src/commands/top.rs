@@ -128,7 +128,7 @@ pub(crate) fn answer(
         })?;
         return Ok(Answer::new(
             format!("{}\n", path.display()),
-            json!({ "output": path, "samples": best.len() }),
+            json!({ "output": path.to_string_lossy(), "samples": best.len() }),
         ));
     }
     Ok(Answer::new(table(&[], &rows.collect::<Vec<_>>()), json!({ "samples": list })))

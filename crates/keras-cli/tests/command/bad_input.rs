@@ -148,3 +148,63 @@ fn a_backend_that_is_not_there_is_an_error() {
     let error = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.code() == Some(5) && error.contains("abacus"), "{error}");
 }
+
+/// Such names are good on Unix; what is printed of them has a replacement character.
+#[test]
+#[cfg(unix)]
+fn names_that_are_not_utf_8_work() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let folder = Folder::new();
+    let named = |name: &[u8]| folder.path("").join(OsString::from_vec(name.to_vec())).into_os_string();
+    let (model, new, data) = (named(b"m\xff.keras"), named(b"n\xff.h5"), named(b"x\xff.npy"));
+    std::fs::copy(golden("cnn/cnn.keras"), &model).unwrap();
+    std::fs::copy(fixture("x.npy"), &data).unwrap();
+    let mut input = OsString::from("input_layer=");
+    input.push(&data);
+    let (svg, out) = (named(b"p\xff.svg"), named(b"y\xff.npy"));
+    let runs: [(&str, &[&OsString], &[&str]); 6] = [
+        ("inspect", &[&model], &["file"]),
+        ("convert", &[&model, &new], &["old", "new"]),
+        ("diff", &[&model, &new], &["a", "b"]),
+        ("plot", &[&model, &"-o".into(), &svg], &["output"]),
+        ("predict", &[&model, &"--input".into(), &data], &[]),
+        ("predict", &[&model, &"--input".into(), &input, &"-o".into(), &out], &["output"]),
+    ];
+    for (name, arguments, printed) in runs {
+        let ran = command(&[name, "--json"]).args(arguments).output().unwrap();
+        let error = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.success(), "{name}: {error}");
+        let answer: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        for key in printed {
+            assert!(answer[*key].as_str().unwrap().contains('\u{fffd}'), "{name}: {answer}");
+        }
+    }
+}
+
+/// Layers and lists that are found by an index: thousands compared with each other would take minutes.
+#[test]
+fn long_models_are_compared_in_time() {
+    let folder = Folder::new();
+    let write = |name: &str, first: usize| {
+        let layers: Vec<String> = (first..first + 20_000)
+            .map(|i| {
+                format!(
+                    r#"{{"class_name": "Activation", "config": {{"name": "a{i}", "activation": "tanh"}}}}"#
+                )
+            })
+            .collect();
+        let text = format!(
+            r#"{{"class_name": "Sequential", "config": {{"name": "s", "layers": [{}]}}}}"#,
+            layers.join(", ")
+        );
+        folder.with(name, text)
+    };
+    let (a, b) = (write("a.json", 0), write("b.json", 1));
+    let begun = std::time::Instant::now();
+    let ran = keras(&["diff", &a, &b]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("layers[a0]") && ran.out.contains("layers[a20000]"), "{}", ran.out);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
