@@ -90,30 +90,27 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 /// A table of text: columns as wide as their widest cell, two spaces between them, numbers to the right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0).max(header.len());
-    let cell = |row: &[String], i: usize| row.get(i).cloned().unwrap_or_default();
-    let width = |i: usize| {
-        let longest = rows.iter().map(|r| cell(r, i).chars().count()).max().unwrap_or(0);
-        longest.max(header.get(i).map_or(0, |h| h.chars().count()))
-    };
-    let is_number = |i: usize| {
-        let numeric =
-            |c: &str| c.is_empty() || c.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c));
-        i > 0 && rows.iter().all(|r| numeric(&cell(r, i)))
-    };
-    let line = |row: &[String]| {
-        let pad = |i: usize| {
-            let (text, width) = (cell(row, i), width(i));
-            if is_number(i) { format!("{text:>width$}") } else { format!("{text:<width$}") }
+    let column = |i: usize| rows.iter().map(move |row| row.get(i).map_or("", String::as_str));
+    let numeric = |c: &str| c.is_empty() || c.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c));
+    let layout: Vec<(usize, bool)> = (0..columns)
+        .map(|i| {
+            let width = column(i).chain(header.get(i).copied()).map(|c| c.chars().count()).max();
+            (width.unwrap_or(0), i > 0 && column(i).all(numeric))
+        })
+        .collect();
+    let line = |cells: &[&str]| {
+        let pad = |(i, &(width, is_number)): (usize, &(usize, bool))| {
+            let text = cells.get(i).copied().unwrap_or_default();
+            if is_number { format!("{text:>width$}") } else { format!("{text:<width$}") }
         };
-        (0..columns).map(pad).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        layout.iter().enumerate().map(pad).collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut out = String::new();
     if !header.is_empty() {
-        let header: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
-        out += &format!("{TITLE}{}{TITLE:#}\n", line(&header));
+        out += &format!("{TITLE}{}{TITLE:#}\n", line(header));
     }
     for row in rows {
-        out += &line(row);
+        out += &line(&row.iter().map(String::as_str).collect::<Vec<_>>());
         out.push('\n');
     }
     out
