@@ -3,8 +3,8 @@
 //! Kernels load any [`Num`] and compute in its [`Acc`](Num::Acc), which for floating-point types is a [`Real`]:
 //! `f32` or `f64`. The `f32` functions are polynomials without branches and without table look-ups, so that they vectorise. Where
 //! the processor multiplies and adds in one instruction, they take half as long with it: [`par::simd!`](crate::par::simd) says
-//! which [`MulAdd`] that is. One thing is told of both: the same input gives the same bits, vectorised or not. Those of `f64`
-//! are the standard library's, and `libm`'s for the error function.
+//! which [`MulAdd`] that is. With either, the same input gives the same bits, vectorised or not. Those of `f64` are the standard
+//! library's, and `libm`'s for the error function.
 
 mod double;
 mod single;
