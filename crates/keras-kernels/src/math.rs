@@ -2,7 +2,7 @@
 //!
 //! Kernels load any [`Num`] and compute in its [`Acc`](Num::Acc), which for floating-point types is a [`Real`]:
 //! `f32` or `f64`. The `f32` functions are polynomials without branches and without table look-ups, so that they vectorise. Where
-//! the processor multiplies and adds in one instruction, they take half as long with it: [`par::simd!`](crate::par::simd) says
+//! the processor multiplies and adds in one instruction, they are a third shorter with it: [`par::simd!`](crate::par::simd) says
 //! which [`MulAdd`] that is. With either, the same input gives the same bits, vectorised or not. Those of `f64` are the standard
 //! library's, and `libm`'s for the error function.
 
