@@ -344,6 +344,13 @@ fn what_is_in_other_files_is_refused() {
     refused("made-external.h5", "latest/group", "refused: an external link to / in the file `/tmp/other.h5`");
     let root = h5::File::open(directory.join("made-external.h5")).unwrap().root();
     assert_eq!(root.group("latest").unwrap().dataset_names().unwrap(), ["hard"]);
+    assert_eq!(root.group("many").unwrap().dataset_names().unwrap().len(), 20);
+    // Where so many are, links are not told from what is not there.
+    for path in ["many/soft", "many/array"] {
+        let error = root.dataset(path).err().unwrap().to_string();
+        let says = format!("made-external.h5: /{path}: there is no such object, or it is a link");
+        assert!(error.contains(&says), "{error}");
+    }
     for (path, says) in [("virtual", "refused: a virtual dataset"), ("stored", "external files")] {
         let error = root.dataset(path).err().unwrap().to_string();
         assert!(error.contains(&format!("made-external.h5: /{path}: ")) && error.contains(says), "{error}");
