@@ -57,10 +57,7 @@ pub(crate) fn in_pieces<T: Item>(
     x = if x.is_unique() { dense(x) } else { standard(x) };
     if !x.is_unique() {
         let from = rows(&x)?;
-        let out = par::collect_pieces(from.len(), work, |i, out: &mut [T]| {
-            out.copy_from_slice(&from[i * par::CHUNK..][..out.len()]);
-            f(out);
-        });
+        let out = par::copy_pieces(from, work, |_, out| f(out));
         return array("elementwise", x.shape(), out).map(T::wrap);
     }
     let own = if x.is_standard_layout() { x.as_slice_mut() } else { x.as_slice_memory_order_mut() };
@@ -80,11 +77,7 @@ pub(crate) fn in_pieces_beside<T: Item>(
     let beside = rows(beside)?;
     if !x.is_unique() {
         let from = rows(&x)?;
-        let out = par::collect_pieces(from.len(), work, |i, out: &mut [T]| {
-            let at = i * par::CHUNK..i * par::CHUNK + out.len();
-            out.copy_from_slice(&from[at.clone()]);
-            f(out, &beside[at]);
-        });
+        let out = par::copy_pieces(from, work, |i, out| f(out, &beside[i * par::CHUNK..][..out.len()]));
         return array("elementwise", x.shape(), out).map(T::wrap);
     }
     let own = x.as_slice_mut().ok_or_else(|| broken("elementwise", "the elements have gaps"))?;

@@ -14,6 +14,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/maximum.h>
@@ -156,35 +157,40 @@ char *backend_tch_sgd(const Tensor *w, const Tensor *g, const Tensor *m, double 
   });
 }
 
+// Steps ask for all their memory first: where there is none, nothing has changed yet.
 char *backend_tch_adam(const Tensor *w, const Tensor *g, const Tensor *m, const Tensor *v, const Tensor *largest,
                        double alpha, double beta_1, double beta_2, double epsilon, double decay) {
   return guarded([&] {
-    decayed(*w, decay);
     const std::vector<Tensor> all_largest = largest == nullptr ? std::vector<Tensor>() : std::vector<Tensor>{*largest};
     if (w->is_contiguous() && m->is_contiguous() && v->is_contiguous() &&
         (largest == nullptr || largest->is_contiguous())) {
       // One pass over memory. Without end, the steps no longer correct the moments: that is in `alpha`.
       const Tensor step = at::full({}, std::numeric_limits<double>::infinity(), w->options().dtype(at::kFloat));
-      at::_fused_adam_({*w}, {g->contiguous()}, {*m}, {*v}, all_largest, {step}, alpha, beta_1, beta_2, 0.0, epsilon,
+      const Tensor gradient = g->contiguous();
+      decayed(*w, decay);
+      at::_fused_adam_({*w}, {gradient}, {*m}, {*v}, all_largest, {step}, alpha, beta_1, beta_2, 0.0, epsilon,
                        largest != nullptr, false);
       return;
     }
+    Tensor root = at::empty_like(*v);
+    decayed(*w, decay);
     m->lerp_(*g, 1.0 - beta_1);
     v->mul_(beta_2).addcmul_(*g, *g, 1.0 - beta_2);
     if (largest != nullptr) {
       Tensor out = *largest;
       at::maximum_out(out, *largest, *v);
     }
-    w->addcdiv_(*m, (largest == nullptr ? v : largest)->sqrt().add_(epsilon), -alpha);
+    w->addcdiv_(*m, root.copy_(largest == nullptr ? *v : *largest).sqrt_().add_(epsilon), -alpha);
   });
 }
 
 char *backend_tch_rms_prop(const Tensor *w, const Tensor *g, const Tensor *v, const Tensor *last, const Tensor *average,
                            double learning_rate, double rho, double momentum, double epsilon, double decay) {
   return guarded([&] {
+    Tensor root = at::empty_like(*v);
     decayed(*w, decay);
     v->mul_(rho).addcmul_(*g, *g, 1.0 - rho);
-    Tensor root = v->add(epsilon);
+    root.copy_(*v).add_(epsilon);
     if (average != nullptr) {
       average->mul_(rho).add_(*g, 1.0 - rho);
       root.addcmul_(*average, *average, -1.0);

@@ -72,6 +72,22 @@ impl<'a, T: Copy + Default> Output<'a, T> {
         // SAFETY: the elements were set above or before, and `MaybeUninit<T>` has the layout of `T`.
         unsafe { &mut *(std::ptr::from_mut(self.memory) as *mut [T]) }
     }
+
+    /// The elements, after those of `from` were copied there.
+    ///
+    /// # Panics
+    /// If `from` is of another length.
+    pub fn copied(self, from: &[T]) -> &'a mut [T] {
+        assert_eq!(self.memory.len(), from.len(), "as many elements");
+        for (to, &from) in self.memory.iter_mut().zip(from) {
+            to.write(from);
+        }
+        if let Some(set) = self.set {
+            set.fetch_add(self.memory.len(), Ordering::Relaxed);
+        }
+        // SAFETY: all elements were written above, and `MaybeUninit<T>` has the layout of `T`.
+        unsafe { &mut *(std::ptr::from_mut(self.memory) as *mut [T]) }
+    }
 }
 
 /// A vector of `len` elements that `write` writes.
@@ -109,6 +125,23 @@ mod tests {
         assert_eq!(collect(10, write), Ok(vec![1, 0, 0, 0, 2, 0, 0, 0, 3, 0]));
         assert_eq!(collect::<u8, _>(0, |_| Ok::<_, ()>(())), Ok(vec![]));
         assert_eq!(collect::<u8, _>(3, |_| Err("no")), Err("no"));
+    }
+
+    #[test]
+    fn pieces_are_copies() {
+        let write = |out: Output<u8>| {
+            out.pieces(2).zip([1, 2, 3].chunks(2)).for_each(|(piece, from)| piece.copied(from)[0] *= 10);
+            Ok::<_, ()>(())
+        };
+        assert_eq!(collect(3, write), Ok(vec![10, 2, 30]));
+        let mut all = [7];
+        assert_eq!(Output::from(&mut all).copied(&[8]), [8]);
+    }
+
+    #[test]
+    #[should_panic(expected = "as many elements")]
+    fn a_copy_of_another_length_is_found() {
+        Output::from(&mut [0, 0]).copied(&[1]);
     }
 
     #[test]

@@ -262,6 +262,20 @@ where
     all
 }
 
+/// A copy of `from` that `change` changes piece after piece: it is given a piece's number and its [`CHUNK`] elements.
+pub fn copy_pieces<T>(from: &[T], work: usize, change: impl Fn(usize, &mut [T]) + Send + Sync) -> Vec<T>
+where
+    T: Copy + Default + Send + Sync,
+{
+    let pieces = |out: Output<T>| {
+        let pieces = out.pieces(CHUNK).zip(from.chunks(CHUNK)).enumerate();
+        for_each(pieces, work, |(i, (piece, from))| change(i, piece.copied(from)));
+        Ok::<_, Infallible>(())
+    };
+    let Ok(all) = output::collect(from.len(), pieces);
+    all
+}
+
 /// Combines neighbours until one is left: the order depends on nothing but the number of parts, and rounding errors
 /// grow with its logarithm. `None` if there are no parts.
 pub fn tree_reduce<T>(mut parts: Vec<T>, combine: impl Fn(T, T) -> T) -> Option<T> {
@@ -365,6 +379,15 @@ mod tests {
             assert!(found.iter().enumerate().all(|(i, &v)| v == if i % CHUNK == 0 { 0 } else { i }));
             assert_eq!(found.len(), len);
         }
+    }
+
+    #[test]
+    fn pieces_are_changed_in_a_copy() {
+        let from: Vec<usize> = (0..2 * CHUNK + 5).collect();
+        let changed = with_threads(3, || {
+            copy_pieces(&from, usize::MAX, |i, piece| piece.iter_mut().for_each(|v| *v -= i * CHUNK))
+        });
+        assert!(changed.iter().enumerate().all(|(at, &v)| v == at % CHUNK));
     }
 
     #[test]
